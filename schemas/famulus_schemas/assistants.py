@@ -1,0 +1,75 @@
+"""Assistants: a model, its instructions and its tools, kept under a name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, UnsetType
+
+from famulus_schemas.formats import ResponseFormat
+from famulus_schemas.tools import CreateToolResources, ToolResources, Tools
+from famulus_schemas.wire import (
+    Answer,
+    Metadata,
+    ReasoningEffort,
+    Request,
+    Temperature,
+    TopP,
+    UnixSeconds,
+)
+
+AssistantName: TypeAlias = Annotated[str, Meta(max_length=256)]
+AssistantDescription: TypeAlias = Annotated[str, Meta(max_length=512)]
+AssistantInstructions: TypeAlias = Annotated[
+    str, Meta(max_length=256_000, description="What the model is told before all else.")
+]
+
+
+class CreateAssistant(Request, frozen=True, kw_only=True):
+    """A new assistant; only the model must be named."""
+
+    model: str
+    name: AssistantName | None = None
+    description: AssistantDescription | None = None
+    instructions: AssistantInstructions | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    tools: Tools = []
+    tool_resources: CreateToolResources | None = None
+    metadata: Metadata | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    response_format: ResponseFormat | None = None
+
+
+class ModifyAssistant(Request, frozen=True, kw_only=True):
+    """Changes to an assistant: what is absent stays, what is null is cleared."""
+
+    model: str | UnsetType = UNSET
+    name: AssistantName | None | UnsetType = UNSET
+    description: AssistantDescription | None | UnsetType = UNSET
+    instructions: AssistantInstructions | None | UnsetType = UNSET
+    reasoning_effort: ReasoningEffort | None | UnsetType = UNSET
+    tools: Tools | UnsetType = UNSET
+    tool_resources: ToolResources | None | UnsetType = UNSET
+    metadata: Metadata | None | UnsetType = UNSET
+    temperature: Temperature | None | UnsetType = UNSET
+    top_p: TopP | None | UnsetType = UNSET
+    response_format: ResponseFormat | None | UnsetType = UNSET
+
+
+class Assistant(Answer, frozen=True, kw_only=True):
+    """An assistant as it now is."""
+
+    id: str
+    object: Literal["assistant"] = "assistant"
+    created_at: UnixSeconds
+    name: AssistantName | None = None
+    description: AssistantDescription | None = None
+    model: str
+    instructions: AssistantInstructions | None = None
+    tools: Tools = []
+    tool_resources: ToolResources | None = None
+    metadata: Metadata = {}
+    temperature: Temperature | None = 1.0
+    top_p: TopP | None = 1.0
+    response_format: ResponseFormat | None = "auto"

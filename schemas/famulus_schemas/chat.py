@@ -1,0 +1,208 @@
+"""Chat completions, read leniently: backends differ, and what we do not use passes untouched.
+
+A request is kept as `ChatBody` and forwarded key by key; `ChatFields` is only our view of it.
+Answers may leave things out, send null for a number, or add keys: all of that decodes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from famulus_schemas.wire import Answer, UnixSeconds
+
+# -- requests ------------------------------------------------------------------------------
+
+ChatBody: TypeAlias = dict[str, Raw]
+
+
+class StreamOptions(Struct, frozen=True, kw_only=True):
+    """What a stream should carry besides text."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ChatFields(Struct, frozen=True, kw_only=True):
+    """The keys of a chat request that a gateway reads; all others are the backend's business."""
+
+    model: str
+    messages: Annotated[list[Raw], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    store: bool | None = None
+    user: str | None = None
+
+
+# -- parts of answers ----------------------------------------------------------------------
+
+Count: TypeAlias = int | None
+
+
+class PromptTokensDetails(Answer, frozen=True, kw_only=True):
+    """Of the tokens read, how many were of which kind."""
+
+    cached_tokens: Count | UnsetType = UNSET
+    cache_write_tokens: Count | UnsetType = UNSET
+    audio_tokens: Count | UnsetType = UNSET
+    text_tokens: Count | UnsetType = UNSET
+    image_tokens: Count | UnsetType = UNSET
+
+
+class CompletionTokensDetails(Answer, frozen=True, kw_only=True):
+    """Of the tokens written, how many were of which kind."""
+
+    reasoning_tokens: Count | UnsetType = UNSET
+    audio_tokens: Count | UnsetType = UNSET
+    text_tokens: Count | UnsetType = UNSET
+    accepted_prediction_tokens: Count | UnsetType = UNSET
+    rejected_prediction_tokens: Count | UnsetType = UNSET
+
+
+class CompletionUsage(Answer, frozen=True, kw_only=True):
+    """Tokens read and written, as the backend counts them."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    prompt_tokens_details: PromptTokensDetails | None | UnsetType = UNSET
+    completion_tokens_details: CompletionTokensDetails | None | UnsetType = UNSET
+
+
+class TopLogprob(Answer, frozen=True, kw_only=True):
+    """A token that might have been chosen."""
+
+    token: str
+    logprob: float | None
+    bytes: list[int] | None = None
+
+
+class TokenLogprob(Answer, frozen=True, kw_only=True):
+    """A token that was chosen, and what stood beside it."""
+
+    token: str
+    logprob: float | None
+    bytes: list[int] | None = None
+    top_logprobs: list[TopLogprob] | None = []
+
+
+class ChatLogprobs(Answer, frozen=True, kw_only=True):
+    """How likely each token was."""
+
+    content: list[TokenLogprob] | None = None
+    refusal: list[TokenLogprob] | None = None
+
+
+# -- whole answers -------------------------------------------------------------------------
+
+
+class ChatFunctionCall(Answer, frozen=True, kw_only=True):
+    """A function's name and its arguments as text, which need not be valid JSON."""
+
+    name: str
+    arguments: str | None = ""
+
+
+class ChatCustomCall(Answer, frozen=True, kw_only=True):
+    """A custom tool's name and its free input."""
+
+    name: str
+    input: str | None = ""
+
+
+class ChatToolCall(Answer, frozen=True, kw_only=True):
+    """One call that the model asks for."""
+
+    id: str | None = None
+    type: str | None = "function"
+    function: ChatFunctionCall | None | UnsetType = UNSET
+    custom: ChatCustomCall | None | UnsetType = UNSET
+
+
+class ChatMessage(Answer, frozen=True, kw_only=True):
+    """What the model said."""
+
+    role: str = "assistant"
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCall] | None | UnsetType = UNSET
+    reasoning: str | None | UnsetType = UNSET
+    reasoning_content: str | None | UnsetType = UNSET
+
+
+class ChatChoice(Answer, frozen=True, kw_only=True):
+    """One of the `n` answers."""
+
+    index: Count = 0
+    message: ChatMessage
+    finish_reason: str | None = None
+    logprobs: ChatLogprobs | None = None
+
+
+class ChatCompletion(Answer, frozen=True, kw_only=True):
+    """A chat answer, whole."""
+
+    id: str
+    object: str = "chat.completion"
+    created: UnixSeconds | None = 0
+    model: str
+    choices: list[ChatChoice]
+    usage: CompletionUsage | None | UnsetType = UNSET
+    service_tier: str | None | UnsetType = UNSET
+    system_fingerprint: str | None | UnsetType = UNSET
+
+
+# -- streamed answers ----------------------------------------------------------------------
+
+
+class ChatFunctionCallDelta(Answer, frozen=True, kw_only=True):
+    """The name, usually once, and more of the arguments."""
+
+    name: str | None | UnsetType = UNSET
+    arguments: str | None | UnsetType = UNSET
+
+
+class ChatToolCallDelta(Answer, frozen=True, kw_only=True):
+    """Growth of the call at `index`."""
+
+    index: Count = None
+    id: str | None | UnsetType = UNSET
+    type: str | None | UnsetType = UNSET
+    function: ChatFunctionCallDelta | None | UnsetType = UNSET
+
+
+class ChatDelta(Answer, frozen=True, kw_only=True):
+    """Growth of a message."""
+
+    role: str | None | UnsetType = UNSET
+    content: str | None | UnsetType = UNSET
+    refusal: str | None | UnsetType = UNSET
+    tool_calls: list[ChatToolCallDelta] | None | UnsetType = UNSET
+    reasoning: str | None | UnsetType = UNSET
+    reasoning_content: str | None | UnsetType = UNSET
+
+
+class ChatChunkChoice(Answer, frozen=True, kw_only=True):
+    """Growth of one of the `n` answers."""
+
+    index: Count = 0
+    delta: ChatDelta = ChatDelta()
+    finish_reason: str | None = None
+    logprobs: ChatLogprobs | None | UnsetType = UNSET
+
+
+class ChatCompletionChunk(Answer, frozen=True, kw_only=True):
+    """A chat answer, a piece at a time; the one with usage has no choices."""
+
+    id: str
+    object: str = "chat.completion.chunk"
+    created: UnixSeconds | None = 0
+    model: str
+    choices: list[ChatChunkChoice]
+    usage: CompletionUsage | None | UnsetType = UNSET
+    service_tier: str | None | UnsetType = UNSET
+    system_fingerprint: str | None | UnsetType = UNSET

@@ -1,0 +1,61 @@
+"""Plain text completions, read as leniently as chat."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from famulus_schemas.chat import CompletionUsage, Count, StreamOptions
+from famulus_schemas.wire import Answer, UnixSeconds
+
+CompletionBody: TypeAlias = dict[str, Raw]
+
+TokenIds: TypeAlias = Annotated[list[int], Meta(min_length=1)]
+# One text, texts, one prompt of token ids, or prompts of token ids; a mixture is the caller's
+# to refuse, since all three kinds of list are one array to the decoder.
+CompletionPrompt: TypeAlias = str | list[str | int | TokenIds]
+
+
+class CompletionFields(Struct, frozen=True, kw_only=True):
+    """The keys of a completion request that a gateway reads."""
+
+    model: str
+    prompt: CompletionPrompt | None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    best_of: Annotated[int, Meta(ge=0, le=20)] | None = None
+    max_tokens: Annotated[int, Meta(ge=0)] | None = 16
+    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    user: str | None = None
+
+
+class CompletionLogprobs(Answer, frozen=True, kw_only=True):
+    """How likely each token was, in four lists of equal length."""
+
+    text_offset: list[int] | None = None
+    token_logprobs: list[float | None] | None = None
+    tokens: list[str] | None = None
+    top_logprobs: list[dict[str, float | None] | None] | None = None
+
+
+class CompletionChoice(Answer, frozen=True, kw_only=True):
+    """One of the `n` continuations, or a piece of it."""
+
+    index: Count = 0
+    text: str
+    finish_reason: str | None = None
+    logprobs: CompletionLogprobs | None = None
+
+
+class Completion(Answer, frozen=True, kw_only=True):
+    """A continuation, whole or streamed: both carry the same name."""
+
+    id: str
+    object: str = "text_completion"
+    created: UnixSeconds | None = 0
+    model: str
+    choices: list[CompletionChoice]
+    usage: CompletionUsage | None | UnsetType = UNSET
+    system_fingerprint: str | None | UnsetType = UNSET

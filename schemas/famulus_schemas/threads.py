@@ -1,0 +1,36 @@
+"""Threads: a conversation, apart from any assistant."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from famulus_schemas.messages import CreateMessage
+from famulus_schemas.tools import CreateToolResources, ToolResources
+from famulus_schemas.wire import Answer, Metadata, Request, UnixSeconds
+
+
+class CreateThread(Request, frozen=True, kw_only=True):
+    """A new thread, with the messages that it begins with."""
+
+    messages: list[CreateMessage] = []
+    tool_resources: CreateToolResources | None = None
+    metadata: Metadata | None = None
+
+
+class ModifyThread(Request, frozen=True, kw_only=True):
+    """Changes to a thread: what is absent stays, what is null is cleared."""
+
+    tool_resources: ToolResources | None | UnsetType = UNSET
+    metadata: Metadata | None | UnsetType = UNSET
+
+
+class Thread(Answer, frozen=True, kw_only=True):
+    """A thread as it now is; its messages are listed apart."""
+
+    id: str
+    object: Literal["thread"] = "thread"
+    created_at: UnixSeconds
+    tool_resources: ToolResources | None = None
+    metadata: Metadata = {}
