@@ -1,0 +1,51 @@
+"""One request as an operation sees it: who asks, under which id, with what headers."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+
+from famulus_schemas.identity import Principal
+
+
+class Call:
+    """The context of one request; the first argument of every operation."""
+
+    __slots__ = (
+        "body",
+        "client",
+        "headers",
+        "method",
+        "path",
+        "principal",
+        "query_string",
+        "request_id",
+        "response_headers",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        path: str,
+        query_string: bytes,
+        headers: Headers,
+        client: str,
+        request_id: str,
+        principal: Principal,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.headers = headers
+        self.client = client
+        self.request_id = request_id
+        self.principal = principal
+        self.body = b""
+        """The request's body as received; empty for methods that have none."""
+        self.response_headers: dict[str, str] = {}
+        """Headers to send with the answer, lower-case names."""
+
+    @property
+    def project(self) -> str:
+        """The project that everything the call touches belongs to."""
+        return self.principal.project

@@ -1,0 +1,324 @@
+"""Configuration: one TOML file, `FAMULUS_*` variables and flags, to strict structs.
+
+Later sources win: file, then environment, then flags. Every value ends in the settings struct of
+the server or of one plugin, which refuses keys it does not know. A setting may name a variable
+and a flag of its own, `Annotated[..., msgspec.Meta(extra={"env": "FAMULUS_X", "flag": "--x"})]`;
+all others are `FAMULUS_<PLUGIN>__<KEY>`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from famulus.log import LogFormat
+from famulus.plugin import Settings
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; says where and what would be accepted."""
+
+
+class Secret:
+    """A secret given as text, as `env:NAME` or as `file:/path`. It never shows itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @classmethod
+    def from_reference(cls, reference: str, environment: Mapping[str, str]) -> Secret:
+        """Resolve a reference. Raises ConfigError where it leads nowhere or a file is open to all."""
+        scheme, _, rest = reference.partition(":")
+        if scheme == "env":
+            if rest not in environment:
+                raise ConfigError(f"the environment variable {rest} is not set")
+            return cls(environment[rest])
+        if scheme == "file":
+            return cls(_secret_file(Path(rest)))
+        return cls(reference)
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+def _secret_file(path: Path) -> str:
+    try:
+        if path.stat().st_mode & stat.S_IROTH:
+            raise ConfigError(f"the secret file {path} can be read by everyone; chmod 600 it")
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"the secret file {path} cannot be read: {error.strerror}") from error
+
+
+def setting(*, env: str | None = None, flag: str | None = None, why: str = "") -> msgspec.Meta:
+    """What `Annotated` a setting with: its own variable and flag, and the reason it is there."""
+    extra = {key: value for key, value in (("env", env), ("flag", flag)) if value}
+    return msgspec.Meta(description=why or None, extra=extra)
+
+
+class ServerSettings(Settings):
+    """The kernel's own settings, table `[server]`."""
+
+    host: Annotated[
+        str, setting(env="FAMULUS_HOST", flag="--host", why="Address to listen on.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, setting(env="FAMULUS_PORT", flag="--port", why="Port to listen on; 0 for any.")
+    ] = 8400
+    data_dir: Annotated[
+        str,
+        setting(
+            env="FAMULUS_DATA_DIR", flag="--data-dir", why="Where plugins keep their files."
+        ),
+    ] = "famulus-data"
+    plugins_dir: Annotated[
+        str | None,
+        setting(
+            env="FAMULUS_PLUGINS_DIR",
+            flag="--plugins-dir",
+            why="A folder whose `.py` files are loaded as plugins.",
+        ),
+    ] = None
+    log_level: Annotated[
+        typing.Literal["debug", "info", "warning", "error"],
+        setting(env="FAMULUS_LOG_LEVEL", flag="--log-level", why="The least level logged."),
+    ] = "info"
+    log_format: Annotated[
+        LogFormat,
+        setting(
+            env="FAMULUS_LOG_FORMAT",
+            flag="--log-format",
+            why="`json`, `pretty`, or by whether stderr is a terminal.",
+        ),
+    ] = "auto"
+    header_s: Annotated[float, setting(why="Seconds in which the headers must arrive.")] = 10.0
+    header_bytes_max: Annotated[int, setting(why="Size of all headers together.")] = 65_536
+    body_s: Annotated[float, setting(why="Seconds in which a JSON body must arrive.")] = 60.0
+    body_bytes_max: Annotated[
+        int, setting(why="Size of a JSON body; operations that take files set their own.")
+    ] = 10_485_760
+    json_depth_max: Annotated[int, setting(why="Nesting of a JSON body.")] = 64
+    connections_max: Annotated[
+        int, setting(why="Open connections; further ones are answered 503.")
+    ] = 12_000
+    backlog: Annotated[int, setting(why="Connections that may wait to be accepted.")] = 2048
+    idle_s: Annotated[float, setting(why="Seconds a kept connection may idle.")] = 75.0
+    heartbeat_s: Annotated[
+        float, setting(why="Seconds of silence after which a stream sends a comment.")
+    ] = 15.0
+    send_s: Annotated[
+        float, setting(why="Seconds a stream's reader may take for one send; then it is dropped.")
+    ] = 30.0
+    start_s: Annotated[float, setting(why="Seconds a plugin may take to start.")] = 60.0
+    stop_s: Annotated[float, setting(why="Seconds a plugin may take to stop.")] = 10.0
+    drain_s: Annotated[
+        float, setting(why="Seconds open requests and streams may go on at a stop.")
+    ] = 25.0
+    health_s: Annotated[float, setting(why="Seconds a health check may take.")] = 3.0
+    notices_max: Annotated[
+        int, setting(why="Notices that may wait for `on_event`; further ones are lost.")
+    ] = 10_000
+
+
+class PluginConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What is configured about one plugin, its settings still undecoded."""
+
+    name: str
+    enabled: bool = True
+    required: bool = False
+    values: Mapping[str, Any] = {}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was configured, by plugin."""
+
+    server: ServerSettings
+    plugins: Mapping[str, PluginConfig] = {}
+    ports: Mapping[str, str] = {}
+    """Port name to the plugin that shall provide it."""
+    source: str = "defaults"
+    environment: Mapping[str, str] = {}
+
+    def plugin(self, name: str) -> PluginConfig:
+        """The plugin's table, or an empty one."""
+        return self.plugins.get(name) or PluginConfig(name=name)
+
+
+def load_config(
+    path: Path | None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """Read all sources. `flags` is by table (`server` or a plugin's name), then by key.
+
+    Raises ConfigError naming file, table and key.
+    """
+    env = dict(os.environ if environment is None else environment)
+    document = _read(path) if path else {}
+    where = str(path) if path else "defaults"
+    unknown = set(document) - {"server", "ports", "plugins"}
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown table [{sorted(unknown)[0]}]; there are [server], [ports] and "
+            "[plugins.NAME]"
+        )
+    tables = {name: dict(table) for name, table in document.get("plugins", {}).items()}
+    server = dict(document.get("server", {}))
+    for table, key, value in _from_environment(env):
+        (server if table == "server" else tables.setdefault(table, {}))[key] = value
+    server.update(_own_variables(ServerSettings, env))
+    for table, values in (flags or {}).items():
+        (server if table == "server" else tables.setdefault(table, {})).update(values)
+    return Config(
+        server=decode_settings(ServerSettings, server, table="server", source=where, env=env),
+        plugins={name: _plugin(name, table, where) for name, table in tables.items()},
+        ports=dict(document.get("ports", {})),
+        source=where,
+        environment=env,
+    )
+
+
+def plugin_settings(config: Config, name: str, settings_type: type[S]) -> S:
+    """A plugin's settings, with its own variables put in. Raises ConfigError."""
+    values = dict(config.plugin(name).values)
+    for key, value in _own_variables(settings_type, config.environment).items():
+        values.setdefault(key, value)
+    return decode_settings(
+        settings_type, values, table=f"plugins.{name}", source=config.source, env=config.environment
+    )
+
+
+def decode_settings(
+    settings_type: type[S],
+    values: Mapping[str, Any],
+    *,
+    table: str,
+    source: str,
+    env: Mapping[str, str],
+) -> S:
+    """Values to a settings struct; text stands for numbers and lists where variables gave it."""
+
+    def hook(wanted: type, value: Any) -> Any:
+        if wanted is Secret and isinstance(value, str):
+            return Secret.from_reference(value, env)
+        raise ConfigError(f"expected {wanted.__name__}")
+
+    known = settings_type.__struct_fields__
+    for key in values:
+        if key not in known:
+            raise ConfigError(
+                f"{source}: [{table}] has no setting {key!r}; it has {', '.join(known) or 'none'}"
+            )
+    try:
+        return msgspec.convert(
+            {key: _split(settings_type, key, value) for key, value in values.items()},
+            settings_type,
+            strict=False,
+            dec_hook=hook,
+        )
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{source}: [{table}]: {_without_value(str(error))}") from error
+
+
+def settings_fields(
+    settings_type: type[msgspec.Struct],
+) -> Iterator[tuple[msgspec.structs.FieldInfo, str, str | None, str | None]]:
+    """Each field with its reason, its own variable and its own flag."""
+    for field in msgspec.structs.fields(settings_type):
+        why, env, flag = "", None, None
+        for meta in _metas(field.type):
+            why = meta.description or why
+            extra = meta.extra or {}
+            env, flag = extra.get("env", env), extra.get("flag", flag)
+        yield field, why, env, flag
+
+
+def _metas(annotation: Any) -> list[msgspec.Meta]:
+    return [part for part in typing.get_args(annotation)[1:] if isinstance(part, msgspec.Meta)]
+
+
+def _plain(annotation: Any) -> Any:
+    while typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return annotation
+
+
+def takes_list(annotation: Any) -> bool:
+    """Whether a setting holds several values."""
+    return typing.get_origin(_plain(annotation)) in (list, tuple)
+
+
+def _split(settings_type: type[msgspec.Struct], key: str, value: Any) -> Any:
+    """A variable gives a list as text with commas."""
+    hints = typing.get_type_hints(settings_type, include_extras=True)
+    if isinstance(value, str) and takes_list(hints[key]):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _own_variables(settings_type: type[msgspec.Struct], env: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        field.name: env[variable]
+        for field, _, variable, _ in settings_fields(settings_type)
+        if variable and variable in env
+    }
+
+
+def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for name, value in env.items():
+        table, found, key = name.removeprefix("FAMULUS_").partition("__")
+        if name.startswith("FAMULUS_") and found:
+            yield table.lower(), key.lower(), value
+
+
+def _plugin(name: str, table: dict[str, Any], where: str) -> PluginConfig:
+    flags = {}
+    for key in ("enabled", "required"):
+        value = table.pop(key, None)
+        if isinstance(value, str):
+            value = value.lower() in ("1", "true", "yes", "on")
+        if value is not None and not isinstance(value, bool):
+            raise ConfigError(f"{where}: [plugins.{name}] {key} must be true or false")
+        if value is not None:
+            flags[key] = value
+    return PluginConfig(name=name, values=table, **flags)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _without_value(message: str) -> str:
+    return message.replace("`$.", "`").replace("`$`", "the table")

@@ -1,0 +1,101 @@
+"""Every moment at which a plugin may speak, in the order of life.
+
+A hook is for what several plugins may answer; where two answers would be a conflict, it is a
+port. A hook that is not here does not exist. How answers are gathered is in `hooks.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from famulus.markers import hookspec
+
+if TYPE_CHECKING:
+    import click
+    from starlette.datastructures import Headers
+
+    from famulus.call import Call
+    from famulus.migrations import Migrations
+    from famulus.middleware import Layer
+    from famulus.operations import Operation
+    from famulus_schemas.errors import Problem
+    from famulus_schemas.health import Health
+    from famulus_schemas.identity import Principal
+    from famulus_schemas.inference import Backend, PromptMessage
+    from famulus_schemas.notices import Notice
+    from famulus_schemas.records import Unit, Write
+    from famulus_schemas.runs import Run
+    from famulus_schemas.tooling import ToolKind
+
+# --- Boot: asked once a world is built; each answer is a list, and all lists are joined. ------
+
+
+@hookspec
+def register_commands(cli: click.Group) -> None:
+    """Add commands to the `famulus` command line; called before anything is started."""
+
+
+@hookspec
+def register_migrations() -> list[Migrations]:
+    """List the stores whose form must be brought up to date before they are used."""
+
+
+@hookspec
+def register_operations() -> list[Operation]:
+    """List the typed functions to serve; two of one method and path are an error."""
+
+
+@hookspec
+def register_middleware() -> list[Layer]:
+    """List pure ASGI layers to wrap around the server, outermost first by their `order`."""
+
+
+@hookspec
+def register_backends() -> list[Backend]:
+    """List the model servers that this plugin reaches; asked when INFERENCE starts."""
+
+
+@hookspec
+def register_tools() -> list[ToolKind]:
+    """List the kinds of tool that this plugin can run for a model."""
+
+
+# --- Request: asked while a request or a run is served. ----------------------------------------
+
+
+@hookspec
+async def authenticate(headers: Headers) -> Principal | None:
+    """Say who sent these headers, or None if the credential is not yours; wrong ones raise."""
+
+
+@hookspec
+async def authorize(principal: Principal, action: str, resource: str | None) -> None:
+    """Raise a Problem to refuse an action on a resource; every plugin must agree."""
+
+
+@hookspec
+async def prepare_messages(run: Run, messages: list[PromptMessage]) -> list[PromptMessage]:
+    """Answer what the model shall be shown instead; each plugin gets the last one's answer."""
+
+
+@hookspec
+async def join_unit(principal: Principal, action: str, unit: Unit) -> list[Write]:
+    """Answer writes that must be committed together with this unit (usage, audit, children)."""
+
+
+@hookspec
+async def handle_exception(call: Call, error: Exception) -> Problem | None:
+    """Word an exception for the client, or None if it is not yours; the first answer counts."""
+
+
+# --- Life: told, or asked how it is. -------------------------------------------------------------
+
+
+@hookspec
+async def on_event(event: Notice) -> None:
+    """Hear of something that happened, off the request's path; it may be lost under load."""
+
+
+@hookspec
+async def check_health() -> Health:
+    """Say whether the plugin can do its work now; it has a few seconds to answer."""

@@ -1,0 +1,155 @@
+"""Ports: the jobs that exactly one plugin does for all the others.
+
+A plugin asks for one with `need(RECORDS)` in its class body and provides one with
+`provides = (RECORDS,)` and `self.provide(RECORDS, store)` in its lifespan. A token's name is what
+configuration (`[ports] records = "postgres"`) and `/-/plugins` show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from famulus_schemas.inference import Inference
+from famulus_schemas.records import RecordStore, SystemRecords, Unit
+
+if TYPE_CHECKING:
+    from famulus_schemas.assistants import Assistant
+    from famulus_schemas.messages import CreateMessage, Message
+    from famulus_schemas.threads import CreateThread, Thread
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Port(Generic[T_co]):
+    """A token that names a job and, by its type argument, the Protocol of whoever does it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Port({self.name!r})"
+
+
+class RecordsPort(Port[RecordStore]):
+    """The record store's token; `system` is its cross-project view, filled by the same plugin."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.system: Port[SystemRecords] = Port(f"{name}.system")
+
+
+class Emission(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to listeners."""
+
+    name: str
+    data: bytes
+    """JSON, or the literal `[DONE]`."""
+    position: str = ""
+    """Where a listener can pick up again after it; empty where it cannot."""
+
+
+class Listener(Protocol):
+    """One reader of a topic."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Emission]]:
+        """Emissions as they come, each item all that waited; ends when the topic is closed.
+
+        Raises ListenerDropped once the listener fell too far behind.
+        """
+        ...
+
+
+class ListenerDropped(Exception):
+    """The listener was too slow for its bounded queue; what it missed can be read again."""
+
+
+class Events(Protocol):
+    """Fan-out of live events to any number of listeners; never waits for one of them."""
+
+    def publish(self, project: str, topic: str, batch: Sequence[Emission]) -> None:
+        """Hand a batch to whoever listens now. Never raises, never blocks."""
+        ...
+
+    def close(self, project: str, topic: str) -> None:
+        """End the topic: its listeners stop once they have read what was published."""
+        ...
+
+    def subscribe(self, project: str, topic: str) -> AbstractAsyncContextManager[Listener]:
+        """Listen from now on."""
+        ...
+
+
+class Assistants(Protocol):
+    """The assistants of a project, for those who run them."""
+
+    async def get(self, project: str, assistant_id: str) -> Assistant:
+        """The assistant. Raises Problem (NOT_FOUND)."""
+        ...
+
+
+class Threads(Protocol):
+    """Threads and their messages, for those who run assistants on them.
+
+    What changes something returns writes, to be committed in the caller's unit together with
+    what caused them.
+    """
+
+    async def get(self, project: str, thread_id: str) -> Thread:
+        """The thread. Raises Problem (NOT_FOUND)."""
+        ...
+
+    async def create(self, project: str, request: CreateThread) -> tuple[Thread, Unit]:
+        """A new thread with its first messages, and the writes that make it."""
+        ...
+
+    def append(
+        self, thread_id: str, requests: Sequence[CreateMessage]
+    ) -> tuple[Sequence[Message], Unit]:
+        """New user or assistant messages at the end of a thread, and the writes that add them."""
+        ...
+
+    def insert_message(self, message: Message) -> Unit:
+        """The writes that add a message that a run is making."""
+        ...
+
+    async def replace_message(self, project: str, message: Message) -> Unit:
+        """The writes that bring a stored message to this state, its metadata kept as stored."""
+        ...
+
+    async def get_message(self, project: str, thread_id: str, message_id: str) -> Message:
+        """One message. Raises Problem (NOT_FOUND)."""
+        ...
+
+    def history(self, project: str, thread_id: str) -> AsyncIterator[Message]:
+        """The thread's messages, newest first, read page by page as they are asked for."""
+        ...
+
+    def occupy(self, thread_id: str, run_id: str) -> Unit:
+        """The writes that make `run_id` the thread's one active run.
+
+        The unit is refused (Conflict, kind `active_run`) where another run has it, and (kind
+        `thread`) where there is no such thread.
+        """
+        ...
+
+    def vacate(self, thread_id: str) -> Unit:
+        """The writes that end the thread's occupation."""
+        ...
+
+    async def occupant(self, project: str, thread_id: str) -> str | None:
+        """The thread's active run, if it has one."""
+        ...
+
+
+RECORDS = RecordsPort("records")
+INFERENCE: Port[Inference] = Port("inference")
+EVENTS: Port[Events] = Port("events")
+ASSISTANTS: Port[Assistants] = Port("assistants")
+THREADS: Port[Threads] = Port("threads")
+
+ALL_PORTS: tuple[Port[Any], ...] = (RECORDS, RECORDS.system, INFERENCE, EVENTS, ASSISTANTS, THREADS)
+"""Every port, in the order in which they build on each other."""
