@@ -45,16 +45,16 @@ class ModifyAssistant(Request, frozen=True, kw_only=True):
     """Changes to an assistant: what is absent stays, what is null is cleared."""
 
     model: str | UnsetType = UNSET
-    name: AssistantName | None | UnsetType = UNSET
-    description: AssistantDescription | None | UnsetType = UNSET
-    instructions: AssistantInstructions | None | UnsetType = UNSET
-    reasoning_effort: ReasoningEffort | None | UnsetType = UNSET
+    name: AssistantName | UnsetType | None = UNSET
+    description: AssistantDescription | UnsetType | None = UNSET
+    instructions: AssistantInstructions | UnsetType | None = UNSET
+    reasoning_effort: ReasoningEffort | UnsetType | None = UNSET
     tools: Tools | UnsetType = UNSET
-    tool_resources: ToolResources | None | UnsetType = UNSET
-    metadata: Metadata | None | UnsetType = UNSET
-    temperature: Temperature | None | UnsetType = UNSET
-    top_p: TopP | None | UnsetType = UNSET
-    response_format: ResponseFormat | None | UnsetType = UNSET
+    tool_resources: ToolResources | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    temperature: Temperature | UnsetType | None = UNSET
+    top_p: TopP | UnsetType | None = UNSET
+    response_format: ResponseFormat | UnsetType | None = UNSET
 
 
 class Assistant(Answer, frozen=True, kw_only=True):

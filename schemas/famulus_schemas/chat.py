@@ -69,8 +69,8 @@ class CompletionUsage(Answer, frozen=True, kw_only=True):
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     total_tokens: Count = 0
-    prompt_tokens_details: PromptTokensDetails | None | UnsetType = UNSET
-    completion_tokens_details: CompletionTokensDetails | None | UnsetType = UNSET
+    prompt_tokens_details: PromptTokensDetails | UnsetType | None = UNSET
+    completion_tokens_details: CompletionTokensDetails | UnsetType | None = UNSET
 
 
 class TopLogprob(Answer, frozen=True, kw_only=True):
@@ -119,8 +119,8 @@ class ChatToolCall(Answer, frozen=True, kw_only=True):
 
     id: str | None = None
     type: str | None = "function"
-    function: ChatFunctionCall | None | UnsetType = UNSET
-    custom: ChatCustomCall | None | UnsetType = UNSET
+    function: ChatFunctionCall | UnsetType | None = UNSET
+    custom: ChatCustomCall | UnsetType | None = UNSET
 
 
 class ChatMessage(Answer, frozen=True, kw_only=True):
@@ -129,9 +129,9 @@ class ChatMessage(Answer, frozen=True, kw_only=True):
     role: str = "assistant"
     content: str | None = None
     refusal: str | None = None
-    tool_calls: list[ChatToolCall] | None | UnsetType = UNSET
-    reasoning: str | None | UnsetType = UNSET
-    reasoning_content: str | None | UnsetType = UNSET
+    tool_calls: list[ChatToolCall] | UnsetType | None = UNSET
+    reasoning: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType | None = UNSET
 
 
 class ChatChoice(Answer, frozen=True, kw_only=True):
@@ -151,9 +151,9 @@ class ChatCompletion(Answer, frozen=True, kw_only=True):
     created: UnixSeconds | None = 0
     model: str
     choices: list[ChatChoice]
-    usage: CompletionUsage | None | UnsetType = UNSET
-    service_tier: str | None | UnsetType = UNSET
-    system_fingerprint: str | None | UnsetType = UNSET
+    usage: CompletionUsage | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    system_fingerprint: str | UnsetType | None = UNSET
 
 
 # -- streamed answers ----------------------------------------------------------------------
@@ -162,28 +162,28 @@ class ChatCompletion(Answer, frozen=True, kw_only=True):
 class ChatFunctionCallDelta(Answer, frozen=True, kw_only=True):
     """The name, usually once, and more of the arguments."""
 
-    name: str | None | UnsetType = UNSET
-    arguments: str | None | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
+    arguments: str | UnsetType | None = UNSET
 
 
 class ChatToolCallDelta(Answer, frozen=True, kw_only=True):
     """Growth of the call at `index`."""
 
     index: Count = None
-    id: str | None | UnsetType = UNSET
-    type: str | None | UnsetType = UNSET
-    function: ChatFunctionCallDelta | None | UnsetType = UNSET
+    id: str | UnsetType | None = UNSET
+    type: str | UnsetType | None = UNSET
+    function: ChatFunctionCallDelta | UnsetType | None = UNSET
 
 
 class ChatDelta(Answer, frozen=True, kw_only=True):
     """Growth of a message."""
 
-    role: str | None | UnsetType = UNSET
-    content: str | None | UnsetType = UNSET
-    refusal: str | None | UnsetType = UNSET
-    tool_calls: list[ChatToolCallDelta] | None | UnsetType = UNSET
-    reasoning: str | None | UnsetType = UNSET
-    reasoning_content: str | None | UnsetType = UNSET
+    role: str | UnsetType | None = UNSET
+    content: str | UnsetType | None = UNSET
+    refusal: str | UnsetType | None = UNSET
+    tool_calls: list[ChatToolCallDelta] | UnsetType | None = UNSET
+    reasoning: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType | None = UNSET
 
 
 class ChatChunkChoice(Answer, frozen=True, kw_only=True):
@@ -192,7 +192,7 @@ class ChatChunkChoice(Answer, frozen=True, kw_only=True):
     index: Count = 0
     delta: ChatDelta = ChatDelta()
     finish_reason: str | None = None
-    logprobs: ChatLogprobs | None | UnsetType = UNSET
+    logprobs: ChatLogprobs | UnsetType | None = UNSET
 
 
 class ChatCompletionChunk(Answer, frozen=True, kw_only=True):
@@ -203,6 +203,6 @@ class ChatCompletionChunk(Answer, frozen=True, kw_only=True):
     created: UnixSeconds | None = 0
     model: str
     choices: list[ChatChunkChoice]
-    usage: CompletionUsage | None | UnsetType = UNSET
-    service_tier: str | None | UnsetType = UNSET
-    system_fingerprint: str | None | UnsetType = UNSET
+    usage: CompletionUsage | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    system_fingerprint: str | UnsetType | None = UNSET

@@ -7,11 +7,10 @@ from typing import Annotated, TypeAlias
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from famulus_schemas.chat import CompletionUsage, Count, StreamOptions
-from famulus_schemas.wire import Answer, UnixSeconds
+from famulus_schemas.wire import Answer, TokenIds, UnixSeconds
 
 CompletionBody: TypeAlias = dict[str, Raw]
 
-TokenIds: TypeAlias = Annotated[list[int], Meta(min_length=1)]
 # One text, texts, one prompt of token ids, or prompts of token ids; a mixture is the caller's
 # to refuse, since all three kinds of list are one array to the decoder.
 CompletionPrompt: TypeAlias = str | list[str | int | TokenIds]
@@ -57,5 +56,5 @@ class Completion(Answer, frozen=True, kw_only=True):
     created: UnixSeconds | None = 0
     model: str
     choices: list[CompletionChoice]
-    usage: CompletionUsage | None | UnsetType = UNSET
-    system_fingerprint: str | None | UnsetType = UNSET
+    usage: CompletionUsage | UnsetType | None = UNSET
+    system_fingerprint: str | UnsetType | None = UNSET

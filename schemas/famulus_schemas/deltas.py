@@ -185,7 +185,7 @@ class FunctionCallDelta(Answer, frozen=True, kw_only=True):
 
     name: str | UnsetType = UNSET
     arguments: str | UnsetType = UNSET
-    output: str | None | UnsetType = UNSET
+    output: str | UnsetType | None = UNSET
 
 
 class FunctionToolCallDelta(Answer, frozen=True, kw_only=True, tag_field="type", tag="function"):

@@ -6,9 +6,8 @@ from typing import Annotated, Literal, TypeAlias, cast
 
 from msgspec import UNSET, Meta, UnsetType
 
-from famulus_schemas.wire import Answer, Request
+from famulus_schemas.wire import Answer, Request, TokenIds
 
-TokenIds: TypeAlias = Annotated[list[int], Meta(min_length=1)]
 # Four shapes: one text, texts, one text's tokens, the tokens of several texts. The last three
 # are one array to the decoder; `embedding_inputs` tells them apart and refuses a mixture.
 EmbeddingInput: TypeAlias = (

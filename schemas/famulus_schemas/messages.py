@@ -52,8 +52,8 @@ AttachmentTool: TypeAlias = CodeInterpreterTool | FileSearchToolTypeOnly
 class Attachment(Request, frozen=True, kw_only=True):
     """A file given with a message, and the tools that may use it."""
 
-    file_id: str
-    tools: list[AttachmentTool]
+    file_id: str | UnsetType = UNSET
+    tools: list[AttachmentTool] = []
 
 
 # -- requests ------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ class CreateMessage(Request, frozen=True, kw_only=True):
 class ModifyMessage(Request, frozen=True, kw_only=True):
     """Changes to a message: only its metadata may change."""
 
-    metadata: Metadata | None | UnsetType = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class MessageListQuery(ListQuery, frozen=True, kw_only=True):

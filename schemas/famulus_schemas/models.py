@@ -16,7 +16,7 @@ class Model(Answer, frozen=True, kw_only=True):
     object: Literal["model"] = "model"
     created: UnixSeconds
     owned_by: str
-    shutdown_date: str | None | UnsetType = UNSET
+    shutdown_date: str | UnsetType | None = UNSET
 
 
 class ModelList(Answer, frozen=True, kw_only=True):

@@ -73,7 +73,7 @@ class CreateThreadAndRun(Request, frozen=True, kw_only=True):
 class ModifyRun(Request, frozen=True, kw_only=True):
     """Changes to a run: only its metadata may change."""
 
-    metadata: Metadata | None | UnsetType = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class ToolOutput(Request, frozen=True, kw_only=True):
@@ -195,7 +195,7 @@ class Run(Answer, frozen=True, kw_only=True):
     top_p: TopP | None = 1.0
     max_prompt_tokens: TokenBudget | None = None
     max_completion_tokens: TokenBudget | None = None
-    truncation_strategy: TruncationStrategy | None = TruncationStrategy()
+    truncation_strategy: TruncationStrategy | None = TruncationStrategy(type="auto")
     tool_choice: ToolChoice | None = "auto"
     parallel_tool_calls: bool = True
     response_format: ResponseFormat | None = "auto"

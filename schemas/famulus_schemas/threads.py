@@ -22,8 +22,8 @@ class CreateThread(Request, frozen=True, kw_only=True):
 class ModifyThread(Request, frozen=True, kw_only=True):
     """Changes to a thread: what is absent stays, what is null is cleared."""
 
-    tool_resources: ToolResources | None | UnsetType = UNSET
-    metadata: Metadata | None | UnsetType = UNSET
+    tool_resources: ToolResources | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class Thread(Answer, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ class FunctionDefinition(Request, frozen=True, kw_only=True):
     description: str | UnsetType = UNSET
     parameters: JsonObject | UnsetType = UNSET
     strict: (
-        Annotated[bool, Meta(description="Hold the arguments to the schema.")] | None | UnsetType
+        Annotated[bool, Meta(description="Hold the arguments to the schema.")] | UnsetType | None
     ) = UNSET
 
 
@@ -201,7 +201,7 @@ ToolChoice: TypeAlias = Literal["none", "auto", "required"] | NamedToolChoice
 class TruncationStrategy(Request, frozen=True, kw_only=True):
     """Which messages of the thread the model gets to see."""
 
-    type: Literal["auto", "last_messages"] = "auto"
+    type: Literal["auto", "last_messages"]
     last_messages: (
         Annotated[int, Meta(ge=1, description="How many of the newest messages to keep.")] | None
     ) = None

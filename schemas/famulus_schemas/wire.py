@@ -53,6 +53,8 @@ Uri: TypeAlias = Annotated[
     Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]*:\S+(?!\n)$", extra_json_schema={"format": "uri"}),
 ]
 
+TokenIds: TypeAlias = Annotated[list[int], Meta(min_length=1, description="One text, in tokens.")]
+
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Role: TypeAlias = Literal["user", "assistant"]
 Order: TypeAlias = Literal["asc", "desc"]

@@ -1,0 +1,131 @@
+"""What is written is read back the same, for every value that the contract allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
+from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk
+from famulus_schemas.completions import Completion
+from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
+from famulus_schemas.embeddings import CreateEmbedding, EmbeddingList
+from famulus_schemas.events import AssistantStreamEvent
+from famulus_schemas.lists import AssistantDeleted, ListPage, MessageDeleted, ThreadDeleted
+from famulus_schemas.messages import CreateMessage, Message, ModifyMessage
+from famulus_schemas.models import Model, ModelList
+from famulus_schemas.runs import (
+    CreateRun,
+    CreateThreadAndRun,
+    ModifyRun,
+    Run,
+    SubmitToolOutputs,
+)
+from famulus_schemas.steps import RunStep
+from famulus_schemas.threads import CreateThread, ModifyThread, Thread
+
+MAIN: list[Any] = [
+    Assistant,
+    CreateAssistant,
+    ModifyAssistant,
+    Thread,
+    CreateThread,
+    ModifyThread,
+    Message,
+    CreateMessage,
+    ModifyMessage,
+    Run,
+    CreateRun,
+    CreateThreadAndRun,
+    ModifyRun,
+    SubmitToolOutputs,
+    RunStep,
+    MessageDeltaEvent,
+    RunStepDeltaEvent,
+    AssistantStreamEvent,
+    ListPage[Thread],
+    AssistantDeleted,
+    ThreadDeleted,
+    MessageDeleted,
+    Model,
+    ModelList,
+    ChatCompletion,
+    ChatCompletionChunk,
+    Completion,
+    CreateEmbedding,
+    EmbeddingList,
+]
+
+MANY = 3
+INTS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | INTS | FLOATS | st.text(max_size=MANY),
+    lambda inner: (
+        st.lists(inner, max_size=MANY)
+        | st.dictionaries(st.text(max_size=MANY), inner, max_size=MANY)
+    ),
+    max_leaves=4,
+)
+
+
+def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
+    """Draw values of a type, inside its limits."""
+    match kind:
+        case inspect.Metadata():
+            return values(kind.type)
+        case inspect.AnyType():
+            return JSON
+        case inspect.NoneType():
+            return st.none()
+        case inspect.BoolType():
+            return st.booleans()
+        case inspect.IntType(ge=least, le=most):
+            return st.integers(
+                -(2**63) if least is None else least, 2**63 - 1 if most is None else most
+            )
+        case inspect.FloatType(ge=least, le=most):
+            return st.floats(least, most, allow_nan=False, allow_infinity=False)
+        case inspect.StrType(pattern=str() as pattern):
+            return st.from_regex(pattern, alphabet=st.characters(codec="ascii")).filter(
+                lambda text: len(text) <= (kind.max_length or len(text))
+            )
+        case inspect.StrType(min_length=least, max_length=most):
+            return st.text(min_size=least or 0, max_size=min(most or 8, 8))
+        case inspect.LiteralType(values=words):
+            return st.sampled_from(words)
+        case inspect.ListType(item_type=item, min_length=least, max_length=most):
+            return st.lists(values(item), min_size=least or 0, max_size=min(most or MANY, MANY))
+        case inspect.DictType(key_type=key, value_type=value):
+            return st.dictionaries(values(key), values(value), max_size=MANY)
+        case inspect.UnionType(types=types):
+            return st.one_of([values(each) for each in types])
+        case inspect.StructType(cls=cls, fields=fields):
+            return st.fixed_dictionaries(
+                {f.name: values(f.type) for f in fields if f.required},
+                optional={f.name: values(f.type) for f in fields if not f.required},
+            ).map(lambda drawn: cls(**drawn))
+        case inspect.CustomType(cls=msgspec.UnsetType):
+            return st.just(msgspec.UNSET)
+    raise AssertionError(f"the contract has no values of {kind}")
+
+
+@pytest.mark.parametrize("kind", MAIN, ids=lambda kind: getattr(kind, "__name__", "Event"))
+def test_what_is_written_is_read_back_the_same(kind: Any) -> None:
+    decoder = msgspec.json.Decoder(kind)
+
+    @settings(
+        max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(values(inspect.type_info(kind)))
+    def holds(value: Any) -> None:
+        wire = msgspec.json.encode(value)
+        assert decoder.decode(wire) == value
+        assert msgspec.json.encode(decoder.decode(wire)) == wire
+
+    holds()
