@@ -132,7 +132,10 @@ def truncated_utf8() -> ScriptedFault:
 def oversized_line(size_bytes: int = 32 << 20) -> ScriptedFault:
     """Send one line of the stream that is `size_bytes` long."""
     return ScriptedFault(
-        manner="raw_event", kind="broken", message="oversized line", data=b"data: " + b"x" * size_bytes
+        manner="raw_event",
+        kind="broken",
+        message="oversized line",
+        data=b"data: " + b"x" * size_bytes,
     )
 
 

@@ -90,6 +90,15 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         """What the answer waits for once `place` chunks were sent."""
         return (event for at, event in self.waits if at == place)
 
+    def waits_from(self, place: int) -> Iterator[Waitable]:
+        """What the answer still waits for once all of its `place` chunks were sent."""
+        return (event for at, event in self.waits if at >= place)
+
+    def stops_at(self, place: int) -> bool:
+        """Whether it waits or fails there, so that what was gathered must go out first."""
+        fails = self.fault is not None and self.fault_after == place
+        return fails or any(at == place for at, _ in self.waits)
+
     def _text_pieces(self) -> Iterator[str]:
         pieces = self.pieces if self.pieces is not None else words(self.text)
         yield from pieces
