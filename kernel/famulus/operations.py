@@ -25,7 +25,7 @@ from famulus.answers import Bytes, EventStream, Wire
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
-_PATH_NAME = re.compile(r"\{([a-z_]+)\}")
+_PATH_NAME = re.compile(r"\{([a-z_]+)(?::path)?\}")
 _MARK = "__famulus_operation__"
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.types import Receive, Send
+
 DONE = b"[DONE]"
 HEARTBEAT = b": keep-alive\n\n"
 
@@ -14,3 +19,70 @@ def encode_event(data: bytes, *, name: str | None = None, position: str | None =
     if name is not None:
         head += f"event: {name}\n"
     return head.encode() + b"data: " + data + b"\n\n"
+
+
+class _Progress:
+    """How far the sender is: heartbeats go out between sends, never into one."""
+
+    __slots__ = ("since", "sending")
+
+    def __init__(self, now: float) -> None:
+        self.sending = False
+        self.since = now
+
+
+async def serve_frames(
+    frames: AsyncIterator[bytes],
+    receive: Receive,
+    send: Send,
+    *,
+    heartbeat_s: float | None,
+    send_s: float,
+) -> None:
+    """Send every item as one message until `frames` ends or the client leaves.
+
+    While nothing is sent, a comment goes out every `heartbeat_s`. A reader that takes longer
+    than `send_s` for one item is dropped. `frames` is closed in every case.
+    """
+    loop = asyncio.get_running_loop()
+    progress = _Progress(loop.time())
+    sender = loop.create_task(_send_all(frames, send, progress))
+    # uvicorn's send() does nothing once the client has left, so only this can tell.
+    watcher = loop.create_task(_until_left(receive))
+    pause = min(heartbeat_s or send_s, send_s)
+    try:
+        while not sender.done() and not watcher.done():
+            await asyncio.wait(
+                (sender, watcher), timeout=pause, return_when=asyncio.FIRST_COMPLETED
+            )
+            idle = loop.time() - progress.since
+            if progress.sending and idle > send_s:
+                break
+            if heartbeat_s and not progress.sending and idle >= heartbeat_s and not sender.done():
+                progress.since = loop.time()
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+        if sender.done():
+            sender.result()
+    finally:
+        for task in (sender, watcher):
+            task.cancel()
+        await asyncio.gather(sender, watcher, return_exceptions=True)
+        close = getattr(frames, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _send_all(frames: AsyncIterator[bytes], send: Send, progress: _Progress) -> None:
+    clock = asyncio.get_running_loop().time
+    async for data in frames:
+        progress.sending, progress.since = True, clock()
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        progress.sending, progress.since = False, clock()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_left(receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return

@@ -1,0 +1,130 @@
+"""The kernel's own operations: is it alive, is it ready, what runs, and what it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from famulus.answers import Bytes, Wire
+from famulus.api_page import api_page
+from famulus.call import Call
+from famulus.lifecycle import State
+from famulus.openapi import openapi_document
+from famulus.operations import operation
+from famulus_schemas.health import Health
+
+if TYPE_CHECKING:
+    from famulus.kernel import Kernel
+    from famulus.lifecycle import Slot
+
+_BROKEN = (State.FAILED, State.BLOCKED)
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether requests should be sent here, and each plugin that is not well."""
+
+    status: Literal["ok", "degraded", "down", "draining"]
+    plugins: dict[str, Health] = {}
+
+
+class PluginStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one plugin is, and why."""
+
+    name: str
+    state: State
+    reason: str
+    source: str
+    required: bool
+    provides: list[str]
+    needs: list[str]
+    health: Health | None = None
+
+
+class PluginList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every plugin that was found."""
+
+    object: Literal["list"] = "list"
+    data: list[PluginStatus]
+
+
+class Admin:
+    """What the kernel itself serves."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    @operation("GET", "/health/live", action="health.read")
+    async def live(self, call: Call) -> Alive:
+        """Whether the process answers at all; restart it where it does not."""
+        return Alive()
+
+    @operation("GET", "/health/ready", action="health.read", documented_answer=Readiness)
+    async def ready(self, call: Call) -> Bytes:
+        """Whether requests should be sent here; 503 while they should not."""
+        readiness = await self._readiness()
+        status = 200 if readiness.status in ("ok", "degraded") else 503
+        return Bytes(msgspec.json.encode(readiness), "application/json", status=status)
+
+    async def _readiness(self) -> Readiness:
+        kernel = self._kernel
+        if kernel.is_draining:
+            return Readiness(status="draining")
+        slots = kernel.lifecycle.slots
+        unwell = {
+            name: Health(status="down", detail=f"{slot.state}: {slot.reason}")
+            for name, slot in slots.items()
+            if slot.state in _BROKEN
+        }
+        answers = await kernel.world.hooks.check_health(kernel.settings.health_s)
+        unwell |= {name: health for name, health in answers.items() if health.status != "ok"}
+        if any(self._bears(slots[name]) for name, one in unwell.items() if one.status == "down"):
+            return Readiness(status="down", plugins=unwell)
+        return Readiness(status="degraded" if unwell else "ok", plugins=unwell)
+
+    def _bears(self, slot: Slot) -> bool:
+        """Whether the server is of no use without this plugin."""
+        filled = self._kernel.lifecycle.filler.values()
+        return slot.required or slot.name in filled
+
+    @operation("GET", "/-/plugins", action="plugins.read")
+    async def plugins(self, call: Call) -> PluginList:
+        """Every plugin that was found, its state, and the reason for it."""
+        health = await self._kernel.world.hooks.check_health(self._kernel.settings.health_s)
+        slots = self._kernel.lifecycle.slots.values()
+        return PluginList(data=[_status(slot, health.get(slot.name)) for slot in slots])
+
+    @operation("GET", "/openapi.json", action="openapi.read", documented_answer=dict)
+    async def openapi(self, call: Call) -> Wire[dict[str, object]]:
+        """This server's API as an OpenAPI 3.1 document, made from what it really serves."""
+        document = openapi_document(self._kernel.world.operations)
+        return Wire(msgspec.json.encode(document))
+
+    @operation("GET", "/docs", action="openapi.read")
+    async def docs(self, call: Call) -> Bytes:
+        """The same document as a page to read."""
+        call.response_headers["content-security-policy"] = _PAGE_POLICY
+        return Bytes(api_page("Famulus API"), "text/html; charset=utf-8")
+
+
+def _status(slot: Slot, health: Health | None) -> PluginStatus:
+    return PluginStatus(
+        name=slot.name,
+        state=slot.state,
+        reason=slot.reason,
+        source=slot.source,
+        required=slot.required,
+        provides=[port.name for port in slot.provides],
+        needs=[port.name for port in slot.needs],
+        health=health,
+    )

@@ -1,0 +1,324 @@
+"""The command line. The kernel's own commands are here; plugins add theirs by a hook."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from famulus import __version__
+from famulus.config import (
+    Config,
+    ConfigError,
+    Secret,
+    ServerSettings,
+    load_config,
+    settings_fields,
+    takes_list,
+)
+from famulus.discover import Found, discover
+from famulus.lifecycle import BootError, Slot, State, describe
+from famulus.plugin import Plugin, Settings
+
+if TYPE_CHECKING:
+    from famulus.kernel import Kernel
+
+DEFAULT_FILE = "famulus.toml"
+
+
+def main() -> None:
+    """The `famulus` command. Errors that are worded for people are one line, without a trace."""
+    try:
+        command_line()(prog_name="famulus")
+    except (ConfigError, BootError) as error:
+        click.echo(f"famulus: {error}", err=True)
+        sys.exit(2)
+
+
+def command_line() -> click.Group:
+    """All commands, with the flags and commands that the found plugins bring."""
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+    @click.version_option(__version__, prog_name="famulus")
+    def famulus() -> None:
+        """A home for code written against the OpenAI Assistants API."""
+
+    types = _plugin_types()
+    for make in (_serve, _check, _config, _plugins, _migrate, _openapi):
+        command = make()
+        command.params.extend(_options(types))
+        famulus.add_command(command)
+    famulus.add_command(_new_plugin())
+    for plugin_type in types.values():
+        register = getattr(plugin_type, "register_commands", None)
+        if register is not None:
+            register(famulus)
+    return famulus
+
+
+# --- flags ------------------------------------------------------------------------------------
+
+
+def _plugin_types() -> dict[str, type[Plugin[Any]]]:
+    """What can be imported of what is installed; the rest is told when something is started."""
+    types = {}
+    for found in _discovered_early():
+        try:
+            types[found.name] = found.load()
+        except Exception as error:  # Isolation: a broken plugin must not break the command line.
+            click.echo(f"famulus: plugin {found.name} ({found.source}): {describe(error)}", err=True)
+    return types
+
+
+def _discovered_early() -> list[Found]:
+    folder = os.environ.get("FAMULUS_PLUGINS_DIR")
+    return discover(Path(folder) if folder else None)
+
+
+def _options(types: Mapping[str, type[Plugin[Any]]]) -> list[click.Parameter]:
+    options: list[click.Parameter] = [
+        click.Option(
+            ["--config", "config_file"],
+            type=click.Path(path_type=Path),
+            envvar="FAMULUS_CONFIG",
+            help=f"The TOML file; {DEFAULT_FILE} where there is one.",
+        )
+    ]
+    tables: dict[str, type[Settings]] = {"server": ServerSettings}
+    tables |= {name: plugin_type.settings_type for name, plugin_type in types.items()}
+    for table, settings_type in tables.items():
+        for field, why, env, flag in settings_fields(settings_type):
+            if flag is None:
+                continue
+            many = takes_list(field.type)
+            about = f"{why} [{env}]" if env else why
+            options.append(
+                click.Option(
+                    [flag, f"{table}__{field.name}"],
+                    multiple=many,
+                    help=about + (" May be given several times." if many else ""),
+                )
+            )
+    return options
+
+
+def _load(arguments: dict[str, Any]) -> Config:
+    path: Path | None = arguments.pop("config_file", None)
+    if path is None and Path(DEFAULT_FILE).is_file():
+        path = Path(DEFAULT_FILE)
+    flags: dict[str, dict[str, Any]] = {}
+    for name, value in arguments.items():
+        table, _, key = name.partition("__")
+        if value not in (None, ()):
+            flags.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
+    return load_config(path, flags=flags)
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def _serve() -> click.Command:
+    @click.command("serve")
+    def serve(**arguments: Any) -> None:
+        """Serve the API until told to stop."""
+        from famulus.kernel import Kernel
+        from famulus.server import Server
+
+        given = dict(arguments)
+        kernel = Kernel(_load(dict(given)))
+
+        def ready(url: str) -> None:
+            counts = [slot.state for slot in kernel.lifecycle.slots.values()]
+            kernel.log.info(
+                "ready",
+                url=url,
+                base_url=f"{url}/v1",
+                docs=f"{url}/docs",
+                plugins=counts.count(State.RUNNING),
+                failed=counts.count(State.FAILED) + counts.count(State.BLOCKED),
+            )
+
+        reloads: set[asyncio.Task[None]] = set()
+
+        async def reload() -> None:
+            try:
+                await kernel.reload(_load(dict(given)))
+            except (ConfigError, BootError) as error:
+                kernel.log.error("reload_refused", reason=str(error))
+            else:
+                kernel.log.info("reloaded")
+
+        def hangup() -> None:
+            task = asyncio.get_running_loop().create_task(reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        server = Server(kernel, on_ready=ready, on_hangup=hangup)
+        _run(server, kernel)
+
+    return serve
+
+
+def _run(server: Any, kernel: Kernel) -> None:
+    import uvloop
+
+    try:
+        uvloop.run(server.serve())
+    except KeyboardInterrupt:
+        return
+    if isinstance(kernel.failure, ConfigError | BootError):
+        raise kernel.failure
+    if kernel.failure is not None:
+        raise BootError(describe(kernel.failure)) from kernel.failure
+    if not server.started:
+        raise BootError(f"could not listen on {server.config.host}:{server.config.port}")
+
+
+def _check() -> click.Command:
+    @click.command("check")
+    def check(**arguments: Any) -> None:
+        """Validate the configuration and say what would start; nothing is started."""
+        from famulus.kernel import Kernel
+
+        slots = Kernel(_load(arguments)).plan()
+        for slot in slots.values():
+            would = "would start" if slot.state is State.LOADED else str(slot.state)
+            click.echo(_row(slot.name, would, slot.reason))
+        broken = [slot for slot in slots.values() if slot.state is State.FAILED]
+        if broken:
+            raise BootError(f"{len(broken)} of {len(slots)} plugins cannot be loaded")
+        click.echo("The configuration is valid.")
+
+    return check
+
+
+def _row(*cells: str) -> str:
+    return f"{cells[0]:<20} {cells[1]:<12} {cells[2]}".rstrip()
+
+
+def _config() -> click.Command:
+    @click.command("config")
+    def config(**arguments: Any) -> None:
+        """Print every setting as it now is, with its reason; secrets are not printed."""
+        from famulus.config import plugin_settings
+        from famulus.kernel import Kernel
+
+        loaded = _load(arguments)
+        kernel = Kernel(loaded)
+        slots = kernel.plan()
+        click.echo(f"# from {loaded.source}, environment and flags")
+        _print_table("server", loaded.server)
+        for slot in slots.values():
+            if slot.plugin_type is not None:
+                values = slot.settings or plugin_settings(
+                    loaded, slot.name, slot.plugin_type.settings_type
+                )
+                _print_table(f"plugins.{slot.name}", values)
+
+    return config
+
+
+def _print_table(title: str, settings: msgspec.Struct) -> None:
+    fields = list(settings_fields(type(settings)))
+    if not fields:
+        return
+    click.echo(f"\n[{title}]")
+    for field, why, env, _ in fields:
+        about = f"  # {why}" if why else ""
+        variable = f" [{env}]" if env else ""
+        click.echo(f"{field.name} = {_toml(getattr(settings, field.name))}{about}{variable}")
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return '""'
+    if isinstance(value, Secret):
+        return '"***"'
+    return msgspec.json.encode(value, enc_hook=lambda _: "***").decode()
+
+
+def _plugins() -> click.Command:
+    @click.command("plugins")
+    def plugins(**arguments: Any) -> None:
+        """List every plugin that was found, what it provides and needs, and how it is."""
+        from famulus.kernel import Kernel
+
+        for slot in Kernel(_load(arguments)).plan().values():
+            click.echo(_row(slot.name, str(slot.state), slot.reason or _summary(slot)))
+            ports = [f"provides {port.name}" for port in slot.provides]
+            ports += [f"needs {port.name}" for port in slot.needs]
+            click.echo(f"{'':<20} {slot.source}" + (f"; {', '.join(ports)}" if ports else ""))
+
+    return plugins
+
+
+def _summary(slot: Slot) -> str:
+    doc = slot.plugin_type.__doc__ if slot.plugin_type else None
+    return (doc or "").strip().split("\n")[0]
+
+
+def _migrate() -> click.Command:
+    @click.command("migrate")
+    @click.option("--dry-run", is_flag=True, help="Say what is pending; change nothing.")
+    def migrate(dry_run: bool, **arguments: Any) -> None:
+        """Bring the stores to the form that this version needs."""
+        from famulus.kernel import Kernel
+
+        kernel = Kernel(_load(arguments))
+        kernel.plan()
+        asyncio.run(_migrated(kernel, dry_run))
+
+    return migrate
+
+
+async def _migrated(kernel: Kernel, dry_run: bool) -> None:
+    kernel.prepare()
+    for migrations in kernel.gather_constructed("register_migrations"):
+        titles = await (migrations.pending() if dry_run else migrations.apply())
+        word = "pending" if dry_run else "applied"
+        for title in titles:
+            click.echo(_row(migrations.owner, word, title))
+        if not titles:
+            click.echo(_row(migrations.owner, "up to date", ""))
+
+
+def _openapi() -> click.Command:
+    @click.command("openapi")
+    def openapi(**arguments: Any) -> None:
+        """Print the OpenAPI document of what would be served."""
+        from famulus.kernel import Kernel
+        from famulus.openapi import openapi_document
+
+        kernel = Kernel(_load(arguments))
+        kernel.plan()
+        kernel.lifecycle.construct()
+        document = openapi_document(kernel.planned_operations())
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+    return openapi
+
+
+def _new_plugin() -> click.Command:
+    @click.command("new-plugin")
+    @click.argument("name")
+    @click.option("--single-file", is_flag=True, help="One .py file for --plugins-dir.")
+    @click.option(
+        "--into",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path(),
+        help="The folder to make it in.",
+    )
+    def new_plugin(name: str, single_file: bool, into: Path) -> None:
+        """Make a working plugin to start from, with tests that pass."""
+        from famulus.new_plugin import generate
+
+        for path in generate(name, into=into, single_file=single_file):
+            click.echo(f"made {path}")
+
+    return new_plugin

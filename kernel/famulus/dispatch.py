@@ -1,0 +1,369 @@
+"""One request through the server, always in the same order.
+
+Headers, authentication (by headers only), the body under its limits, decoding, authorization,
+limits, the operation, encoding. A body is not read for a caller who is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+
+from famulus.answers import Bytes, EventStream, Wire
+from famulus.call import Call
+from famulus.config import ServerSettings
+from famulus.errors import as_problem, envelope
+from famulus.sse import serve_frames
+from famulus.validation import BodyDecoder, QueryDecoder
+from famulus_schemas.errors import (
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    METHOD_NOT_ALLOWED,
+    NO_API_KEY,
+    PLUGIN_DOWN,
+    UNKNOWN_URL,
+    WRONG_CONTENT_TYPE,
+    Problem,
+)
+from famulus_schemas.identity import Principal
+from famulus_schemas.notices import RequestServed
+
+if TYPE_CHECKING:
+    from famulus.clock import MakeId
+    from famulus.hooks import Hooks
+    from famulus.lifecycle import Slot
+    from famulus.log import Log
+    from famulus.operations import Operation
+    from famulus.router import Router
+    from famulus_schemas.notices import Notice
+
+PUBLIC_PATHS = frozenset({"/health/live", "/health/ready", "/openapi.json", "/docs"})
+"""All that is served to a caller without a key. A plugin cannot add to it."""
+
+NOBODY = Principal(id="nobody", project="", scopes=())
+
+CLIENT_LEFT = 499
+"""The status told to `on_event` for a request whose client went away; it is never sent."""
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+_JSON = b"application/json"
+_VERSION = (b"openai-version", b"2020-10-01")
+_encode = msgspec.json.encode
+
+
+class Endpoint:
+    """An operation made ready for one world: its decoders, and the plugin that it belongs to."""
+
+    __slots__ = (
+        "body",
+        "body_bytes_max",
+        "function",
+        "is_public",
+        "names",
+        "operation",
+        "query",
+        "resource_at",
+        "slot",
+    )
+
+    def __init__(
+        self, operation: Operation, slot: Slot | None, settings: ServerSettings
+    ) -> None:
+        self.operation = operation
+        self.slot = slot
+        self.function = operation.function
+        self.names = operation.path_names
+        self.resource_at = len(self.names) - 1
+        self.is_public = slot is None and operation.path in PUBLIC_PATHS
+        self.body_bytes_max = operation.body_bytes_max or settings.body_bytes_max
+        self.body: BodyDecoder[Any] | None = None
+        self.query: QueryDecoder[Any] | None = None
+        if operation.body_type is not None:
+            self.body = BodyDecoder(operation.body_type, depth_max=settings.json_depth_max)
+        if operation.query_type is not None:
+            self.query = QueryDecoder(operation.query_type)
+
+
+class Exchange:
+    """What is known of a request while it is served, for its answer, its log line and its end."""
+
+    __slots__ = ("call", "endpoint", "has_unread_body", "request_id", "started", "status")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.started = time.perf_counter()
+        self.status = 0
+        self.endpoint: Endpoint | None = None
+        self.call: Call | None = None
+        self.has_unread_body = False
+
+    def headers(self, content_type: bytes, length: int | None) -> list[tuple[bytes, bytes]]:
+        """The headers of every answer."""
+        spent_ms = int((time.perf_counter() - self.started) * 1000)
+        headers = [
+            (b"content-type", content_type),
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % spent_ms),
+            _VERSION,
+        ]
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        if self.has_unread_body:
+            headers.append((b"connection", b"close"))
+        if self.call is not None:
+            headers.extend(
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in self.call.response_headers.items()
+            )
+        return headers
+
+
+class Dispatcher:
+    """The ASGI app of one world."""
+
+    def __init__(
+        self,
+        *,
+        router: Router[Endpoint],
+        hooks: Hooks,
+        settings: ServerSettings,
+        make_id: MakeId,
+        log: Log,
+        tell: Callable[[Notice], None],
+    ) -> None:
+        self._router = router
+        self._hooks = hooks
+        self._settings = settings
+        self._make_id = make_id
+        self._log = log
+        self._tell = tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        exchange = Exchange(self._request_id(headers))
+        try:
+            answer = await self._answer(exchange, scope, headers, receive)
+        except ClientLeft:
+            exchange.status = CLIENT_LEFT
+        except Exception as error:  # The one place where a request's failure becomes an answer.
+            await self._send_problem(exchange, error, send)
+        else:
+            await self._send(exchange, answer, receive, send)
+        finally:
+            self._report(exchange)
+
+    def _request_id(self, headers: Headers) -> str:
+        given = headers.get("x-request-id")
+        if given is not None and _REQUEST_ID.match(given):
+            return given
+        return self._make_id("req_")
+
+    async def _answer(
+        self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive
+    ) -> Any:
+        path = scope["path"]
+        exchange.has_unread_body = "content-length" in headers or "transfer-encoding" in headers
+        if headers.get("content-length") == "0":
+            exchange.has_unread_body = False
+        found = self._router.find(path)
+        principal = await self._principal(path, headers)
+        endpoint, values = self._endpoint(found, scope["method"], path)
+        exchange.endpoint = endpoint
+        slot = endpoint.slot
+        if slot is not None and slot.state != "running":
+            raise Problem(PLUGIN_DOWN, plugin=slot.name, state=slot.state, reason=slot.reason)
+        client = scope.get("client")
+        call = exchange.call = Call(
+            method=scope["method"],
+            path=path,
+            query_string=scope["query_string"],
+            headers=headers,
+            client=client[0] if client else "",
+            request_id=exchange.request_id,
+            principal=principal,
+        )
+        arguments: dict[str, Any] = dict(zip(endpoint.names, values, strict=True))
+        if endpoint.body is not None:
+            call.body = await self._read(exchange, endpoint, headers, receive)
+            exchange.has_unread_body = False
+            optional = endpoint.operation.body_optional and not call.body
+            arguments["body"] = None if optional else endpoint.body.decode(call.body)
+        if endpoint.query is not None:
+            arguments["query"] = endpoint.query.decode(call.query_string)
+        resource = values[endpoint.resource_at] if values else None
+        if not endpoint.is_public:
+            await self._hooks.authorize(principal, endpoint.operation.action, resource)
+        return await endpoint.function(call, **arguments)
+
+    async def _principal(self, path: str, headers: Headers) -> Principal:
+        if path in PUBLIC_PATHS:
+            return NOBODY
+        principal = await self._hooks.authenticate(headers)
+        if principal is None:
+            raise Problem(NO_API_KEY)
+        return principal
+
+    def _endpoint(
+        self, found: tuple[dict[str, Endpoint], Sequence[str]] | None, method: str, path: str
+    ) -> tuple[Endpoint, Sequence[str]]:
+        if found is None:
+            raise Problem(UNKNOWN_URL, method=method, path=path)
+        methods, values = found
+        endpoint = methods.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            allowed = sorted(methods) + (["HEAD"] if "GET" in methods else [])
+            text = ", ".join(allowed)
+            raise Problem(
+                METHOD_NOT_ALLOWED,
+                headers={"allow": text},
+                method=method,
+                path=path,
+                allowed=text,
+            )
+        return endpoint, values
+
+    async def _read(
+        self, exchange: Exchange, endpoint: Endpoint, headers: Headers, receive: Receive
+    ) -> bytes:
+        limit = endpoint.body_bytes_max
+        length = headers.get("content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise Problem(BODY_TOO_LARGE, limit=limit)
+        content_type = headers.get("content-type")
+        if content_type is not None and exchange.has_unread_body and not _is_json(content_type):
+            raise Problem(WRONG_CONTENT_TYPE, expected="application/json", got=content_type)
+        try:
+            async with asyncio.timeout(self._settings.body_s):
+                return await _gather_body(receive, limit)
+        except TimeoutError as error:
+            raise Problem(BODY_TOO_SLOW, limit=f"{self._settings.body_s:g}") from error
+
+    # --- answering --------------------------------------------------------------------------
+
+    async def _send(self, exchange: Exchange, answer: Any, receive: Receive, send: Send) -> None:
+        if isinstance(answer, Wire):
+            await _send_whole(exchange, 200, _JSON, answer.data, send)
+        elif isinstance(answer, EventStream):
+            await self._stream(exchange, answer.frames, receive, send)
+        elif isinstance(answer, Bytes):
+            await self._send_bytes(exchange, answer, receive, send)
+        else:
+            await _send_whole(exchange, 200, _JSON, _encode(answer), send)
+
+    async def _send_bytes(
+        self, exchange: Exchange, answer: Bytes, receive: Receive, send: Send
+    ) -> None:
+        content_type = answer.content_type.encode("latin-1")
+        if isinstance(answer.content, bytes):
+            await _send_whole(exchange, answer.status, content_type, answer.content, send)
+            return
+        exchange.status = answer.status
+        await send(_start(exchange, answer.status, exchange.headers(content_type, None)))
+        await serve_frames(
+            answer.content, receive, send, heartbeat_s=None, send_s=self._settings.send_s
+        )
+
+    async def _stream(
+        self, exchange: Exchange, frames: AsyncIterator[bytes], receive: Receive, send: Send
+    ) -> None:
+        headers = exchange.headers(b"text/event-stream; charset=utf-8", None)
+        # Proxies hold streams back unless told not to.
+        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        await send(_start(exchange, 200, headers))
+        await serve_frames(
+            frames,
+            receive,
+            send,
+            heartbeat_s=self._settings.heartbeat_s,
+            send_s=self._settings.send_s,
+        )
+
+    async def _send_problem(
+        self, exchange: Exchange, error: Exception, send: Send
+    ) -> None:
+        problem = await self._worded(exchange, error)
+        extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in problem.headers.items()]
+        data = envelope(problem)
+        headers = exchange.headers(_JSON, len(data)) + extra
+        await send(_start(exchange, problem.status, headers))
+        await send({"type": "http.response.body", "body": data})
+
+    async def _worded(self, exchange: Exchange, error: Exception) -> Problem:
+        problem = as_problem(error) or await self._hooks.handle_exception(exchange.call, error)
+        if problem is not None:
+            return problem
+        endpoint = exchange.endpoint
+        self._log.error(
+            "request_failed",
+            request_id=exchange.request_id,
+            operation=endpoint.operation.name if endpoint else None,
+            plugin=endpoint.slot.name if endpoint and endpoint.slot else None,
+            exc_info=error,
+        )
+        return as_problem(error, request_id=exchange.request_id)
+
+    def _report(self, exchange: Exchange) -> None:
+        if not self._hooks.on_event:
+            return
+        self._tell(
+            RequestServed(
+                operation=exchange.endpoint.operation.name if exchange.endpoint else "unknown",
+                status=exchange.status,
+                seconds=time.perf_counter() - exchange.started,
+                request_id=exchange.request_id,
+                project=exchange.call.project if exchange.call else None,
+            )
+        )
+
+
+def _start(exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    exchange.status = status
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+async def _send_whole(
+    exchange: Exchange, status: int, content_type: bytes, data: bytes, send: Send
+) -> None:
+    await send(_start(exchange, status, exchange.headers(content_type, len(data))))
+    await send({"type": "http.response.body", "body": data})
+
+
+def _is_json(content_type: str) -> bool:
+    media = content_type.partition(";")[0].strip().lower()
+    return media == "application/json" or media.endswith("+json")
+
+
+async def _gather_body(receive: Receive, limit: int) -> bytes:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        _hold(len(body), limit)
+        return body
+    chunks = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        _hold(size, limit)
+    return b"".join(chunks)
+
+
+def _hold(size: int, limit: int) -> None:
+    if size > limit:
+        raise Problem(BODY_TOO_LARGE, limit=limit)
+
+
+class ClientLeft(Exception):
+    """The client went away before its request was whole."""

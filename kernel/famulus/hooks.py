@@ -1,0 +1,199 @@
+"""How answers to hooks are gathered: three folds, and one typed method for each hook.
+
+pluggy calls are synchronous: an async implementation gives back a coroutine, so `firstresult`
+would take the first coroutine and not the first answer, and one that raises silences the rest.
+So implementations are taken from pluggy once a world and awaited here, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from famulus import hookspecs
+from famulus.markers import PROJECT_NAME
+from famulus_schemas.health import Health
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+    from famulus.call import Call
+    from famulus.log import Log
+    from famulus_schemas.errors import Problem
+    from famulus_schemas.identity import Principal
+    from famulus_schemas.inference import PromptMessage
+    from famulus_schemas.notices import Notice
+    from famulus_schemas.records import Unit
+    from famulus_schemas.runs import Run
+
+Implementation = tuple[str, Callable[..., Any]]
+
+
+class HookError(Exception):
+    """A plugin implements a hook wrongly; says which plugin and how."""
+
+
+class Relay(pluggy.PluginManager):
+    """pluggy's manager, which does not touch a plugin's ports while it looks for hooks."""
+
+    def __init__(self) -> None:
+        super().__init__(PROJECT_NAME)
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(
+        self, plugin: object, name: str
+    ) -> pluggy.HookimplOpts | None:
+        if not inspect.isroutine(inspect.getattr_static(plugin, name, None)):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+    def implementations(self, hook: str, running: Callable[[str], bool]) -> list[Implementation]:
+        """Who implements a hook, first registered first, of those that run."""
+        found = reversed(getattr(self.hook, hook).get_hookimpls())
+        return [(each.plugin_name, each.function) for each in found if running(each.plugin_name)]
+
+    def add(self, plugin: object, name: str) -> None:
+        """Register a plugin. Raises HookError for a misspelt hook or argument."""
+        try:
+            self.register(plugin, name)
+            self.check_pending()
+        except pluggy.PluginValidationError as error:
+            if self.has_plugin(name):
+                self.unregister(name=name)
+            raise HookError(str(error)) from error
+
+    def implements(self, plugin_type: type, hook: str) -> bool:
+        """Whether a class implements a hook."""
+        function = inspect.getattr_static(plugin_type, hook, None)
+        return getattr(function, f"{PROJECT_NAME}_impl", None) is not None
+
+
+def collect(implementations: Sequence[Implementation]) -> list[tuple[str, Any]]:
+    """Ask all at boot and join their lists, each item with the plugin that gave it."""
+    return [(plugin, item) for plugin, function in implementations for item in function()]
+
+
+async def first(implementations: Sequence[Implementation], **arguments: Any) -> Any:
+    """Ask one at a time until one answers. Exceptions are answers too, and propagate."""
+    for _, function in implementations:
+        answer = await function(**arguments)
+        if answer is not None:
+            return answer
+    return None
+
+
+async def each(
+    implementations: Sequence[Implementation],
+    failed: Callable[[str, Exception], Awaitable[None] | None],
+    **arguments: Any,
+) -> list[tuple[str, Any]]:
+    """Ask all; one that raises is reported under its plugin and stops nobody else."""
+    answers = []
+    for plugin, function in implementations:
+        try:
+            answers.append((plugin, await function(**arguments)))
+        except Exception as error:  # Isolation: one plugin's fault must not silence the others.
+            failed(plugin, error)
+    return answers
+
+
+class Hooks:
+    """The request and life hooks of one world, resolved to plain tuples."""
+
+    def __init__(self, relay: Relay, running: Callable[[str], bool]) -> None:
+        def of(hook: str) -> tuple[Callable[..., Any], ...]:
+            return tuple(function for _, function in relay.implementations(hook, running))
+
+        self._authenticate = of("authenticate")
+        self._authorize = of("authorize")
+        self._prepare_messages = of("prepare_messages")
+        self._join_unit = of("join_unit")
+        self._handle_exception = tuple(relay.implementations("handle_exception", running))
+        self.on_event = tuple(relay.implementations("on_event", running))
+        self._check_health = tuple(relay.implementations("check_health", running))
+
+    async def authenticate(self, headers: Headers) -> Principal | None:
+        """The first plugin's answer that knows the credential; a wrong one raises Problem."""
+        for function in self._authenticate:
+            principal: Principal | None = await function(headers=headers)
+            if principal is not None:
+                return principal
+        return None
+
+    async def authorize(self, principal: Principal, action: str, resource: str | None) -> None:
+        """All must agree; a refusal propagates."""
+        for function in self._authorize:
+            await function(principal=principal, action=action, resource=resource)
+
+    async def prepare_messages(
+        self, run: Run, messages: list[PromptMessage]
+    ) -> list[PromptMessage]:
+        """Each plugin is given the answer of the one before."""
+        for function in self._prepare_messages:
+            messages = await function(run=run, messages=messages)
+        return messages
+
+    async def join_unit(self, principal: Principal, action: str, unit: Unit) -> Unit:
+        """The unit and all writes that belong into the same commit. Exceptions propagate."""
+        if not self._join_unit:
+            return unit
+        joined = list(unit)
+        for function in self._join_unit:
+            joined.extend(await function(principal=principal, action=action, unit=unit))
+        return joined
+
+    async def handle_exception(self, call: Call | None, error: Exception) -> Problem | None:
+        """The first plugin that words the exception."""
+        if call is None:
+            return None
+        problem: Problem | None = await first(self._handle_exception, call=call, error=error)
+        return problem
+
+    async def check_health(self, limit_s: float) -> dict[str, Health]:
+        """Every plugin's health, asked at once; one that is slow or raises is down."""
+
+        async def ask(function: Callable[..., Any]) -> Health:
+            try:
+                async with asyncio.timeout(limit_s):
+                    health: Health = await function()
+                    return health
+            except TimeoutError:
+                return Health(status="down", detail=f"no answer within {limit_s:g} s")
+            except Exception as error:  # Isolation: a health check that breaks is the answer.
+                return Health(status="down", detail=f"{type(error).__name__}: {error}")
+
+        answers = await asyncio.gather(*(ask(function) for _, function in self._check_health))
+        return {plugin: health for (plugin, _), health in zip(self._check_health, answers)}
+
+
+class Notices:
+    """The bounded queue between `tell` and `on_event`."""
+
+    def __init__(self, waiting_max: int, log: Log) -> None:
+        self._queue: asyncio.Queue[Notice] = asyncio.Queue(waiting_max)
+        self._log = log
+        self.lost = 0
+
+    def tell(self, hooks: Hooks | None, notice: Notice) -> None:
+        """Queue a notice if anybody would hear it; count it as lost where the queue is full."""
+        if hooks is None or not hooks.on_event:
+            return
+        try:
+            self._queue.put_nowait(notice)
+        except asyncio.QueueFull:
+            self.lost += 1
+
+    async def deliver(self, hooks: Callable[[], Hooks | None]) -> None:
+        """Tell plugins, one notice after the other, for ever."""
+        while True:
+            notice = await self._queue.get()
+            current = hooks()
+            if current is not None:
+                await each(current.on_event, self._failed, event=notice)
+
+    def _failed(self, plugin: str, error: Exception) -> None:
+        self._log.error("on_event_failed", plugin=plugin, error=repr(error))

@@ -1,0 +1,227 @@
+"""The kernel: plugins brought to life, and one ASGI app in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope, Send
+
+from famulus.admin import Admin
+from famulus.clock import Clock, IdPool, MakeId, system_clock
+from famulus.config import Config, ConfigError
+from famulus.discover import Found, discover
+from famulus.hooks import Hooks, Notices, collect
+from famulus.lifecycle import Lifecycle, Slot, State
+from famulus.log import Log, make_log
+from famulus.operations import Operation, operations
+from famulus.world import World, build_world
+
+if TYPE_CHECKING:
+    from famulus_schemas.identity import Principal
+    from famulus_schemas.inference import PromptMessage
+    from famulus_schemas.notices import Notice
+    from famulus_schemas.records import Unit
+    from famulus_schemas.runs import Run
+
+
+class Kernel:
+    """One server: its plugins, and the world that serves requests now.
+
+    An ASGI app with a lifespan of its own; `start` and `stop` do the same without one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        found: Iterable[Found] | None = None,
+        clock: Clock = system_clock,
+        make_id: MakeId | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.config = config
+        self.settings = config.server
+        self.log = log or make_log(config.server.log_level, config.server.log_format)
+        self.clock = clock
+        self.make_id = make_id or IdPool()
+        self._found = None if found is None else list(found)
+        self._world: World | None = None
+        self._draining = False
+        self.failure: Exception | None = None
+        """Why the start by ASGI lifespan failed."""
+        self._notices = Notices(self.settings.notices_max, self.log)
+        self._deliverer: asyncio.Task[None] | None = None
+        self._reloading = asyncio.Lock()
+        self._admin = Admin(self)
+        self.lifecycle = self._new_lifecycle()
+
+    def _new_lifecycle(self) -> Lifecycle:
+        lifecycle = Lifecycle(
+            data_dir=Path(self.settings.data_dir),
+            clock=self.clock,
+            make_id=self.make_id,
+            log=self.log,
+            hooks=self,
+        )
+        lifecycle.on_change = self._rebuild
+        return lifecycle
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def plan(self) -> dict[str, Slot]:
+        """What would start, without starting it. Raises ConfigError, BootError."""
+        self.lifecycle.load(self._discovered(), self.config)
+        return self.lifecycle.slots
+
+    def _discovered(self) -> list[Found]:
+        if self._found is not None:
+            return self._found
+        folder = self.settings.plugins_dir
+        return discover(Path(folder) if folder else None)
+
+    async def start(self) -> None:
+        """Start every plugin and begin to serve. Raises ConfigError, BootError."""
+        self.plan()
+        self.prepare()
+        try:
+            await self.lifecycle.start(self.settings.start_s)
+        except BaseException:
+            await self.lifecycle.stop(self.settings.stop_s)
+            raise
+        self._rebuild()
+        self._deliverer = asyncio.create_task(self._notices.deliver(lambda: self.hooks))
+
+    def prepare(self) -> None:
+        """Make the data folder and every plugin; nothing of theirs is opened yet."""
+        self._make_data_dir()
+        self.lifecycle.construct()
+
+    def _make_data_dir(self) -> None:
+        path = Path(self.settings.data_dir)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"data_dir {path} cannot be made: {error.strerror}") from error
+
+    async def stop(self) -> None:
+        """Let guests finish for `drain_s`, then stop every plugin."""
+        self._draining = True
+        if self._world is not None and not await self._world.drained(self.settings.drain_s):
+            self.log.warning("drain_incomplete", guests=self._world.guests)
+        if self._deliverer is not None:
+            self._deliverer.cancel()
+            await asyncio.wait([self._deliverer])
+        await self.lifecycle.stop(self.settings.stop_s)
+
+    async def reload(self, config: Config) -> None:
+        """Bring the plugins to another configuration; those outside the difference go on as is.
+
+        Raises ConfigError or BootError, and then nothing has changed. The server's own table
+        counts from the next start.
+        """
+        async with self._reloading:
+            planned = self._new_lifecycle()
+            planned.load(self._discovered(), config)
+            kept = planned.keep_from(self.lifecycle)
+            old, old_world = self.lifecycle, self._world
+            for name, slot in old.slots.items():
+                if name not in kept and slot.state is State.RUNNING:
+                    slot.become(State.STOPPED, "the configuration is being changed")
+            self._rebuild()
+            if old_world is not None:
+                await old_world.drained(self.settings.drain_s)
+            await old.stop(self.settings.stop_s, kept)
+            planned.adopt(old, kept)
+            self.config, self.lifecycle = config, planned
+            planned.construct()
+            await planned.start(self.settings.start_s)
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._world = build_world(
+            self.lifecycle,
+            own=operations(self._admin),
+            settings=self.settings,
+            make_id=self.make_id,
+            log=self.log,
+            tell=self.tell,
+        )
+
+    # --- what plugins and the kernel's own operations ask -------------------------------------
+
+    @property
+    def world(self) -> World:
+        """The world that serves now. Raises RuntimeError before the start."""
+        if self._world is None:
+            raise RuntimeError("the kernel has not been started")
+        return self._world
+
+    @property
+    def hooks(self) -> Hooks | None:
+        """The hooks of the world that serves now."""
+        return self._world.hooks if self._world else None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to stop."""
+        return self._draining
+
+    def gather(self, hook: str) -> Sequence[Any]:
+        """The joined answers of running plugins to a boot hook."""
+        found = self.lifecycle.relay.implementations(hook, self.lifecycle.is_running)
+        return [item for _, item in collect(found)]
+
+    def gather_constructed(self, hook: str) -> Sequence[Any]:
+        """As `gather`, of plugins that are made but not started."""
+        alive = self.lifecycle.alive
+        return [item for _, item in collect(self.lifecycle.relay.implementations(hook, alive))]
+
+    def planned_operations(self) -> list[Operation]:
+        """What would be served, of plugins that are made but not started."""
+        return [*operations(self._admin), *self.gather_constructed("register_operations")]
+
+    def tell(self, event: Notice) -> None:
+        """Tell `on_event`, later."""
+        self._notices.tell(self.hooks, event)
+
+    async def join_unit(self, principal: Principal, action: str, unit: Unit) -> Unit:
+        """As Hooks.join_unit; before the first world there is nobody to join."""
+        hooks = self.hooks
+        return unit if hooks is None else await hooks.join_unit(principal, action, unit)
+
+    async def prepare_messages(
+        self, run: Run, messages: list[PromptMessage]
+    ) -> list[PromptMessage]:
+        """As Hooks.prepare_messages."""
+        hooks = self.hooks
+        return messages if hooks is None else await hooks.prepare_messages(run, messages)
+
+    # --- ASGI ---------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self.world.serve(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await receive()
+            with contextlib.suppress(OSError):
+                await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as error:
+            self.failure = error
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})

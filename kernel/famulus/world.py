@@ -1,0 +1,113 @@
+"""A routing world: everything that requests need, made once and swapped as one reference."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from famulus.dispatch import Dispatcher, Endpoint
+from famulus.hooks import Hooks, collect
+from famulus.lifecycle import Lifecycle, State, describe
+from famulus.operations import Operation
+from famulus.router import DuplicateRoute, Router
+
+if TYPE_CHECKING:
+    from famulus.clock import MakeId
+    from famulus.config import ServerSettings
+    from famulus.log import Log
+    from famulus.middleware import Layer
+    from famulus_schemas.notices import Notice
+
+
+class World:
+    """One generation of routes and hooks, and the guests that it still serves."""
+
+    def __init__(self, app: ASGIApp, hooks: Hooks, operations: list[Operation]) -> None:
+        self._app = app
+        self.hooks = hooks
+        self.operations = operations
+        self._guests = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def guests(self) -> int:
+        """Requests and streams that began in this world and are not over."""
+        return self._guests
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; it ends in the world in which it began."""
+        self._guests += 1
+        self._empty.clear()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._guests -= 1
+            if not self._guests:
+                self._empty.set()
+
+    async def drained(self, limit_s: float) -> bool:
+        """Wait until all guests have left, but no longer than that; whether they have."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def build_world(
+    lifecycle: Lifecycle,
+    *,
+    own: list[Operation],
+    settings: ServerSettings,
+    make_id: MakeId,
+    log: Log,
+    tell: Callable[[Notice], None],
+) -> World:
+    """A world of the plugins as they now are. `own` are the kernel's operations."""
+    router: Router[Endpoint] = Router()
+    served: list[Operation] = []
+    for operation in own:
+        router.add(operation.method, operation.path, Endpoint(operation, None, settings))
+        served.append(operation)
+    for name, operation in _of_plugins(lifecycle, log):
+        slot = lifecycle.slots[name]
+        try:
+            router.add(operation.method, operation.path, Endpoint(operation, slot, settings))
+        except DuplicateRoute as error:
+            slot.become(State.FAILED, f"{error} is served by another plugin already")
+            log.error("plugin_failed", plugin=name, reason=slot.reason)
+        else:
+            served.append(operation)
+    hooks = Hooks(lifecycle.relay, lifecycle.is_running)
+    app: ASGIApp = Dispatcher(
+        router=router, hooks=hooks, settings=settings, make_id=make_id, log=log, tell=tell
+    )
+    for layer in reversed(_layers(lifecycle)):
+        app = layer.factory(app)
+    return World(app, hooks, served)
+
+
+def _of_plugins(lifecycle: Lifecycle, log: Log) -> Iterator[tuple[str, Operation]]:
+    """Operations of all plugins that exist: those of one that does not run answer 503."""
+    relay = lifecycle.relay
+    for name, function in relay.implementations("register_operations", lambda _: True):
+        slot = lifecycle.slots[name]
+        try:
+            found = list(function())
+        except Exception as error:  # Isolation: one plugin's mistake costs its own routes only.
+            if slot.state is State.RUNNING:
+                slot.become(State.FAILED, f"register_operations: {describe(error)}")
+                log.error("plugin_failed", plugin=name, reason=slot.reason)
+            continue
+        for operation in found:
+            yield name, operation
+
+
+def _layers(lifecycle: Lifecycle) -> list[Layer]:
+    found = collect(lifecycle.relay.implementations("register_middleware", lifecycle.is_running))
+    return sorted((layer for _, layer in found), key=lambda layer: (layer.order, layer.name))
