@@ -5,13 +5,15 @@ These are the names that a plugin needs; everything else of the kernel is its ow
 
 from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
-from famulus.config import Secret
-from famulus.lists import ListQuery, list_page
+from famulus.config import Secret, setting
+from famulus.lists import list_page
 from famulus.markers import hookimpl
 from famulus.operations import Operation, operation, operations
 from famulus.plugin import NoSettings, Plugin, Settings, need, want
+from famulus.resources import found, missing, modify
 from famulus.sse import encode_event
 from famulus_schemas.errors import Problem
+from famulus_schemas.wire import ListQuery
 
 __version__ = "0.1.0"
 
@@ -28,10 +30,14 @@ __all__ = [
     "Settings",
     "Wire",
     "encode_event",
+    "found",
     "hookimpl",
     "list_page",
+    "missing",
+    "modify",
     "need",
     "operation",
     "operations",
+    "setting",
     "want",
 ]

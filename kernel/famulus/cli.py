@@ -316,9 +316,13 @@ def _new_plugin() -> click.Command:
     )
     def new_plugin(name: str, single_file: bool, into: Path) -> None:
         """Make a working plugin to start from, with tests that pass."""
-        from famulus.new_plugin import generate
+        from famulus.new_plugin import NewPluginError, generate
 
-        for path in generate(name, into=into, single_file=single_file):
+        try:
+            made = generate(name, into=into, single_file=single_file)
+        except NewPluginError as error:
+            raise click.ClickException(str(error)) from error
+        for path in made:
             click.echo(f"made {path}")
 
     return new_plugin

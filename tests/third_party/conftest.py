@@ -1,0 +1,5 @@
+"""A stranger's package runs its own tests, from its own folder: see tests/kernel/test_third_party.py."""
+
+from __future__ import annotations
+
+collect_ignore = ["famulus-example", "broken"]

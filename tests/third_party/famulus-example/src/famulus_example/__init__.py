@@ -1,0 +1,1 @@
+"""Notes for models and their users, and a model that needs no weights."""
