@@ -82,7 +82,7 @@ def setting(*, env: str | None = None, flag: str | None = None, why: str = "") -
     return msgspec.Meta(description=why or None, extra=extra)
 
 
-class ServerSettings(Settings):
+class ServerSettings(Settings, frozen=True, kw_only=True):
     """The kernel's own settings, table `[server]`."""
 
     host: Annotated[

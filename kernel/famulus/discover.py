@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def found_class(plugin_type: type[Plugin[Any]]) -> Found:
 
 def _installed() -> Iterator[Found]:
     for entry in entry_points(group=GROUP):
-        yield Found(name=entry.name, source=_origin(entry), load=lambda entry=entry: _checked(entry))
+        yield Found(name=entry.name, source=_origin(entry), load=partial(_checked, entry))
 
 
 def _origin(entry: EntryPoint) -> str:
@@ -71,7 +72,7 @@ def _files(folder: Path | None) -> Iterator[Found]:
         raise ConfigError(f"plugins_dir {folder} is not a folder")
     for path in sorted(folder.glob("*.py")):
         if not path.stem.startswith("_"):
-            yield Found(name=path.stem, source=str(path), load=lambda path=path: _from_file(path))
+            yield Found(name=path.stem, source=str(path), load=partial(_from_file, path))
 
 
 def _from_file(path: Path) -> type[Plugin[Any]]:

@@ -329,11 +329,11 @@ class Lifecycle:
                 return
         slot.on_death = self._died
         await slot.start(start_s)
-        if slot.state is State.FAILED:
+        if self.is_running(slot.name):
+            self._log.debug("plugin_started", plugin=slot.name)
+        else:
             self.services.withdraw(slot.name)
             self._log.error("plugin_failed", plugin=slot.name, reason=slot.reason)
-        else:
-            self._log.debug("plugin_started", plugin=slot.name)
 
     def _why_empty(self, port: Port[Any]) -> str:
         name = self.filler.get(port.name)

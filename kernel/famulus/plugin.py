@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of every plugin's settings: strict, so that a misspelt key is an error."""
 
 
-class NoSettings(Settings):
+class NoSettings(Settings, frozen=True, kw_only=True):
     """The settings of a plugin that has none."""
 
 
@@ -149,7 +149,7 @@ class Plugin(Generic[S_co]):
                     cls.settings_type = argument
 
     @classmethod
-    def off_because(cls, settings: S_co) -> str | None:
+    def off_because(cls, settings: Any) -> str | None:
         """Why the plugin has nothing to do with these settings, or None if it has."""
         return None
 

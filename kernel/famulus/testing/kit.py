@@ -258,7 +258,8 @@ async def live_server(kernel: Kernel) -> AsyncIterator[str]:
     server.config.port = 0
     server.capture_signals = _no_signals  # type: ignore[method-assign]
     task = asyncio.create_task(server.serve())
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    both: set[asyncio.Future[Any]] = {task, ready}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         await task
         raise RuntimeError(f"the server did not start: {kernel.failure}")

@@ -1,0 +1,288 @@
+"""What a run is writing: a message or a round of tool calls, with the step that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from famulus_schemas.deltas import (
+    FunctionCallDelta,
+    FunctionToolCallDelta,
+    MessageDelta,
+    MessageDeltaEvent,
+    RefusalDeltaBlock,
+    RunStepDelta,
+    RunStepDeltaEvent,
+    TextDelta,
+    TextDeltaBlock,
+    ToolCallsStepDelta,
+)
+from famulus_schemas.events import (
+    AssistantStreamEvent,
+    ThreadMessageCompleted,
+    ThreadMessageCreated,
+    ThreadMessageDelta,
+    ThreadMessageIncomplete,
+    ThreadMessageInProgress,
+    ThreadRunStepCancelled,
+    ThreadRunStepCompleted,
+    ThreadRunStepCreated,
+    ThreadRunStepDelta,
+    ThreadRunStepExpired,
+    ThreadRunStepFailed,
+    ThreadRunStepInProgress,
+)
+from famulus_schemas.inference import TokenUsage, ToolCallDelta
+from famulus_schemas.messages import (
+    Message,
+    MessageContent,
+    MessageIncompleteDetails,
+    MessageIncompleteReason,
+    RefusalContentBlock,
+    Text,
+    TextContentBlock,
+)
+from famulus_schemas.runs import Run, RunError, RunUsage
+from famulus_schemas.steps import (
+    FunctionCallWithOutput,
+    FunctionToolCall,
+    MessageCreation,
+    MessageCreationStepDetails,
+    RunStep,
+    RunStepError,
+    RunStepErrorCode,
+    ToolCallsStepDetails,
+)
+from famulus_schemas.tooling import ToolCall
+
+Batch = Sequence[AssistantStreamEvent]
+NewId = Callable[[str], str]
+
+_BROKEN_OFF: dict[str, MessageIncompleteReason] = {
+    "failed": "run_failed",
+    "cancelled": "run_cancelled",
+    "expired": "run_expired",
+}
+
+
+def usage_of(tokens: TokenUsage | None) -> RunUsage | None:
+    """Usage as steps and runs tell it."""
+    if tokens is None:
+        return None
+    return RunUsage(
+        prompt_tokens=tokens.prompt_tokens,
+        completion_tokens=tokens.completion_tokens,
+        total_tokens=tokens.total_tokens,
+    )
+
+
+def broken_step(step: RunStep, status: str, now: int, error: RunError | None) -> Batch:
+    """A step that ends with its run before it was done."""
+    if status == "cancelled":
+        return [ThreadRunStepCancelled(data=replace(step, status="cancelled", cancelled_at=now))]
+    if status == "expired":
+        return [ThreadRunStepExpired(data=replace(step, status="expired", expired_at=now))]
+    told = None
+    if error is not None:
+        limited = error.code == "rate_limit_exceeded"
+        code: RunStepErrorCode = "rate_limit_exceeded" if limited else "server_error"
+        told = RunStepError(code=code, message=error.message)
+    failed = replace(step, status="failed", failed_at=now, last_error=told)
+    return [ThreadRunStepFailed(data=failed)]
+
+
+def incomplete_message(message: Message, reason: MessageIncompleteReason, now: int) -> Message:
+    """A message that ends early."""
+    return replace(
+        message,
+        status="incomplete",
+        incomplete_at=now,
+        incomplete_details=MessageIncompleteDetails(reason=reason),
+    )
+
+
+class MessageDraft:
+    """A message being written, and its step."""
+
+    def __init__(self, run: Run, new_id: NewId, now: int) -> None:
+        self._message = Message(
+            id=new_id("msg_"),
+            created_at=now,
+            thread_id=run.thread_id,
+            status="in_progress",
+            role="assistant",
+            assistant_id=run.assistant_id,
+            run_id=run.id,
+        )
+        self._step = RunStep(
+            id=new_id("step_"),
+            created_at=now,
+            assistant_id=run.assistant_id,
+            thread_id=run.thread_id,
+            run_id=run.id,
+            type="message_creation",
+            status="in_progress",
+            step_details=MessageCreationStepDetails(
+                message_creation=MessageCreation(message_id=self._message.id)
+            ),
+        )
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._parts: list[str] = []
+        """Types of the content parts in the order in which they began."""
+
+    def opened(self) -> Batch:
+        """Step and message come into being, still empty."""
+        return [
+            ThreadRunStepCreated(data=self._step),
+            ThreadRunStepInProgress(data=self._step),
+            ThreadMessageCreated(data=self._message),
+            ThreadMessageInProgress(data=self._message),
+        ]
+
+    def add_text(self, text: str) -> AssistantStreamEvent:
+        """More of the answer."""
+        index, is_first = self._part("text")
+        self._text.append(text)
+        delta = TextDelta(value=text, annotations=[] if is_first else UNSET)
+        return self._delta(TextDeltaBlock(index=index, text=delta))
+
+    def add_refusal(self, text: str) -> AssistantStreamEvent:
+        """More of why there is no answer."""
+        index, _ = self._part("refusal")
+        self._refusal.append(text)
+        return self._delta(RefusalDeltaBlock(index=index, refusal=text))
+
+    def _part(self, type: str) -> tuple[int, bool]:
+        if type in self._parts:
+            return self._parts.index(type), False
+        self._parts.append(type)
+        return len(self._parts) - 1, True
+
+    def _delta(self, block: TextDeltaBlock | RefusalDeltaBlock) -> AssistantStreamEvent:
+        delta = MessageDelta(content=[block])
+        return ThreadMessageDelta(data=MessageDeltaEvent(id=self._message.id, delta=delta))
+
+    def completed(self, now: int, *, usage: TokenUsage | None) -> Batch:
+        """The message is whole."""
+        message = replace(self._written(), status="completed", completed_at=now)
+        return [ThreadMessageCompleted(data=message), self._step_completed(now, usage)]
+
+    def incomplete(
+        self, reason: MessageIncompleteReason, now: int, *, usage: TokenUsage | None
+    ) -> Batch:
+        """The model stopped early; the step itself is done."""
+        message = incomplete_message(self._written(), reason, now)
+        return [ThreadMessageIncomplete(data=message), self._step_completed(now, usage)]
+
+    def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
+        """The run ended; what was written stays."""
+        message = incomplete_message(self._written(), _BROKEN_OFF[status], now)
+        return [
+            ThreadMessageIncomplete(data=message),
+            *broken_step(self._step, status, now, error),
+        ]
+
+    def _written(self) -> Message:
+        parts: dict[str, MessageContent] = {
+            "text": TextContentBlock(text=Text(value="".join(self._text))),
+            "refusal": RefusalContentBlock(refusal="".join(self._refusal)),
+        }
+        return replace(self._message, content=[parts[type] for type in self._parts])
+
+    def _step_completed(self, now: int, usage: TokenUsage | None) -> AssistantStreamEvent:
+        step = replace(self._step, status="completed", completed_at=now, usage=usage_of(usage))
+        return ThreadRunStepCompleted(data=step)
+
+
+class _CallDraft:
+    def __init__(self, id: str, name: str) -> None:
+        self.id = id
+        self.name = name
+        self.arguments: list[str] = []
+        self.output: str | None = None
+
+
+class ToolsDraft:
+    """One answer's tool calls being written, and their step."""
+
+    def __init__(self, run: Run, new_id: NewId, now: int) -> None:
+        self._new_id = new_id
+        self._calls: dict[int, _CallDraft] = {}
+        self._step = RunStep(
+            id=new_id("step_"),
+            created_at=now,
+            assistant_id=run.assistant_id,
+            thread_id=run.thread_id,
+            run_id=run.id,
+            type="tool_calls",
+            status="in_progress",
+            step_details=ToolCallsStepDetails(),
+        )
+
+    def opened(self) -> Batch:
+        """The step comes into being, without calls."""
+        return [
+            ThreadRunStepCreated(data=self._step),
+            ThreadRunStepInProgress(data=self._step),
+        ]
+
+    def add(self, delta: ToolCallDelta) -> AssistantStreamEvent:
+        """More of one call. Its id and name are sent once, because clients add strings up."""
+        index = delta.index
+        call = self._calls.get(index)
+        if call is None:
+            # Some servers send no id; a client must have one to answer to.
+            call = _CallDraft(delta.id or self._new_id("call_"), delta.name or "")
+            self._calls[index] = call
+            call.arguments.append(delta.arguments)
+            function = FunctionCallDelta(name=call.name, arguments=delta.arguments, output=None)
+            return self._delta(FunctionToolCallDelta(index=index, id=call.id, function=function))
+        call.arguments.append(delta.arguments)
+        function = FunctionCallDelta(arguments=delta.arguments)
+        return self._delta(FunctionToolCallDelta(index=index, function=function))
+
+    def _delta(self, call: FunctionToolCallDelta) -> AssistantStreamEvent:
+        delta = RunStepDelta(step_details=ToolCallsStepDelta(tool_calls=[call]))
+        return ThreadRunStepDelta(data=RunStepDeltaEvent(id=self._step.id, delta=delta))
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls, in the order of their indexes."""
+        return tuple(
+            ToolCall(id=call.id, name=call.name, arguments="".join(call.arguments))
+            for _, call in sorted(self._calls.items())
+        )
+
+    def put_output(self, call_id: str, output: str) -> None:
+        """Note what a call gave."""
+        for call in self._calls.values():
+            if call.id == call_id:
+                call.output = output
+
+    def note_usage(self, usage: TokenUsage | None) -> None:
+        """Note what the answer with these calls cost."""
+        self._step = replace(self._step, usage=usage_of(usage))
+
+    def completed(self, now: int) -> Batch:
+        """Every call has its output."""
+        step = replace(self.written(), status="completed", completed_at=now)
+        return [ThreadRunStepCompleted(data=step)]
+
+    def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
+        """The run ended before every call had its output."""
+        return broken_step(self.written(), status, now, error)
+
+    def written(self) -> RunStep:
+        """The step with its calls as they are now."""
+        calls = [
+            FunctionToolCall(
+                id=call.id,
+                function=FunctionCallWithOutput(
+                    name=call.name, arguments="".join(call.arguments), output=call.output
+                ),
+            )
+            for _, call in sorted(self._calls.items())
+        ]
+        return replace(self._step, step_details=ToolCallsStepDetails(tool_calls=list(calls)))

@@ -1,0 +1,356 @@
+"""The run loop: ask the model, gather its answer, run its tool calls, ask again.
+
+The engine yields stream events in batches that belong together, and touches neither storage nor
+HTTP: with a scripted model, a fixed clock and counted ids it is deterministic to the byte. It
+holds the state of its run, so that whoever drives it can end the run at any moment with the
+events that this takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal, Protocol
+
+from msgspec.structs import replace
+
+from famulus_runs.drafts import MessageDraft, ToolsDraft
+from famulus_runs.settings import RunSettings
+from famulus_runs.toolbox import Toolbox
+from famulus_schemas.events import (
+    AssistantStreamEvent,
+    ThreadRunCancelled,
+    ThreadRunCompleted,
+    ThreadRunExpired,
+    ThreadRunFailed,
+    ThreadRunIncomplete,
+    ThreadRunInProgress,
+    ThreadRunRequiresAction,
+)
+from famulus_schemas.inference import (
+    BackendFault,
+    ChatChunk,
+    ChatRequest,
+    FinishReason,
+    TokenUsage,
+)
+from famulus_schemas.messages import MessageIncompleteReason
+from famulus_schemas.runs import (
+    FunctionCall,
+    RequiredAction,
+    RequiredActionFunctionToolCall,
+    RequiredActionSubmitToolOutputs,
+    Run,
+    RunError,
+    RunErrorCode,
+    RunIncompleteDetails,
+    RunIncompleteReason,
+    RunUsage,
+)
+from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
+
+Batch = Sequence[AssistantStreamEvent]
+EndStatus = Literal["failed", "cancelled", "expired"]
+
+
+class Turn:
+    """One answer of the model in this run, and what its calls gave."""
+
+    def __init__(self) -> None:
+        self.content = ""
+        self.calls: tuple[ToolCall, ...] = ()
+        self.outputs: dict[str, str] = {}
+
+
+class PromptTooLong(Exception):
+    """Not even the newest message fits into what the run may still read."""
+
+
+class Prompter(Protocol):
+    """Makes the next request of a run; see `prompt.py`."""
+
+    async def request(
+        self, run: Run, toolbox: Toolbox, turns: Sequence[Turn], spent: RunUsage
+    ) -> ChatRequest:
+        """What to ask the model now. Raises PromptTooLong."""
+        ...
+
+
+class Model(Protocol):
+    """The part of INFERENCE that the engine asks."""
+
+    def chat(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
+        """As Inference.chat."""
+        ...
+
+
+CountUsage = Callable[[ChatRequest, str], Awaitable[TokenUsage]]
+
+
+class Engine:
+    """One run at work."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        model: Model,
+        prompter: Prompter,
+        toolbox: Toolbox,
+        project: str,
+        limits: RunSettings,
+        now: Callable[[], int],
+        new_id: Callable[[str], str],
+        count_usage: CountUsage,
+    ) -> None:
+        self.run = run
+        self.turns: list[Turn] = []
+        self._model = model
+        self._prompter = prompter
+        self._toolbox = toolbox
+        self._project = project
+        self._limits = limits
+        self._now = now
+        self._new_id = new_id
+        self._count_usage = count_usage
+        self._spent = run.usage or RunUsage()
+        self._message: MessageDraft | None = None
+        self._tools: ToolsDraft | None = None
+        self._finish: FinishReason | None = None
+        self._usage: TokenUsage | None = None
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    async def work(self) -> AsyncGenerator[Batch, None]:
+        """Run to a terminal status, or to `requires_action`. Never raises for the model's faults.
+
+        Cancelling it leaves the run as it was; `end` then gives the events of the end.
+        """
+        self.run = replace(self.run, status="in_progress", started_at=self._now())
+        yield [ThreadRunInProgress(data=self.run)]
+        try:
+            for _ in range(self._limits.turns_max):
+                async for batch in self._turn():
+                    yield batch
+                if self.run.status != "in_progress":
+                    return
+        except BackendFault as fault:
+            yield self.end("failed", error=_run_error(fault))
+            return
+        except PromptTooLong:
+            yield self._incomplete("max_prompt_tokens")
+            return
+        text = f"The run asked the model {self._limits.turns_max} times without an end."
+        yield self.end("failed", error=RunError(code="server_error", message=text))
+
+    async def _turn(self) -> AsyncGenerator[Batch, None]:
+        self._finish, self._usage = None, None
+        turn = Turn()
+        request = await self._prompter.request(self.run, self._toolbox, self.turns, self._spent)
+        answer = self._model.chat(request)
+        try:
+            async for chunks in answer:
+                if batch := self._take(chunks, turn):
+                    yield batch
+        finally:
+            # Closing it is what aborts the answer on the model's server.
+            close = getattr(answer, "aclose", None)
+            if close is not None:
+                await close()
+        usage = self._usage or await self._count_usage(request, turn.content)
+        self._spend(usage)
+        self.turns.append(turn)
+        if self._tools is None:
+            yield self._finished(turn, usage)
+            return
+        async for batch in self._call_tools(turn, usage):
+            yield batch
+
+    # --- the model's answer -------------------------------------------------------------------
+
+    def _take(self, chunks: Sequence[ChatChunk], turn: Turn) -> Batch:
+        """Events for what arrived together; neighbouring text becomes one delta."""
+        events: list[AssistantStreamEvent] = []
+        text = refusal = ""
+        for chunk in chunks:
+            text += chunk.content
+            refusal += chunk.refusal
+            if chunk.tool_calls:
+                events += self._write(turn, text, refusal)
+                text = refusal = ""
+                events += self._take_calls(chunk)
+            self._finish = chunk.finish_reason or self._finish
+            self._usage = chunk.usage or self._usage
+        events += self._write(turn, text, refusal)
+        return events
+
+    def _write(self, turn: Turn, text: str, refusal: str) -> Batch:
+        if not text and not refusal:
+            return ()
+        events: list[AssistantStreamEvent] = []
+        if self._message is None:
+            self._message = MessageDraft(self.run, self._new_id, self._now())
+            events += self._message.opened()
+        turn.content += text
+        if text:
+            events.append(self._message.add_text(text))
+        if refusal:
+            events.append(self._message.add_refusal(refusal))
+        return events
+
+    def _take_calls(self, chunk: ChatChunk) -> Batch:
+        events: list[AssistantStreamEvent] = []
+        if self._message is not None:
+            events += self._message.completed(self._now(), usage=None)
+            self._message = None
+        if self._tools is None:
+            self._tools = ToolsDraft(self.run, self._new_id, self._now())
+            events += self._tools.opened()
+        events.extend(self._tools.add(delta) for delta in chunk.tool_calls)
+        return events
+
+    def _spend(self, usage: TokenUsage) -> None:
+        self._spent = RunUsage(
+            prompt_tokens=self._spent.prompt_tokens + usage.prompt_tokens,
+            completion_tokens=self._spent.completion_tokens + usage.completion_tokens,
+            total_tokens=self._spent.total_tokens + usage.total_tokens,
+        )
+
+    def _finished(self, turn: Turn, usage: TokenUsage) -> Batch:
+        """The end of an answer without tool calls, which is the end of the run."""
+        events: list[AssistantStreamEvent] = []
+        if self._message is None:
+            # An empty answer is an answer: the run has a message to show for it.
+            self._message = MessageDraft(self.run, self._new_id, self._now())
+            events += self._message.opened()
+        if self._finish == "length":
+            events += self._close_message("max_tokens", usage)
+            return [*events, *self._incomplete("max_completion_tokens")]
+        if self._finish == "content_filter":
+            events += self._close_message("content_filter", usage)
+            return [*events, *self._incomplete(None)]
+        events += self._message.completed(self._now(), usage=usage)
+        self._message = None
+        self.run = self._ended("completed", completed_at=self._now())
+        return [*events, ThreadRunCompleted(data=self.run)]
+
+    def _close_message(self, reason: MessageIncompleteReason, usage: TokenUsage | None) -> Batch:
+        assert self._message is not None
+        events = self._message.incomplete(reason, self._now(), usage=usage)
+        self._message = None
+        return events
+
+    # --- tools --------------------------------------------------------------------------------
+
+    async def _call_tools(self, turn: Turn, usage: TokenUsage) -> AsyncIterator[Batch]:
+        assert self._tools is not None
+        turn.calls = self._tools.calls()
+        if len(turn.calls) > self._limits.tool_calls_per_turn_max:
+            text = f"The model made {len(turn.calls)} tool calls in one answer."
+            yield self.end("failed", error=RunError(code="server_error", message=text))
+            return
+        outputs = await asyncio.gather(*(self._call(call) for call in turn.calls))
+        waiting = []
+        for call, output in zip(turn.calls, outputs, strict=True):
+            if output is None:
+                waiting.append(call)
+                continue
+            turn.outputs[call.id] = output.text
+            self._tools.put_output(call.id, output.text)
+        self._tools.note_usage(usage)
+        if waiting:
+            yield [self._asks_client(waiting)]
+            return
+        yield self._tools.completed(self._now())
+        self._tools = None
+
+    async def _call(self, call: ToolCall) -> ToolOutput | None:
+        """What a call gave; None where the client must run it."""
+        offer = self._toolbox.offers.get(call.name)
+        if offer is None:
+            known = ", ".join(self._toolbox.offers) or "none"
+            text = f"Error: there is no tool {call.name!r}. The tools are: {known}."
+            return ToolOutput(text=text, is_error=True)
+        if offer.kind.place == "client":
+            return None
+        scope = ToolScope(project=self._project, run=self.run, definition=offer.definition)
+        try:
+            async with asyncio.timeout(self._limits.tool_s):
+                output = ToolOutput(text="")
+                async for output in offer.kind.run(call, scope):
+                    pass
+        except TimeoutError:
+            text = f"Error: {call.name} did not end within {self._limits.tool_s:g} seconds."
+            return ToolOutput(text=text, is_error=True)
+        except Exception as error:  # A tool's failure is told to the model; the run goes on.
+            text = f"Error: {call.name} failed: {type(error).__name__}: {error}"
+            return ToolOutput(text=text, is_error=True)
+        return ToolOutput(text=self._held(output.text), is_error=output.is_error)
+
+    def _held(self, text: str) -> str:
+        limit = self._limits.tool_output_bytes_max
+        data = text.encode()
+        if len(data) <= limit:
+            return text
+        kept = data[:limit].decode(errors="ignore")
+        return f"{kept}\n[cut off: the output was {len(data)} bytes, the limit is {limit}]"
+
+    def _asks_client(self, waiting: Sequence[ToolCall]) -> AssistantStreamEvent:
+        calls = [
+            RequiredActionFunctionToolCall(
+                id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments)
+            )
+            for call in waiting
+        ]
+        self.run = replace(
+            self.run,
+            status="requires_action",
+            required_action=RequiredAction(
+                submit_tool_outputs=RequiredActionSubmitToolOutputs(tool_calls=calls)
+            ),
+            usage=self._spent,
+        )
+        return ThreadRunRequiresAction(data=self.run)
+
+    # --- ends ---------------------------------------------------------------------------------
+
+    def end(self, status: EndStatus, *, error: RunError | None = None) -> Batch:
+        """The events that end the run now, with everything that was open."""
+        now = self._now()
+        events: list[AssistantStreamEvent] = []
+        if self._message is not None:
+            events += self._message.broken_off(status, now, error)
+            self._message = None
+        if self._tools is not None:
+            events += self._tools.broken_off(status, now, error)
+            self._tools = None
+        if status == "failed":
+            self.run = self._ended("failed", failed_at=now, last_error=error)
+            return [*events, ThreadRunFailed(data=self.run)]
+        if status == "cancelled":
+            self.run = self._ended("cancelled", cancelled_at=now)
+            return [*events, ThreadRunCancelled(data=self.run)]
+        self.run = self._ended("expired")
+        return [*events, ThreadRunExpired(data=self.run)]
+
+    def _incomplete(self, reason: RunIncompleteReason | None) -> Batch:
+        details = RunIncompleteDetails(reason=reason) if reason else None
+        self.run = self._ended("incomplete", incomplete_details=details)
+        return [ThreadRunIncomplete(data=self.run)]
+
+    def _ended(self, status: str, **changes: object) -> Run:
+        return replace(
+            self.run,
+            status=status,
+            usage=self._spent,
+            required_action=None,
+            expires_at=None,
+            **changes,
+        )
+
+
+def _run_error(fault: BackendFault) -> RunError:
+    code: RunErrorCode = "rate_limit_exceeded" if fault.kind == "overloaded" else "server_error"
+    if fault.kind in ("refused", "unsupported"):
+        code = "invalid_prompt"
+    return RunError(code=code, message=fault.message)

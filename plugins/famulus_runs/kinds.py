@@ -1,0 +1,55 @@
+"""The records that this plugin owns, and their forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from famulus_schemas.records import Kind, Record
+from famulus_schemas.runs import Run
+from famulus_schemas.steps import RunStep
+
+LIVE_STATUSES = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
+AT_WORK_STATUSES = frozenset({"queued", "in_progress", "cancelling"})
+
+decode_run = msgspec.json.Decoder(Run).decode
+decode_step = msgspec.json.Decoder(RunStep).decode
+encode = msgspec.json.Encoder().encode
+
+
+class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run keeps and never sends."""
+
+    reasoning_effort: str | None = None
+    include: tuple[str, ...] = ()
+    principal: str = ""
+    """Who created it, for what is committed on its behalf."""
+
+
+encode_extra = msgspec.msgpack.Encoder().encode
+decode_extra = msgspec.msgpack.Decoder(RunExtra).decode
+
+
+def run_index(run: Run) -> dict[str, str]:
+    """The indexed names of a run."""
+    return {"at_work": "yes"} if run.status in AT_WORK_STATUSES else {}
+
+
+def step_index(step: RunStep) -> dict[str, str]:
+    """The indexed names of a step."""
+    return {"run": step.run_id}
+
+
+def _run_index(record: Record) -> Mapping[str, str]:
+    return run_index(decode_run(record.body))
+
+
+def _step_index(record: Record) -> Mapping[str, str]:
+    return step_index(decode_step(record.body))
+
+
+RUN = Kind(name="run", indexes=("at_work",), index_of=_run_index)
+"""Parent: the thread."""
+STEP = Kind(name="step", indexes=("run",), index_of=_step_index)
+"""Parent: the thread, so that a thread is removed in one write; listed by `run`."""

@@ -1,0 +1,193 @@
+"""Operations of runs: create, with a thread or on one, list, retrieve and modify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from famulus import Call, EventStream, Wire, list_page, operation
+from famulus.resources import found, modify
+from famulus_runs.frames import ListenerFrames
+from famulus_runs.kinds import RunExtra, decode_run, encode, encode_extra, run_index
+from famulus_runs.resolve import new_run
+from famulus_schemas.errors import ACTIVE_RUN, INVALID, MISSING_PARAMETER, NOT_FOUND, Problem
+from famulus_schemas.events import (
+    AssistantStreamEvent,
+    ThreadCreated,
+    ThreadRunCreated,
+    ThreadRunQueued,
+    name_of,
+)
+from famulus_schemas.lists import ListPage
+from famulus_schemas.ports import Emission
+from famulus_schemas.records import Conflict, Insert, Record, Replace, Unit
+from famulus_schemas.runs import CreateRun, CreateThreadAndRun, ModifyRun, Run, RunQuery
+from famulus_schemas.threads import CreateThread, Thread
+from famulus_schemas.tools import CreateToolResources, check_truncation
+from famulus_schemas.wire import ListQuery
+
+if TYPE_CHECKING:
+    from famulus_runs import Runs
+
+
+class RunOperations:
+    """What clients may do with runs."""
+
+    def __init__(self, plugin: Runs) -> None:
+        self._plugin = plugin
+
+    @operation("POST", "/v1/threads/{thread_id}/runs", action="runs.write")
+    async def create_run(
+        self, call: Call, thread_id: str, body: CreateRun, query: RunQuery
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        """Run an assistant on a thread."""
+        _check(body)
+        plugin = self._plugin
+        plugin.runner.hold_place()
+        assistant = await plugin.assistants.get(call.project, body.assistant_id)
+        run = new_run(
+            body,
+            assistant,
+            id=plugin.new_id("run_"),
+            thread_id=thread_id,
+            now=plugin.now(),
+            run_s=plugin.settings.run_s,
+        )
+        _, added = plugin.threads.append(thread_id, body.additional_messages or ())
+        extra = RunExtra(
+            reasoning_effort=body.reasoning_effort,
+            include=tuple(query.include),
+            principal=call.principal.id,
+        )
+        return await self._created(call, run, extra, [*added], (), body.stream)
+
+    @operation("POST", "/v1/threads/runs", action="runs.write")
+    async def create_thread_and_run(
+        self, call: Call, body: CreateThreadAndRun
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        """Create a thread and run an assistant on it."""
+        _check(body)
+        plugin = self._plugin
+        plugin.runner.hold_place()
+        assistant = await plugin.assistants.get(call.project, body.assistant_id)
+        request = body.thread if body.thread is not UNSET else CreateThread()
+        thread, made = await plugin.threads.create(call.project, _with_resources(request, body))
+        run = new_run(
+            body,
+            assistant,
+            id=plugin.new_id("run_"),
+            thread_id=thread.id,
+            now=plugin.now(),
+            run_s=plugin.settings.run_s,
+        )
+        extra = RunExtra(principal=call.principal.id)
+        return await self._created(call, run, extra, [*made], (thread,), body.stream)
+
+    async def _created(
+        self,
+        call: Call,
+        run: Run,
+        extra: RunExtra,
+        before: Unit,
+        threads: Sequence[Thread],
+        stream: bool | None,
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        """Commit the run, put it to work, and answer with it or with its stream."""
+        plugin = self._plugin
+        unit = [
+            *before,
+            *plugin.threads.occupy(run.thread_id, run.id),
+            Insert(
+                kind="run",
+                id=run.id,
+                parent=run.thread_id,
+                created_at=run.created_at,
+                body=encode(run),
+                extra=encode_extra(extra),
+                index=run_index(run),
+            ),
+        ]
+        await self._commit(call, run, unit)
+        call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
+        if not stream:
+            plugin.runner.start(call.project, run)
+            return run
+        first: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
+        first += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
+        frames = ListenerFrames(plugin.events.subscribe(call.project, run.id))
+        await frames.open([_emission(event) for event in first])
+        plugin.runner.start(call.project, run)
+        return EventStream(frames)
+
+    async def _commit(self, call: Call, run: Run, unit: Unit) -> None:
+        plugin = self._plugin
+        try:
+            joined = await plugin.joined(call.principal, "runs.create", unit)
+            await plugin.records.of(call.project).commit(joined)
+        except Conflict as conflict:
+            if conflict.kind == "active_run":
+                holder = await plugin.threads.occupant(call.project, run.thread_id)
+                raise Problem(ACTIVE_RUN, thread=run.thread_id, run=holder or "") from conflict
+            if conflict.kind == "thread":
+                raise Problem(NOT_FOUND, thing="thread", id=run.thread_id) from conflict
+            raise
+
+    @operation("GET", "/v1/threads/{thread_id}/runs", action="runs.read")
+    async def list_runs(self, call: Call, thread_id: str, query: ListQuery) -> Wire[ListPage[Run]]:
+        """List the runs of a thread."""
+        await self._plugin.threads.get(call.project, thread_id)
+        records = self._plugin.records.of(call.project)
+        return await list_page(records, "run", thread_id, query=query)
+
+    @operation("GET", "/v1/threads/{thread_id}/runs/{run_id}", action="runs.read")
+    async def retrieve_run(self, call: Call, thread_id: str, run_id: str) -> Wire[Run]:
+        """Retrieve a run."""
+        call.response_headers["openai-poll-after-ms"] = str(self._plugin.settings.poll_after_ms)
+        return Wire((await self._found(call, thread_id, run_id)).body)
+
+    @operation("POST", "/v1/threads/{thread_id}/runs/{run_id}", action="runs.write")
+    async def modify_run(
+        self, call: Call, thread_id: str, run_id: str, body: ModifyRun
+    ) -> Wire[Run]:
+        """Change a run's metadata."""
+        if body.metadata is not UNSET:
+            metadata = body.metadata or {}
+
+            def change(record: Record) -> Replace:
+                run = replace(decode_run(record.body), metadata=metadata)
+                return Replace(
+                    kind="run", id=run_id, version=record.version, body=encode(run)
+                )
+
+            records = self._plugin.records.of(call.project)
+            await modify(records, "run", run_id, thing="run", parent=thread_id, change=change)
+        return Wire((await self._found(call, thread_id, run_id)).body)
+
+    async def _found(self, call: Call, thread_id: str, run_id: str) -> Record:
+        records = self._plugin.records.of(call.project)
+        return await found(records, "run", run_id, thing="run", parent=thread_id)
+
+
+def _emission(event: AssistantStreamEvent) -> Emission:
+    return Emission(name=name_of(event), data=msgspec.json.encode(event.data))
+
+
+def _check(body: CreateRun | CreateThreadAndRun) -> None:
+    if param := check_truncation(body.truncation_strategy):
+        raise Problem(MISSING_PARAMETER, param=param, name=param)
+    if body.tool_choice == "required" and body.tools == []:
+        reason = "'required' needs at least one tool, but 'tools' is empty."
+        raise Problem(INVALID, param="tool_choice", name="tool_choice", reason=reason)
+
+
+def _with_resources(request: CreateThread, body: CreateThreadAndRun) -> CreateThread:
+    """The thread's own resources win over those that the run brings."""
+    if request.tool_resources is not None or body.tool_resources is None:
+        return request
+    # Both forms hold ids; only the one that creates could also hold stores to make.
+    resources = msgspec.convert(msgspec.to_builtins(body.tool_resources), CreateToolResources)
+    return replace(request, tool_resources=resources)

@@ -1,0 +1,47 @@
+"""The limits of runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from famulus import Settings
+from famulus.config import setting
+
+
+class RunSettings(Settings, frozen=True, kw_only=True):
+    """Settings of famulus_runs."""
+
+    run_s: Annotated[
+        int, setting(why="Seconds until a run expires; OpenAI's runs had ten minutes.")
+    ] = 600
+    turns_max: Annotated[
+        int, setting(why="Times that a run may ask the model before it fails.")
+    ] = 32
+    tool_calls_per_turn_max: Annotated[
+        int, setting(why="Tool calls of one answer; further ones fail the run.")
+    ] = 64
+    tool_s: Annotated[float, setting(why="Seconds that one server-run tool call may take.")] = 60.0
+    tool_output_bytes_max: Annotated[
+        int, setting(why="Size of one tool output; the rest is cut off, and the model is told.")
+    ] = 262_144
+    runs_at_once_max: Annotated[
+        int, setting(why="Runs that are at work at the same time; others stay queued.")
+    ] = 256
+    runs_waiting_max: Annotated[
+        int, setting(why="Queued runs; further ones are answered 503.")
+    ] = 10_000
+    prompt_messages_max: Annotated[
+        int, setting(why="Messages of a thread that a prompt may hold.")
+    ] = 1_000
+    context_tokens_default: Annotated[
+        int, setting(why="Context taken for a model whose backend does not say.")
+    ] = 8_192
+    answer_tokens_reserved: Annotated[
+        int, setting(why="Tokens kept free for the answer when a thread is cut to fit.")
+    ] = 1_024
+    poll_after_ms: Annotated[
+        int, setting(why="How soon the SDKs' polling helpers ask again.")
+    ] = 100
+    finish_s: Annotated[
+        float, setting(why="Seconds that runs may go on when the server stops.")
+    ] = 5.0
