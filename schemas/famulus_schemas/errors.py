@@ -121,6 +121,12 @@ STRING_PATTERN = Fault(
     "Invalid '{name}': string does not match pattern. "
     "Expected a string that matches the pattern '{limit}'.",
 )
+EMPTY_STRING = Fault(
+    400,
+    "empty_string",
+    "Invalid '{name}': empty string. Expected a string with minimum length {limit}, "
+    "but got an empty string instead.",
+)
 ARRAY_TOO_LONG = Fault(
     400,
     "array_above_max_length",
@@ -133,6 +139,12 @@ ARRAY_TOO_SHORT = Fault(
     "Invalid '{name}': array too short. Expected an array with minimum length {limit}, "
     "but got an array with length {got} instead.",
 )
+EMPTY_ARRAY = Fault(
+    400,
+    "empty_array",
+    "Invalid '{name}': empty array. Expected an array with minimum length {limit}, "
+    "but got an empty array instead.",
+)
 OBJECT_TOO_LARGE = Fault(
     400,
     "object_above_max_properties",
@@ -144,6 +156,18 @@ OBJECT_TOO_SMALL = Fault(
     "object_below_min_properties",
     "Invalid '{name}': not enough properties. Expected an object with at least {limit} "
     "properties, but got an object with {got} properties instead.",
+)
+PROPERTY_NAME_TOO_LONG = Fault(
+    400,
+    "property_name_above_max_length",
+    "Invalid property name in '{name}': '{key}' is too long. Expected a string with maximum "
+    "length {limit}, but got a string with length {got} instead.",
+)
+PROPERTY_NAME_TOO_SHORT = Fault(
+    400,
+    "property_name_below_min_length",
+    "Invalid property name in '{name}': '{key}' is too short. Expected a string with minimum "
+    "length {limit}, but got a string with length {got} instead.",
 )
 UNKNOWN_CURSOR = Fault(400, None, "No object found with id '{id}' to use as '{name}'.")
 
