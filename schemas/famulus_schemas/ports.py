@@ -79,7 +79,10 @@ class Events(Protocol):
         ...
 
     def subscribe(self, project: str, topic: str) -> AbstractAsyncContextManager[Listener]:
-        """Listen from now on."""
+        """Listen from now on: subscribe first, then read what was before.
+
+        Raises Problem (TOO_BUSY) where too many listen already.
+        """
         ...
 
 
