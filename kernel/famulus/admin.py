@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from famulus.answers import Bytes, Wire
-from famulus.api_page import api_page
 from famulus.call import Call
 from famulus.lifecycle import State
-from famulus.openapi import openapi_document
 from famulus.operations import operation
 from famulus_schemas.health import Health
 
@@ -107,12 +105,17 @@ class Admin:
     @operation("GET", "/openapi.json", action="openapi.read", documented_answer=dict)
     async def openapi(self, call: Call) -> Wire[dict[str, object]]:
         """This server's API as an OpenAPI 3.1 document, made from what it really serves."""
+        # Imported when first asked for: it is no part of a quick start.
+        from famulus.openapi import openapi_document
+
         document = openapi_document(self._kernel.world.operations)
         return Wire(msgspec.json.encode(document))
 
     @operation("GET", "/docs", action="openapi.read")
     async def docs(self, call: Call) -> Bytes:
         """The same document as a page to read."""
+        from famulus.api_page import api_page
+
         call.response_headers["content-security-policy"] = _PAGE_POLICY
         return Bytes(api_page("Famulus API"), "text/html; charset=utf-8")
 
