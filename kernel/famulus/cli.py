@@ -72,7 +72,8 @@ def _plugin_types() -> dict[str, type[Plugin[Any]]]:
         try:
             types[found.name] = found.load()
         except Exception as error:  # Isolation: a broken plugin must not break the command line.
-            click.echo(f"famulus: plugin {found.name} ({found.source}): {describe(error)}", err=True)
+            reason = describe(error)
+            click.echo(f"famulus: plugin {found.name} ({found.source}): {reason}", err=True)
     return types
 
 
@@ -138,7 +139,7 @@ def _serve() -> click.Command:
             kernel.log.info(
                 "ready",
                 url=url,
-                base_url=f"{url}/v1",
+                base_url=f"{url}{kernel.base_path}",
                 docs=f"{url}/docs",
                 plugins=counts.count(State.RUNNING),
                 failed=counts.count(State.FAILED) + counts.count(State.BLOCKED),

@@ -38,7 +38,7 @@ class Secret:
 
     @classmethod
     def from_reference(cls, reference: str, environment: Mapping[str, str]) -> Secret:
-        """Resolve a reference. Raises ConfigError where it leads nowhere or a file is open to all."""
+        """Resolve a reference. Raises ConfigError for a dead one, or a file that all may read."""
         scheme, _, rest = reference.partition(":")
         if scheme == "env":
             if rest not in environment:
@@ -93,9 +93,7 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = 8400
     data_dir: Annotated[
         str,
-        setting(
-            env="FAMULUS_DATA_DIR", flag="--data-dir", why="Where plugins keep their files."
-        ),
+        setting(env="FAMULUS_DATA_DIR", flag="--data-dir", why="Where plugins keep their files."),
     ] = "famulus-data"
     plugins_dir: Annotated[
         str | None,

@@ -73,9 +73,7 @@ class Endpoint:
         "slot",
     )
 
-    def __init__(
-        self, operation: Operation, slot: Slot | None, settings: ServerSettings
-    ) -> None:
+    def __init__(self, operation: Operation, slot: Slot | None, settings: ServerSettings) -> None:
         self.operation = operation
         self.slot = slot
         self.function = operation.function
@@ -285,9 +283,7 @@ class Dispatcher:
             send_s=self._settings.send_s,
         )
 
-    async def _send_problem(
-        self, exchange: Exchange, error: Exception, send: Send
-    ) -> None:
+    async def _send_problem(self, exchange: Exchange, error: Exception, send: Send) -> None:
         problem = await self._worded(exchange, error)
         extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in problem.headers.items()]
         data = envelope(problem)

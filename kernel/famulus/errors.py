@@ -53,7 +53,8 @@ def as_problem(error: Exception, *, request_id: str | None = None) -> Problem | 
 
 def _of_backend(fault: BackendFault) -> Problem:
     if fault.kind == "not_found":
-        return Problem(MODEL_NOT_FOUND, param="model", model=fault.message, served="see /v1/models")
+        served = "see the list of models"
+        return Problem(MODEL_NOT_FOUND, param="model", model=fault.message, served=served)
     if fault.kind in ("refused", "unsupported"):
         return Problem(BACKEND_REFUSED, param=fault.param, reason=fault.message)
     wait = {} if fault.retry_after_s is None else {"retry-after": f"{fault.retry_after_s:.0f}"}

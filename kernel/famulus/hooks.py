@@ -44,9 +44,7 @@ class Relay(pluggy.PluginManager):
         super().__init__(PROJECT_NAME)
         self.add_hookspecs(hookspecs)
 
-    def parse_hookimpl_opts(
-        self, plugin: object, name: str
-    ) -> pluggy.HookimplOpts | None:
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         if not inspect.isroutine(inspect.getattr_static(plugin, name, None)):
             return None
         return super().parse_hookimpl_opts(plugin, name)
@@ -167,7 +165,8 @@ class Hooks:
                 return Health(status="down", detail=f"{type(error).__name__}: {error}")
 
         answers = await asyncio.gather(*(ask(function) for _, function in self._check_health))
-        return {plugin: health for (plugin, _), health in zip(self._check_health, answers)}
+        names = (plugin for plugin, _ in self._check_health)
+        return dict(zip(names, answers, strict=True))
 
 
 class Notices:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
     from famulus.call import Call
-    from famulus.migrations import Migrations
     from famulus.middleware import Layer
+    from famulus.migrations import Migrations
     from famulus.operations import Operation
     from famulus_schemas.errors import Problem
     from famulus_schemas.health import Health

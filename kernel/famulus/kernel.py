@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,14 @@ class Kernel:
         return self._world.hooks if self._world else None
 
     @property
+    def base_path(self) -> str:
+        """The first part of most paths that plugins serve: what a client's base URL ends in."""
+        own = {operation.path for operation in operations(self._admin)}
+        served = [each.path for each in self.world.operations if each.path not in own]
+        parts = Counter(path.split("/")[1] for path in served)
+        return f"/{parts.most_common(1)[0][0]}" if parts else ""
+
+    @property
     def is_draining(self) -> bool:
         """Whether the server is about to stop."""
         return self._draining
@@ -217,7 +226,7 @@ class Kernel:
         await receive()
         try:
             await self.start()
-        except Exception as error:
+        except Exception as error:  # Whoever runs the server words it for the operator.
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

@@ -237,13 +237,15 @@ class Lifecycle:
         if chosen is not None:
             slot = self.slots[chosen]
             if slot not in able and slot.state is not State.FAILED:
-                raise ConfigError(f"[ports] {port} = {chosen!r}, but it is {slot.state}: {slot.reason}")
+                raise ConfigError(
+                    f"[ports] {port} = {chosen!r}, but it is {slot.state}: {slot.reason}"
+                )
             return chosen
         first = [slot for slot in able if not _stands_in(slot)] or able
         if len(first) > 1:
             names = " and ".join(sorted(slot.name for slot in first))
             raise ConfigError(
-                f"{names} both provide {port}; say which with [ports] {port} = \"NAME\", or set "
+                f'{names} both provide {port}; say which with [ports] {port} = "NAME", or set '
                 "enabled = false for the other"
             )
         return first[0].name if first else ""

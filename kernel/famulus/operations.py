@@ -125,7 +125,7 @@ def _bind(function: Callable[..., Awaitable[Any]], mark: dict[str, Any]) -> Oper
     known = {"call", "body", "query", *path_names}
     for parameter in parameters:
         if parameter not in known:
-            raise OperationError(f"{where}: parameter {parameter!r} is neither in the path nor known")
+            raise OperationError(f"{where}: parameter {parameter!r} is not in the path, nor known")
     missing = [name for name in path_names if name not in parameters]
     if missing or not parameters or parameters[0] != "call":
         raise OperationError(f"{where}: must take call first, and every name of the path {missing}")

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    TypeGuard,
+    TypeVar,
+    get_args,
+    overload,
+)
 
 import msgspec
 
@@ -73,6 +83,10 @@ class Want(Generic[T]):
         if instance is None:
             return self
         return instance.host.services.get_or_none(self.port)
+
+
+def _is_port(value: object) -> TypeGuard[Need[Any] | Want[Any]]:
+    return isinstance(value, Need | Want)
 
 
 def need(port: Port[T]) -> Need[T]:
@@ -163,9 +177,7 @@ class Plugin(Generic[S_co]):
         """Every `need` and `want` of the class, in the order of declaration."""
         found: dict[str, Need[Any] | Want[Any]] = {}
         for base in reversed(cls.__mro__):
-            for name, value in vars(base).items():
-                if isinstance(value, Need | Want):
-                    found[name] = value
+            found |= {name: port for name, port in vars(base).items() if _is_port(port)}
         return tuple(found.values())
 
     @property
@@ -202,4 +214,3 @@ class Plugin(Generic[S_co]):
     def tell(self, event: Notice) -> None:
         """Tell every plugin's `on_event`, later and off this path; lost if too many wait."""
         self.host.hooks.tell(event)
-

@@ -1,4 +1,4 @@
-"""Method and path to operation: a trie of path segments, as fast at the last route as at the first."""
+"""Method and path to operation: a trie of segments, as fast at the last route as at the first."""
 
 from __future__ import annotations
 

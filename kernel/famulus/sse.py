@@ -24,7 +24,7 @@ def encode_event(data: bytes, *, name: str | None = None, position: str | None =
 class _Progress:
     """How far the sender is: heartbeats go out between sends, never into one."""
 
-    __slots__ = ("since", "sending")
+    __slots__ = ("sending", "since")
 
     def __init__(self, now: float) -> None:
         self.sending = False

@@ -1,8 +1,8 @@
 """The testing kit: what a plugin's author needs to test it, shipped with the server.
 
-    async def test_a_note_is_kept():
-        async with kernel_with(Notes) as server:
-            assert (await server.post("/v1/notes", {"text": "hi"})).status_code == 200
+async def test_a_note_is_kept():
+    async with kernel_with(Notes) as server:
+        assert (await server.post("/v1/notes", {"text": "hi"})).status_code == 200
 """
 
 from famulus.testing.kit import (
