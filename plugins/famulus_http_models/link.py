@@ -1,0 +1,208 @@
+"""The shared HTTP client: requests out, pieces of answers in, every wait bounded.
+
+The one module that imports aiohttp, and itself imported only once a server is to be reached:
+the import costs as much CPU as the rest of a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import yarl
+
+from famulus_http_models.question import Question
+from famulus_http_models.settings import Limits
+from famulus_schemas.inference import BackendFault
+
+SETTLE_S = 0.25
+"""How long the end of an answer that is complete is waited for, to use its connection again."""
+
+
+class Link:
+    """The connections of one plugin to all its servers."""
+
+    def __init__(self, session: aiohttp.ClientSession, limits: Limits) -> None:
+        self._session = session
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self.limits = limits
+
+    async def ask(self, question: Question) -> Exchange:
+        """Send and wait for the answer's status. Raises BackendFault where there is none."""
+        try:
+            async with asyncio.timeout(question.first_byte_s):
+                response = await self._session.request(
+                    "GET" if question.body is None else "POST",
+                    yarl.URL(question.url, encoded=True),
+                    data=question.body,
+                    headers=question.headers,
+                    # A key must not follow a redirect to wherever it leads.
+                    allow_redirects=False,
+                    timeout=self._timeout(question.timeouts.connect_timeout_s),
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _fault(error, question) from error
+        return Exchange(response, question, self.limits.read_bytes_max)
+
+    def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
+        timeout = self._timeouts.get(connect_s)
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+            self._timeouts[connect_s] = timeout
+        return timeout
+
+
+@asynccontextmanager
+async def open_link(limits: Limits) -> AsyncIterator[Link]:
+    """Connections that are closed at the end, whatever is still being read from them."""
+    connector = aiohttp.TCPConnector(
+        limit=limits.connections_max, limit_per_host=0, keepalive_timeout=limits.keepalive_s
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=limits.read_bytes_max,
+    ) as session:
+        yield Link(session, limits)
+
+
+class Exchange:
+    """An answer that has begun: its status, its headers and, piece by piece, its body."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, question: Question, read_bytes_max: int
+    ) -> None:
+        self.status = response.status
+        self.content_type = response.headers.get("Content-Type", "")
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._content = response.content
+        self._question = question
+        self._read_bytes_max = read_bytes_max
+        self._watch = _Watch(response, question)
+
+    async def read(self) -> bytes:
+        """What has come, at least a byte; nothing at the end. Raises BackendFault."""
+        self._watch.begin_wait()
+        try:
+            piece = await self._content.read(self._read_bytes_max)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._fault(error) from error
+        self._watch.end_wait()
+        if len(piece) == self._read_bytes_max:
+            # A backlog is read without ever waiting, so others get their turn here.
+            await asyncio.sleep(0)
+        return piece
+
+    async def read_all(self, bytes_max: int) -> bytes:
+        """The whole body. Raises BackendFault, also where it is longer than `bytes_max`."""
+        pieces = []
+        size = 0
+        while piece := await self.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > bytes_max:
+                raise BackendFault(
+                    "broken",
+                    f"its answer is longer than {bytes_max} bytes; raise answer_bytes_max",
+                    backend=self._question.backend,
+                )
+        return b"".join(pieces)
+
+    async def settle(self) -> None:
+        """Read what little follows a complete answer, so that the connection can be kept."""
+        with suppress(TimeoutError, BackendFault):
+            async with asyncio.timeout(SETTLE_S):
+                while await self.read():
+                    pass
+
+    def close(self) -> None:
+        """Leave. An answer that is not at its end is aborted: the connection closes now."""
+        self._watch.stop()
+        self._response.close()
+
+    def _fault(self, error: Exception) -> BackendFault:
+        if self._watch.expired:
+            return BackendFault("timeout", self._watch.expired, backend=self._question.backend)
+        return _fault(error, self._question)
+
+
+class _Watch:
+    """Closes an exchange that is silent, or goes on, for too long.
+
+    One timer an exchange, moved on only when it fires: setting one at each read would cost as
+    much as the read.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, question: Question) -> None:
+        self._response = response
+        self._timeouts = question.timeouts
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._ends_at = now + question.timeouts.call_timeout_s
+        self._quiet_max_s = question.first_byte_s
+        self._waiting_since: float | None = None
+        self.expired = ""
+        self._timer = self._loop.call_at(self._next_look(now, self._ends_at), self._look)
+
+    def begin_wait(self) -> None:
+        """The time from here on is the server's: a slow reader of ours is not its silence."""
+        self._waiting_since = self._loop.time()
+
+    def end_wait(self) -> None:
+        """Something came."""
+        self._waiting_since = None
+        self._quiet_max_s = self._timeouts.idle_timeout_s
+
+    def stop(self) -> None:
+        """The exchange is over."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        since = now if self._waiting_since is None else self._waiting_since
+        due = min(since + self._quiet_max_s, self._ends_at)
+        if now < due:
+            self._timer = self._loop.call_at(self._next_look(now, due), self._look)
+            return
+        self.expired = (
+            f"its answer took longer than {self._timeouts.call_timeout_s:g} s (call_timeout_s)"
+            if now >= self._ends_at
+            else f"it sent nothing for {self._quiet_max_s:g} s"
+        )
+        self._response.close()
+
+    def _next_look(self, now: float, due: float) -> float:
+        # The first byte may come meanwhile, and then the shorter limit holds.
+        return min(due, now + self._quiet_max_s, now + self._timeouts.idle_timeout_s)
+
+
+def _fault(error: Exception, question: Question) -> BackendFault:
+    backend, url, timeouts = question.backend, question.url, question.timeouts
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return BackendFault(
+            "unreachable",
+            f"{url} accepted no connection within {timeouts.connect_timeout_s:g} s",
+            backend=backend,
+        )
+    if isinstance(error, TimeoutError):
+        return BackendFault(
+            "timeout",
+            f"it did not begin to answer within {question.first_byte_s:g} s",
+            backend=backend,
+        )
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+        return BackendFault("unreachable", f"its certificate is refused: {error}", backend=backend)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or str(error.os_error)
+        return BackendFault(
+            "unreachable", f"nothing answers at {url} ({reason}); is it running?", backend=backend
+        )
+    if isinstance(error, aiohttp.ClientOSError | ConnectionError):
+        return BackendFault("unreachable", f"the connection broke: {error}", backend=backend)
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
+        return BackendFault("broken", "it closed the connection in mid-answer", backend=backend)
+    return BackendFault("broken", f"its answer is not valid HTTP: {error}", backend=backend)
