@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -53,11 +54,21 @@ from famulus_schemas.steps import (
     RunStep,
     RunStepError,
     RunStepErrorCode,
+    RunStepType,
+    StepDetails,
     ToolCallsStepDetails,
 )
 from famulus_schemas.tooling import ToolCall
 
-Batch = Sequence[AssistantStreamEvent]
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that must be stored as it now is, although no event tells of it."""
+
+    data: RunStep
+
+
+Batch = Sequence[AssistantStreamEvent | Kept]
 NewId = Callable[[str], str]
 
 _BROKEN_OFF: dict[str, MessageIncompleteReason] = {
@@ -106,8 +117,18 @@ def incomplete_message(message: Message, reason: MessageIncompleteReason, now: i
 class MessageDraft:
     """A message being written, and its step."""
 
-    def __init__(self, run: Run, new_id: NewId, now: int) -> None:
-        self._message = Message(
+    def __init__(self, message: Message, step: RunStep) -> None:
+        self._message = replace(message, content=[])
+        self._step = step
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._parts: list[str] = []
+        """Types of the content parts in the order in which they began."""
+
+    @classmethod
+    def new(cls, run: Run, new_id: NewId, now: int) -> MessageDraft:
+        """A message that nobody has seen yet."""
+        message = Message(
             id=new_id("msg_"),
             created_at=now,
             thread_id=run.thread_id,
@@ -116,22 +137,14 @@ class MessageDraft:
             assistant_id=run.assistant_id,
             run_id=run.id,
         )
-        self._step = RunStep(
-            id=new_id("step_"),
-            created_at=now,
-            assistant_id=run.assistant_id,
-            thread_id=run.thread_id,
-            run_id=run.id,
-            type="message_creation",
-            status="in_progress",
-            step_details=MessageCreationStepDetails(
-                message_creation=MessageCreation(message_id=self._message.id)
-            ),
+        details = MessageCreationStepDetails(
+            message_creation=MessageCreation(message_id=message.id)
         )
-        self._text: list[str] = []
-        self._refusal: list[str] = []
-        self._parts: list[str] = []
-        """Types of the content parts in the order in which they began."""
+        return cls(message, _new_step(run, new_id, now, "message_creation", details))
+
+    def reopened(self) -> Batch:
+        """Its first attempt was lost: the message begins again, under the same id."""
+        return [ThreadMessageCreated(data=self._message)]
 
     def opened(self) -> Batch:
         """Step and message come into being, still empty."""
@@ -204,23 +217,46 @@ class _CallDraft:
         self.arguments: list[str] = []
         self.output: str | None = None
 
+    @classmethod
+    def of(cls, stored: FunctionToolCall) -> _CallDraft:
+        draft = cls(stored.id, stored.function.name)
+        draft.arguments.append(stored.function.arguments)
+        draft.output = stored.function.output
+        return draft
+
+
+def _new_step(
+    run: Run, new_id: NewId, now: int, type: RunStepType, details: StepDetails
+) -> RunStep:
+    return RunStep(
+        id=new_id("step_"),
+        created_at=now,
+        assistant_id=run.assistant_id,
+        thread_id=run.thread_id,
+        run_id=run.id,
+        type=type,
+        status="in_progress",
+        step_details=details,
+    )
+
 
 class ToolsDraft:
     """One answer's tool calls being written, and their step."""
 
-    def __init__(self, run: Run, new_id: NewId, now: int) -> None:
+    def __init__(self, step: RunStep, new_id: NewId) -> None:
         self._new_id = new_id
         self._calls: dict[int, _CallDraft] = {}
-        self._step = RunStep(
-            id=new_id("step_"),
-            created_at=now,
-            assistant_id=run.assistant_id,
-            thread_id=run.thread_id,
-            run_id=run.id,
-            type="tool_calls",
-            status="in_progress",
-            step_details=ToolCallsStepDetails(),
-        )
+        self._step = step
+        if isinstance(step.step_details, ToolCallsStepDetails):
+            for index, stored in enumerate(step.step_details.tool_calls):
+                if isinstance(stored, FunctionToolCall):
+                    self._calls[index] = _CallDraft.of(stored)
+
+    @classmethod
+    def new(cls, run: Run, new_id: NewId, now: int) -> ToolsDraft:
+        """A round of calls that nobody has seen yet."""
+        step = _new_step(run, new_id, now, "tool_calls", ToolCallsStepDetails())
+        return cls(step, new_id)
 
     def opened(self) -> Batch:
         """The step comes into being, without calls."""
@@ -254,6 +290,14 @@ class ToolsDraft:
             ToolCall(id=call.id, name=call.name, arguments="".join(call.arguments))
             for _, call in sorted(self._calls.items())
         )
+
+    def outputs(self) -> dict[str, str]:
+        """What calls gave so far, by their id."""
+        return {call.id: call.output for call in self._calls.values() if call.output is not None}
+
+    def kept(self) -> Batch:
+        """Have the calls as they are now stored."""
+        return [Kept(data=self.written())]
 
     def put_output(self, call_id: str, output: str) -> None:
         """Note what a call gave."""

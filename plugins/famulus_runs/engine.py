@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
-from famulus_runs.drafts import MessageDraft, ToolsDraft
+from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
 from famulus_schemas.events import (
@@ -49,7 +49,6 @@ from famulus_schemas.runs import (
 )
 from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
 
-Batch = Sequence[AssistantStreamEvent]
 EndStatus = Literal["failed", "cancelled", "expired"]
 
 
@@ -170,7 +169,7 @@ class Engine:
 
     def _take(self, chunks: Sequence[ChatChunk], turn: Turn) -> Batch:
         """Events for what arrived together; neighbouring text becomes one delta."""
-        events: list[AssistantStreamEvent] = []
+        events: list[AssistantStreamEvent | Kept] = []
         text = refusal = ""
         for chunk in chunks:
             text += chunk.content
@@ -187,9 +186,9 @@ class Engine:
     def _write(self, turn: Turn, text: str, refusal: str) -> Batch:
         if not text and not refusal:
             return ()
-        events: list[AssistantStreamEvent] = []
+        events: list[AssistantStreamEvent | Kept] = []
         if self._message is None:
-            self._message = MessageDraft(self.run, self._new_id, self._now())
+            self._message = MessageDraft.new(self.run, self._new_id, self._now())
             events += self._message.opened()
         turn.content += text
         if text:
@@ -199,12 +198,12 @@ class Engine:
         return events
 
     def _take_calls(self, chunk: ChatChunk) -> Batch:
-        events: list[AssistantStreamEvent] = []
+        events: list[AssistantStreamEvent | Kept] = []
         if self._message is not None:
             events += self._message.completed(self._now(), usage=None)
             self._message = None
         if self._tools is None:
-            self._tools = ToolsDraft(self.run, self._new_id, self._now())
+            self._tools = ToolsDraft.new(self.run, self._new_id, self._now())
             events += self._tools.opened()
         events.extend(self._tools.add(delta) for delta in chunk.tool_calls)
         return events
@@ -218,10 +217,10 @@ class Engine:
 
     def _finished(self, turn: Turn, usage: TokenUsage) -> Batch:
         """The end of an answer without tool calls, which is the end of the run."""
-        events: list[AssistantStreamEvent] = []
+        events: list[AssistantStreamEvent | Kept] = []
         if self._message is None:
             # An empty answer is an answer: the run has a message to show for it.
-            self._message = MessageDraft(self.run, self._new_id, self._now())
+            self._message = MessageDraft.new(self.run, self._new_id, self._now())
             events += self._message.opened()
         if self._finish == "length":
             events += self._close_message("max_tokens", usage)
@@ -242,37 +241,54 @@ class Engine:
 
     # --- tools --------------------------------------------------------------------------------
 
-    async def _call_tools(self, turn: Turn, usage: TokenUsage) -> AsyncIterator[Batch]:
+    async def _call_tools(self, turn: Turn, usage: TokenUsage | None) -> AsyncIterator[Batch]:
         assert self._tools is not None
         turn.calls = self._tools.calls()
         if len(turn.calls) > self._limits.tool_calls_per_turn_max:
             text = f"The model made {len(turn.calls)} tool calls in one answer."
             yield self.end("failed", error=RunError(code="server_error", message=text))
             return
-        outputs = await asyncio.gather(*(self._call(call) for call in turn.calls))
-        waiting = []
-        for call, output in zip(turn.calls, outputs, strict=True):
-            if output is None:
-                waiting.append(call)
-                continue
-            turn.outputs[call.id] = output.text
-            self._tools.put_output(call.id, output.text)
         self._tools.note_usage(usage)
-        if waiting:
-            yield [self._asks_client(waiting)]
+        # Stored before anything is run, so that a call is never made twice under two ids.
+        yield self._tools.kept()
+        async for batch in self._run_calls(turn):
+            yield batch
+        turn.outputs = self._tools.outputs()
+        if waiting := [call for call in turn.calls if call.id not in turn.outputs]:
+            yield [*self._tools.kept(), self._asks_client(waiting)]
             return
         yield self._tools.completed(self._now())
         self._tools = None
 
-    async def _call(self, call: ToolCall) -> ToolOutput | None:
-        """What a call gave; None where the client must run it."""
+    async def _run_calls(self, turn: Turn) -> AsyncIterator[Batch]:
+        """Run at once what the server runs; each output is stored as soon as it is there."""
+        assert self._tools is not None
+        have = self._tools.outputs()
+        calls = [call for call in turn.calls if call.id not in have and not self._is_clients(call)]
+        tasks = {asyncio.ensure_future(self._call(call)): call for call in calls}
+        try:
+            while tasks:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(done, key=lambda task: calls.index(tasks[task])):
+                    self._tools.put_output(tasks.pop(task).id, task.result().text)
+                if tasks:
+                    yield self._tools.kept()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_clients(self, call: ToolCall) -> bool:
+        offer = self._toolbox.offers.get(call.name)
+        return offer is not None and offer.kind.place == "client"
+
+    async def _call(self, call: ToolCall) -> ToolOutput:
+        """What a call that the server runs gave."""
         offer = self._toolbox.offers.get(call.name)
         if offer is None:
             known = ", ".join(self._toolbox.offers) or "none"
             text = f"Error: there is no tool {call.name!r}. The tools are: {known}."
             return ToolOutput(text=text, is_error=True)
-        if offer.kind.place == "client":
-            return None
         scope = ToolScope(project=self._project, run=self.run, definition=offer.definition)
         try:
             async with asyncio.timeout(self._limits.tool_s):
@@ -317,7 +333,7 @@ class Engine:
     def end(self, status: EndStatus, *, error: RunError | None = None) -> Batch:
         """The events that end the run now, with everything that was open."""
         now = self._now()
-        events: list[AssistantStreamEvent] = []
+        events: list[AssistantStreamEvent | Kept] = []
         if self._message is not None:
             events += self._message.broken_off(status, now, error)
             self._message = None

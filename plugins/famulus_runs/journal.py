@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
+from famulus_runs.drafts import Batch, Kept
 from famulus_runs.kinds import decode_run, decode_step, encode, run_index, step_index
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.events import AssistantStreamEvent, name_of
@@ -53,18 +54,18 @@ class Journal:
         self._stored: set[str] = set()
         """Messages that are on disk."""
 
-    async def write(self, batch: Sequence[AssistantStreamEvent]) -> None:
+    async def write(self, batch: Batch) -> None:
         """Make a batch durable and publish it. Raises RunGone, StoreUnavailable."""
         objects = _durable(batch)
         if objects:
             await self._commit(objects)
         self.publish(batch)
 
-    def publish(self, batch: Sequence[AssistantStreamEvent]) -> None:
+    def publish(self, batch: Batch) -> None:
         """Pass events on to whoever listens."""
-        if batch:
-            emissions = [self._emission(event) for event in batch]
-            self._events.publish(self._records.project, self._run_id, emissions)
+        told = [self._emission(event) for event in batch if not isinstance(event, Kept)]
+        if told:
+            self._events.publish(self._records.project, self._run_id, told)
 
     def end(self) -> None:
         """Tell listeners that nothing more comes."""
@@ -141,7 +142,7 @@ class Journal:
         return Replace(kind="step", id=step.id, version=stored.version, body=encode(merged))
 
 
-def _durable(batch: Sequence[AssistantStreamEvent]) -> list[Run | RunStep | Message]:
+def _durable(batch: Batch) -> list[Run | RunStep | Message]:
     """The objects of a batch as they are at its end, each once, in the order of appearance."""
     last: dict[str, Run | RunStep | Message] = {}
     for event in batch:

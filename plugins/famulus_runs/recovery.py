@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from famulus_runs.drafts import broken_step, incomplete_message
+from famulus_runs.drafts import Batch, Kept, broken_step, incomplete_message
 from famulus_runs.journal import Journal, RunGone
 from famulus_runs.kinds import decode_run, decode_step
 from famulus_schemas.errors import Problem
@@ -55,9 +55,9 @@ async def fail_left_behind(
 
 async def _batch(
     records: Records, threads: Threads, run: Run, *, now: int
-) -> list[AssistantStreamEvent]:
+) -> Batch:
     error = RunError(code="server_error", message=LEFT_BEHIND)
-    batch: list[AssistantStreamEvent] = []
+    batch: list[AssistantStreamEvent | Kept] = []
     page = await records.page("step", run.thread_id, where={"run": run.id}, limit=PAGE)
     for step in (decode_step(record.body) for record in page.records):
         if step.status == "in_progress":

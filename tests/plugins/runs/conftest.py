@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from famulus.testing import FixedClock, NumberedIds, Script, ScriptedBackend
-from famulus_runs.engine import Batch, Engine, PromptTooLong, Turn
+from famulus_runs.drafts import Batch
+from famulus_runs.engine import Engine, PromptTooLong, Turn
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
 from famulus_schemas.inference import ChatRequest, OfferedFunction, PromptMessage, TokenUsage

@@ -16,9 +16,10 @@ import pytest
 
 from famulus import encode_event
 from famulus.testing import Script, faults, tool
-from famulus_runs.engine import Batch, Engine
+from famulus_runs.drafts import Batch, Kept
+from famulus_runs.engine import Engine
 from famulus_runs.settings import RunSettings
-from famulus_schemas.events import EVENT_NAMES, name_of
+from famulus_schemas.events import EVENT_NAMES, AssistantStreamEvent, name_of
 from famulus_schemas.runs import RunError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,11 +68,16 @@ PATHS: dict[str, Callable[[Any], Engine]] = {
 
 def transcript(batches: list[Batch]) -> bytes:
     """Frames as a listener gets them; a blank comment between what belongs together."""
-    frames = [
-        b"".join(encode_event(msgspec.json.encode(e.data), name=name_of(e)) for e in batch)
-        for batch in batches
-    ]
+    frames = [b"".join(map(frame, batch)) for batch in batches]
     return b":\n".join(frames)
+
+
+def frame(event: AssistantStreamEvent | Kept) -> bytes:
+    """An event as sent; what is only stored stands as a comment."""
+    data = msgspec.json.encode(event.data)
+    if isinstance(event, Kept):
+        return b": stored " + data + b"\n"
+    return encode_event(data, name=name_of(event))
 
 
 def hold(path: str, got: bytes) -> None:
