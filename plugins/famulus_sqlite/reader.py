@@ -69,13 +69,13 @@ class Reader:
     """Reads of a database: `row` by key, `rows` of any number."""
 
     def __init__(self, here: LoopReader, away: aiosqlite.Connection) -> None:
-        self._here = here
+        self.here = here
         self._away = away
 
     async def row(self, statement: str, values: Sequence[Any]) -> Any:
         """The first row, or None; for statements that go by a key."""
         try:
-            return self._here.row(statement, values)
+            return self.here.row(statement, values)
         except Slow:
             rows = await self.rows(statement, values)
             return rows[0] if rows else None

@@ -1099,7 +1099,8 @@ class _Walks(_Fixtures):
         )
         @given(records_model.steps())
         def compare(steps: Sequence[records_model.Step]) -> None:
-            anyio.from_thread.run(walk_and_reopen, steps, (f"x{next(numbers)}", "never written"))
+            number = next(numbers)
+            anyio.from_thread.run(walk_and_reopen, steps, (f"x{number}", f"y{number}"))
 
         async def walk_and_reopen(
             steps: Sequence[records_model.Step], kinds: tuple[str, str]
