@@ -1,0 +1,101 @@
+"""The plugin: three endpoints on INFERENCE."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+from msgspec import Raw
+
+from famulus import Bytes, Call, EventStream, Operation, Plugin, hookimpl, need, operation
+from famulus import operations as marked
+from famulus_chat.checks import checked, refuse_no_messages
+from famulus_chat.passage import Passage
+from famulus_chat.settings import ChatSettings
+from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatFields
+from famulus_schemas.completions import Completion, CompletionFields
+from famulus_schemas.embeddings import CreateEmbedding, EmbeddingList
+from famulus_schemas.inference import RelayRequest
+from famulus_schemas.ports import INFERENCE
+
+MODEL_HEADER = "x-famulus-model"
+"""Which model really answered."""
+
+
+class Chat(Plugin[ChatSettings]):
+    """A client's requests to models, field by field as they were sent."""
+
+    name: ClassVar[str] = "chat"
+    inference = need(INFERENCE)
+
+    @hookimpl
+    def register_operations(self) -> list[Operation]:
+        """The endpoints, with the configured limit of their bodies."""
+        limit = self.settings.body_bytes_max
+        return [msgspec.structs.replace(one, body_bytes_max=limit) for one in marked(self)]
+
+    @operation(
+        "POST",
+        "/v1/chat/completions",
+        action="chat.create",
+        documented_body=ChatFields,
+        documented_answer=ChatCompletion,
+        tags=("Chat",),
+    )
+    async def create_chat_completion(
+        self, call: Call, body: dict[str, Raw]
+    ) -> Bytes | EventStream[ChatCompletionChunk]:
+        """Ask a model to continue a conversation."""
+        refuse_no_messages(body)
+        request = checked("chat/completions", body, needs=("messages",), request_id=call.request_id)
+        return await self._answer(call, request)
+
+    @operation(
+        "POST",
+        "/v1/completions",
+        action="completions.create",
+        documented_body=CompletionFields,
+        documented_answer=Completion,
+        tags=("Completions",),
+    )
+    async def create_completion(
+        self, call: Call, body: dict[str, Raw]
+    ) -> Bytes | EventStream[Completion]:
+        """Ask a model to continue a text."""
+        request = checked(
+            "completions", body, needs=("prompt", "prompt_embeds"), request_id=call.request_id
+        )
+        return await self._answer(call, request)
+
+    @operation(
+        "POST",
+        "/v1/embeddings",
+        action="embeddings.create",
+        documented_body=CreateEmbedding,
+        documented_answer=EmbeddingList,
+        tags=("Embeddings",),
+    )
+    async def create_embedding(self, call: Call, body: dict[str, Raw]) -> Bytes:
+        """Turn texts into vectors."""
+        request = checked("embeddings", body, needs=("input",), request_id=call.request_id)
+        return await self._whole(call, request)
+
+    async def _answer(self, call: Call, request: RelayRequest) -> Bytes | EventStream[Any]:
+        if not request.stream:
+            return await self._whole(call, request)
+        opened = self.inference.relay(request)
+        relay = await opened.__aenter__()
+        call.response_headers[MODEL_HEADER] = _header(relay.served_by)
+        return EventStream(Passage(relay, opened, log=self.log))
+
+    async def _whole(self, call: Call, request: RelayRequest) -> Bytes:
+        async with self.inference.relay(request) as relay:
+            call.response_headers[MODEL_HEADER] = _header(relay.served_by)
+            content = b"".join([chunk async for chunk in relay.chunks()])
+            return Bytes(content, relay.content_type, status=relay.status)
+
+
+def _header(name: str) -> str:
+    """The name in what a header may hold."""
+    shown = name.encode("ascii", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else "?" for char in shown)

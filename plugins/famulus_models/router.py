@@ -1,0 +1,227 @@
+"""Every backend behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from famulus import Problem
+from famulus_models.attempts import Attempts, Policy
+from famulus_models.catalog import Catalog, Listing, Served
+from famulus_models.closing import closed
+from famulus_models.counting import Memory, Ratios, split_known
+from famulus_models.names import Names
+from famulus_models.problems import problem_of
+from famulus_models.relay import RoutedRelay
+from famulus_models.typed import TypedRelays
+from famulus_schemas.errors import BACKEND_DOWN, MODEL_NOT_FOUND
+from famulus_schemas.inference import (
+    BackendFault,
+    ChatChunk,
+    ChatRequest,
+    CountsTokens,
+    EmbedsTexts,
+    FaultKind,
+    ModelCard,
+    Relay,
+    RelayRequest,
+    TokenCount,
+)
+
+if TYPE_CHECKING:
+    from famulus.log import Log
+
+NAMES_SHOWN_MAX = 20
+"""Of the models that there are, how many an error names."""
+RETIRED_NOTED_MAX = 100
+"""Retired names that are logged once each."""
+
+
+class Router:
+    """What `need(INFERENCE)` gives."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        names: Names,
+        policy: Policy,
+        *,
+        typed: TypedRelays,
+        ratios: Ratios,
+        memory: Memory,
+        log: Log,
+    ) -> None:
+        self._catalog = catalog
+        self._names = names
+        self._policy = policy
+        self._typed = typed
+        self._ratios = ratios
+        self._memory = memory
+        self._log = log
+        self._noted: set[str] = set()
+
+    async def models(self) -> Sequence[ModelCard]:
+        """All models and aliases that can be asked for now, in a stable order."""
+        return self._names.cards(await self._catalog.current())
+
+    async def find(self, model: str) -> ModelCard:
+        """The card of one model or alias. Raises Problem (MODEL_NOT_FOUND)."""
+        candidates = await self._candidates(model)
+        return self._names.card(model, candidates[0])
+
+    async def chat(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
+        """Stream an answer. Raises BackendFault; kind `not_found` for a model nobody serves."""
+        attempts = Attempts(await self._chat_candidates(request.model), self._policy)
+        async for candidate in attempts:
+            asked = msgspec.structs.replace(request, model=candidate.card.id)
+            started = False
+            try:
+                async with closed(candidate.backend.chat(asked)) as batches:
+                    async for batch in batches:
+                        if not started:
+                            started = True
+                            attempts.succeeded(candidate)
+                        self._learn(candidate, asked, batch)
+                        yield batch
+            except BackendFault as fault:
+                attempts.failed(candidate, fault, started=started)
+            else:
+                return
+
+    @asynccontextmanager
+    async def relay(self, request: RelayRequest) -> AsyncIterator[Relay]:
+        """Pass a client's request on. Raises Problem until it is accepted."""
+        relay = await self._open(request)
+        try:
+            yield relay
+        finally:
+            await relay.close()
+
+    async def embed(
+        self, model: str, texts: Sequence[str], dimensions: int | None = None
+    ) -> Sequence[Sequence[float]]:
+        """One unit-length vector a text, in order. Raises Problem where the model cannot."""
+        try:
+            attempts = Attempts(await self._candidates(model), self._policy)
+            async for candidate in attempts:
+                backend = candidate.backend
+                try:
+                    if not isinstance(backend, EmbedsTexts):
+                        raise BackendFault("unsupported", "embeddings", backend=backend.name)
+                    vectors = await backend.embed(candidate.card.id, texts, dimensions)
+                except BackendFault as fault:
+                    attempts.failed(candidate, fault)
+                else:
+                    attempts.succeeded(candidate)
+                    return vectors
+        except BackendFault as fault:
+            raise problem_of(fault, model=model) from fault
+        raise AssertionError("attempts end with an answer or a fault")
+
+    async def count_tokens(self, model: str, texts: Sequence[str]) -> TokenCount:
+        """Tokens of each text by the model's own tokenizer, or an estimate. Never raises."""
+        served = self._names.resolve(await self._catalog.current(), model)
+        key = model if served is None else _key(served)
+        counts, unknown = split_known(self._memory, key, texts)
+        if unknown:
+            asked = await self._ask_counts(served, unknown)
+            if asked is None:
+                return TokenCount(
+                    counts=tuple(self._ratios.estimate(key, text) for text in texts), exact=False
+                )
+            for text, count in zip(unknown, asked, strict=True):
+                self._memory.put(key, text, count)
+            fresh = iter(asked)
+            counts = [next(fresh) if count is None else count for count in counts]
+        return TokenCount(counts=tuple(count or 0 for count in counts), exact=True)
+
+    # --- who is asked -------------------------------------------------------------------------
+
+    async def _candidates(self, model: str) -> Sequence[Served]:
+        listing = await self._catalog.current()
+        found = self._names.candidates(listing, model)
+        if not found:
+            listing = await self._catalog.renewed()
+            found = self._names.candidates(listing, model)
+        if not found:
+            raise self._unknown(listing, model)
+        self._note_retired(model, found[0])
+        return found
+
+    async def _chat_candidates(self, model: str) -> Sequence[Served]:
+        try:
+            return await self._candidates(model)
+        except Problem as problem:
+            kind: FaultKind = "not_found" if problem.status == 404 else "unreachable"
+            raise BackendFault(
+                kind, problem.body.message, status=problem.status, code=problem.body.code
+            ) from problem
+
+    def _unknown(self, listing: Listing, model: str) -> Problem:
+        if listing.silent:
+            # It may well be served by one that cannot be asked: the client should try again.
+            name, fault = next(iter(listing.silent.items()))
+            return Problem(
+                BACKEND_DOWN,
+                backend=name,
+                reason=f"{fault.message} (no other server has a model '{model}')",
+            )
+        names = [card.id for card in self._names.cards(listing)]
+        shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "none; name a model server with --backend URL"
+        more = len(names) - NAMES_SHOWN_MAX
+        served = f"{shown} and {more} more" if more > 0 else shown
+        return Problem(MODEL_NOT_FOUND, param="model", model=model, served=served)
+
+    def _note_retired(self, model: str, served: Served) -> None:
+        if (
+            model not in self._noted
+            and self._names.is_retired(model)
+            and served.card.id != model
+            and len(self._noted) < RETIRED_NOTED_MAX
+        ):
+            self._noted.add(model)
+            self._log.info("retired_model_replaced", asked_for=model, answered_by=served.card.id)
+
+    # --- relays and counts ----------------------------------------------------------------------
+
+    async def _open(self, request: RelayRequest) -> RoutedRelay:
+        try:
+            attempts = Attempts(await self._candidates(request.model), self._policy)
+            async for candidate in attempts:
+                relay = RoutedRelay(request, candidate, self._typed)
+                try:
+                    await relay.open(self._policy.settings.first_event_s)
+                except BackendFault as fault:
+                    attempts.failed(candidate, fault)
+                else:
+                    attempts.succeeded(candidate)
+                    return relay
+        except BackendFault as fault:
+            raise problem_of(fault, model=request.model) from fault
+        raise AssertionError("attempts end with an answer or a fault")
+
+    async def _ask_counts(
+        self, served: Served | None, texts: Sequence[str]
+    ) -> Sequence[int] | None:
+        if served is None or not isinstance(served.backend, CountsTokens):
+            return None
+        circuit = self._policy.circuits.of(served.card.backend)
+        if circuit.is_open:
+            return None
+        try:
+            return await served.backend.count_tokens(served.card.id, texts)
+        except BackendFault as fault:
+            circuit.failed(fault)
+            return None
+
+    def _learn(self, served: Served, request: ChatRequest, batch: Sequence[ChatChunk]) -> None:
+        for chunk in batch:
+            if chunk.usage:
+                self._ratios.learn(_key(served), request, chunk.usage)
+
+
+def _key(served: Served) -> str:
+    return f"{served.card.backend}/{served.card.id}"
