@@ -56,10 +56,17 @@ def command_line() -> click.Group:
         famulus.add_command(command)
     famulus.add_command(_new_plugin())
     for plugin_type in types.values():
-        register = getattr(plugin_type, "register_commands", None)
+        _register_commands(plugin_type, famulus)
+    return famulus
+
+
+def _register_commands(plugin_type: type[Plugin[Any]], famulus: click.Group) -> None:
+    register = getattr(plugin_type, "register_commands", None)
+    try:
         if register is not None:
             register(famulus)
-    return famulus
+    except Exception as error:  # Isolation: as with the import.
+        click.echo(f"famulus: commands of {plugin_type.__name__}: {describe(error)}", err=True)
 
 
 # --- flags ------------------------------------------------------------------------------------
@@ -68,7 +75,10 @@ def command_line() -> click.Group:
 def _plugin_types() -> dict[str, type[Plugin[Any]]]:
     """What can be imported of what is installed; the rest is told when something is started."""
     types = {}
+    disabled = _disabled_early()
     for found in _discovered_early():
+        if found.name in disabled:
+            continue
         try:
             types[found.name] = found.load()
         except Exception as error:  # Isolation: a broken plugin must not break the command line.
@@ -80,6 +90,34 @@ def _plugin_types() -> dict[str, type[Plugin[Any]]]:
 def _discovered_early() -> list[Found]:
     folder = os.environ.get("FAMULUS_PLUGINS_DIR")
     return discover(Path(folder) if folder else None)
+
+
+def _disabled_early() -> set[str]:
+    """Plugins that the configuration switches off, which are therefore not imported."""
+    try:
+        config = load_config(_config_file(_config_option()))
+    except ConfigError:
+        # It is told when a command reads its configuration.
+        return set()
+    return {plugin.name for plugin in config.plugins.values() if not plugin.enabled}
+
+
+def _config_option() -> Path | None:
+    """The file that the command line or the environment names, before click reads either."""
+    words = sys.argv[1:]
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        if word == "--config":
+            return Path(value)
+        if word.startswith("--config="):
+            return Path(word.partition("=")[2])
+    named = os.environ.get("FAMULUS_CONFIG")
+    return Path(named) if named else None
+
+
+def _config_file(named: Path | None) -> Path | None:
+    if named is None and Path(DEFAULT_FILE).is_file():
+        return Path(DEFAULT_FILE)
+    return named
 
 
 def _options(types: Mapping[str, type[Plugin[Any]]]) -> list[click.Parameter]:
@@ -110,9 +148,7 @@ def _options(types: Mapping[str, type[Plugin[Any]]]) -> list[click.Parameter]:
 
 
 def _load(arguments: dict[str, Any]) -> Config:
-    path: Path | None = arguments.pop("config_file", None)
-    if path is None and Path(DEFAULT_FILE).is_file():
-        path = Path(DEFAULT_FILE)
+    path = _config_file(arguments.pop("config_file", None))
     flags: dict[str, dict[str, Any]] = {}
     for name, value in arguments.items():
         table, _, key = name.partition("__")

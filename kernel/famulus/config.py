@@ -23,6 +23,11 @@ from famulus.plugin import Settings
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+_SWITCH = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; says where and what would be accepted."""
@@ -151,6 +156,9 @@ class PluginConfig(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     required: bool = False
     values: Mapping[str, Any] = {}
+    """From the file and the variables that are named after the table."""
+    flags: Mapping[str, Any] = {}
+    """From the command line: over everything else."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,35 +187,53 @@ def load_config(
     Raises ConfigError naming file, table and key.
     """
     env = dict(os.environ if environment is None else environment)
-    document = _read(path) if path else {}
     where = str(path) if path else "defaults"
-    unknown = set(document) - {"server", "ports", "plugins"}
-    if unknown:
-        raise ConfigError(
-            f"{where}: unknown table [{sorted(unknown)[0]}]; there are [server], [ports] and "
-            "[plugins.NAME]"
-        )
-    tables = {name: dict(table) for name, table in document.get("plugins", {}).items()}
-    server = dict(document.get("server", {}))
+    tables = _tables(_read(path) if path else {}, where)
     for table, key, value in _from_environment(env):
-        (server if table == "server" else tables.setdefault(table, {}))[key] = value
-    server.update(_own_variables(ServerSettings, env))
-    for table, values in (flags or {}).items():
-        (server if table == "server" else tables.setdefault(table, {})).update(values)
+        tables.setdefault(table, {})[key] = value
+    given = {table: dict(values) for table, values in (flags or {}).items()}
+    server = tables.pop("server") | _own_variables(ServerSettings, env) | given.pop("server", {})
+    ports = tables.pop("ports")
+    for port, plugin in ports.items():
+        if not isinstance(plugin, str):
+            raise ConfigError(f"{where}: [ports] {port} must be a plugin's name, as text")
+    names = dict.fromkeys([*tables, *given])
     return Config(
         server=decode_settings(ServerSettings, server, table="server", source=where, env=env),
-        plugins={name: _plugin(name, table, where) for name, table in tables.items()},
-        ports=dict(document.get("ports", {})),
+        plugins={
+            name: _plugin(name, tables.get(name, {}), given.get(name, {}), where) for name in names
+        },
+        ports=ports,
         source=where,
         environment=env,
     )
 
 
+def _tables(document: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """The file's tables by name, a plugin's without its prefix."""
+    unknown = sorted(set(document) - {"server", "ports", "plugins"})
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown table [{unknown[0]}]; there are [server], [ports] and [plugins.NAME]"
+        )
+    plugins = _table(document.get("plugins", {}), "plugins", where)
+    tables = {name: _table(table, f"plugins.{name}", where) for name, table in plugins.items()}
+    for name in ("server", "ports"):
+        tables[name] = _table(document.get(name, {}), name, where)
+    return tables
+
+
+def _table(value: Any, name: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: [{name}] must be a table")
+    return dict(value)
+
+
 def plugin_settings(config: Config, name: str, settings_type: type[S]) -> S:
     """A plugin's settings, with its own variables put in. Raises ConfigError."""
-    values = dict(config.plugin(name).values)
-    for key, value in _own_variables(settings_type, config.environment).items():
-        values.setdefault(key, value)
+    given = config.plugin(name)
+    own = _own_variables(settings_type, config.environment)
+    values = {**given.values, **own, **given.flags}
     return decode_settings(
         settings_type, values, table=f"plugins.{name}", source=config.source, env=config.environment
     )
@@ -224,9 +250,13 @@ def decode_settings(
     """Values to a settings struct; text stands for numbers and lists where variables gave it."""
 
     def hook(wanted: type, value: Any) -> Any:
-        if wanted is Secret and isinstance(value, str):
+        if wanted is not Secret or not isinstance(value, str):
+            raise ValueError("Expected text, `env:NAME` or `file:/path`")
+        try:
             return Secret.from_reference(value, env)
-        raise ConfigError(f"expected {wanted.__name__}")
+        except ConfigError as error:
+            # As a ValueError, msgspec adds the key's name to it.
+            raise ValueError(str(error)) from error
 
     known = settings_type.__struct_fields__
     for key in values:
@@ -241,7 +271,7 @@ def decode_settings(
             strict=False,
             dec_hook=hook,
         )
-    except (msgspec.ValidationError, ConfigError) as error:
+    except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: [{table}]: {_without_value(str(error))}") from error
 
 
@@ -296,17 +326,23 @@ def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             yield table.lower(), key.lower(), value
 
 
-def _plugin(name: str, table: dict[str, Any], where: str) -> PluginConfig:
-    flags = {}
+def _plugin(
+    name: str, table: Mapping[str, Any], flags: Mapping[str, Any], where: str
+) -> PluginConfig:
+    switches = {}
     for key in ("enabled", "required"):
-        value = table.pop(key, None)
-        if isinstance(value, str):
-            value = value.lower() in ("1", "true", "yes", "on")
-        if value is not None and not isinstance(value, bool):
+        given = flags.get(key, table.get(key))
+        if given is None:
+            continue
+        value = _SWITCH.get(given.lower()) if isinstance(given, str) else given
+        if not isinstance(value, bool):
             raise ConfigError(f"{where}: [plugins.{name}] {key} must be true or false")
-        if value is not None:
-            flags[key] = value
-    return PluginConfig(name=name, values=table, **flags)
+        switches[key] = value
+    return PluginConfig(name=name, values=_settings(table), flags=_settings(flags), **switches)
+
+
+def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in ("enabled", "required")}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.datastructures import Headers
@@ -20,12 +21,13 @@ from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
-from famulus.sse import serve_frames
+from famulus.sse import close_frames, serve_frames
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
     METHOD_NOT_ALLOWED,
+    MOVED,
     NO_API_KEY,
     PLUGIN_DOWN,
     UNKNOWN_URL,
@@ -92,10 +94,19 @@ class Endpoint:
 class Exchange:
     """What is known of a request while it is served, for its answer, its log line and its end."""
 
-    __slots__ = ("call", "endpoint", "has_unread_body", "request_id", "started", "status")
+    __slots__ = (
+        "call",
+        "endpoint",
+        "has_unread_body",
+        "is_head",
+        "request_id",
+        "started",
+        "status",
+    )
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, *, is_head: bool) -> None:
         self.request_id = request_id
+        self.is_head = is_head
         self.started = time.perf_counter()
         self.status = 0
         self.endpoint: Endpoint | None = None
@@ -145,9 +156,9 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        exchange = Exchange(self._request_id(headers))
+        exchange = Exchange(self._request_id(headers), is_head=scope["method"] == "HEAD")
         try:
-            answer = await self._answer(exchange, scope, headers, receive)
+            answer = _sendable(await self._answer(exchange, scope, headers, receive))
         except ClientLeft:
             exchange.status = CLIENT_LEFT
         except Exception as error:  # The one place where a request's failure becomes an answer.
@@ -172,7 +183,7 @@ class Dispatcher:
             exchange.has_unread_body = False
         found = self._router.find(path)
         principal = await self._principal(path, headers)
-        endpoint, values = self._endpoint(found, scope["method"], path)
+        endpoint, values = self._endpoint(found, scope["method"], path, scope["query_string"])
         exchange.endpoint = endpoint
         slot = endpoint.slot
         if slot is not None and slot.state != "running":
@@ -209,10 +220,14 @@ class Dispatcher:
         return principal
 
     def _endpoint(
-        self, found: tuple[dict[str, Endpoint], Sequence[str]] | None, method: str, path: str
+        self,
+        found: tuple[dict[str, Endpoint], Sequence[str]] | None,
+        method: str,
+        path: str,
+        query: bytes,
     ) -> tuple[Endpoint, Sequence[str]]:
         if found is None:
-            raise Problem(UNKNOWN_URL, method=method, path=path)
+            raise self._elsewhere(path, query) or Problem(UNKNOWN_URL, method=method, path=path)
         methods, values = found
         endpoint = methods.get("GET" if method == "HEAD" else method)
         if endpoint is None:
@@ -226,6 +241,14 @@ class Dispatcher:
                 allowed=text,
             )
         return endpoint, values
+
+    def _elsewhere(self, path: str, query: bytes) -> Problem | None:
+        """Where a path that differs by its last slash is served, as Starlette redirects."""
+        other = path[:-1] if path.endswith("/") else f"{path}/"
+        if self._router.find(other) is None:
+            return None
+        location = quote(other) + (f"?{query.decode('latin-1')}" if query else "")
+        return Problem(MOVED, headers={"location": location}, path=other)
 
     async def _read(
         self, exchange: Exchange, endpoint: Endpoint, headers: Headers, receive: Receive
@@ -245,15 +268,19 @@ class Dispatcher:
 
     # --- answering --------------------------------------------------------------------------
 
-    async def _send(self, exchange: Exchange, answer: Any, receive: Receive, send: Send) -> None:
+    async def _send(
+        self,
+        exchange: Exchange,
+        answer: Wire[Any] | EventStream[Any] | Bytes,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         if isinstance(answer, Wire):
             await _send_whole(exchange, 200, _JSON, answer.data, send)
         elif isinstance(answer, EventStream):
             await self._stream(exchange, answer.frames, receive, send)
-        elif isinstance(answer, Bytes):
-            await self._send_bytes(exchange, answer, receive, send)
         else:
-            await _send_whole(exchange, 200, _JSON, _encode(answer), send)
+            await self._send_bytes(exchange, answer, receive, send)
 
     async def _send_bytes(
         self, exchange: Exchange, answer: Bytes, receive: Receive, send: Send
@@ -262,11 +289,8 @@ class Dispatcher:
         if isinstance(answer.content, bytes):
             await _send_whole(exchange, answer.status, content_type, answer.content, send)
             return
-        exchange.status = answer.status
         await send(_start(exchange, answer.status, exchange.headers(content_type, None)))
-        await serve_frames(
-            answer.content, receive, send, heartbeat_s=None, send_s=self._settings.send_s
-        )
+        await self._send_frames(exchange, answer.content, receive, send, heartbeat_s=None)
 
     async def _stream(
         self, exchange: Exchange, frames: AsyncIterator[bytes], receive: Receive, send: Send
@@ -275,13 +299,30 @@ class Dispatcher:
         # Proxies hold streams back unless told not to.
         headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await send(_start(exchange, 200, headers))
-        await serve_frames(
-            frames,
-            receive,
-            send,
-            heartbeat_s=self._settings.heartbeat_s,
-            send_s=self._settings.send_s,
-        )
+        heartbeat_s = self._settings.heartbeat_s
+        await self._send_frames(exchange, frames, receive, send, heartbeat_s=heartbeat_s)
+
+    async def _send_frames(
+        self,
+        exchange: Exchange,
+        frames: AsyncIterator[bytes],
+        receive: Receive,
+        send: Send,
+        *,
+        heartbeat_s: float | None,
+    ) -> None:
+        if exchange.is_head:
+            await close_frames(frames)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        try:
+            await serve_frames(
+                frames, receive, send, heartbeat_s=heartbeat_s, send_s=self._settings.send_s
+            )
+        except Exception as error:
+            # The answer has begun: raised on, it breaks the connection, and that is the message.
+            self._log_failure("stream_failed", exchange, error)
+            raise
 
     async def _send_problem(self, exchange: Exchange, error: Exception, send: Send) -> None:
         problem = await self._worded(exchange, error)
@@ -289,21 +330,30 @@ class Dispatcher:
         data = envelope(problem)
         headers = exchange.headers(_JSON, len(data)) + extra
         await send(_start(exchange, problem.status, headers))
-        await send({"type": "http.response.body", "body": data})
+        await _send_body(exchange, data, send)
 
     async def _worded(self, exchange: Exchange, error: Exception) -> Problem:
-        problem = as_problem(error) or await self._hooks.handle_exception(exchange.call, error)
+        problem = as_problem(error)
         if problem is not None:
             return problem
+        try:
+            problem = await self._hooks.handle_exception(exchange.call, error)
+        except Exception as another:  # Isolation: a bug in the wording must not hide the first.
+            self._log_failure("handle_exception_failed", exchange, another)
+        if problem is not None:
+            return problem
+        self._log_failure("request_failed", exchange, error)
+        return as_problem(error, request_id=exchange.request_id)
+
+    def _log_failure(self, event: str, exchange: Exchange, error: Exception) -> None:
         endpoint = exchange.endpoint
         self._log.error(
-            "request_failed",
+            event,
             request_id=exchange.request_id,
             operation=endpoint.operation.name if endpoint else None,
             plugin=endpoint.slot.name if endpoint and endpoint.slot else None,
             exc_info=error,
         )
-        return as_problem(error, request_id=exchange.request_id)
 
     def _report(self, exchange: Exchange) -> None:
         if not self._hooks.on_event:
@@ -328,7 +378,18 @@ async def _send_whole(
     exchange: Exchange, status: int, content_type: bytes, data: bytes, send: Send
 ) -> None:
     await send(_start(exchange, status, exchange.headers(content_type, len(data))))
-    await send({"type": "http.response.body", "body": data})
+    await _send_body(exchange, data, send)
+
+
+async def _send_body(exchange: Exchange, data: bytes, send: Send) -> None:
+    await send({"type": "http.response.body", "body": b"" if exchange.is_head else data})
+
+
+def _sendable(answer: Any) -> Wire[Any] | EventStream[Any] | Bytes:
+    """What an operation returned, encoded while a failure of that can still be answered."""
+    if isinstance(answer, Wire | EventStream | Bytes):
+        return answer
+    return Wire(_encode(answer))
 
 
 def _is_json(content_type: str) -> bool:

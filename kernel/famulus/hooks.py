@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -70,9 +70,20 @@ class Relay(pluggy.PluginManager):
         return getattr(function, f"{PROJECT_NAME}_impl", None) is not None
 
 
-def collect(implementations: Sequence[Implementation]) -> list[tuple[str, Any]]:
-    """Ask all at boot and join their lists, each item with the plugin that gave it."""
-    return [(plugin, item) for plugin, function in implementations for item in function()]
+def collect(
+    implementations: Sequence[Implementation], failed: Callable[[str, Exception], None]
+) -> list[tuple[str, Any]]:
+    """Ask all at boot and join their lists, each item with the plugin that gave it.
+
+    One that raises is reported under its plugin and lists nothing.
+    """
+    found: list[tuple[str, Any]] = []
+    for plugin, function in implementations:
+        try:
+            found.extend([(plugin, item) for item in function()])
+        except Exception as error:  # Isolation: one plugin's mistake costs only what it adds.
+            failed(plugin, error)
+    return found
 
 
 async def first(implementations: Sequence[Implementation], **arguments: Any) -> Any:
@@ -86,7 +97,7 @@ async def first(implementations: Sequence[Implementation], **arguments: Any) -> 
 
 async def each(
     implementations: Sequence[Implementation],
-    failed: Callable[[str, Exception], Awaitable[None] | None],
+    failed: Callable[[str, Exception], None],
     **arguments: Any,
 ) -> list[tuple[str, Any]]:
     """Ask all; one that raises is reported under its plugin and stops nobody else."""

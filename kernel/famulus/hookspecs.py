@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @hookspec
 def register_commands(cli: click.Group) -> None:
-    """Add commands to the `famulus` command line; called before anything is started."""
+    """Add commands to the `famulus` command line; a static method, since nothing is started."""
 
 
 @hookspec

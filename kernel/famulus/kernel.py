@@ -15,7 +15,7 @@ from famulus.admin import Admin
 from famulus.clock import Clock, IdPool, MakeId, system_clock
 from famulus.config import Config, ConfigError
 from famulus.discover import Found, discover
-from famulus.hooks import Hooks, Notices, collect
+from famulus.hooks import Hooks, Notices
 from famulus.lifecycle import Lifecycle, Slot, State
 from famulus.log import Log, make_log
 from famulus.operations import Operation, operations
@@ -51,6 +51,8 @@ class Kernel:
         self.make_id = make_id or IdPool()
         self._found = None if found is None else list(found)
         self._world: World | None = None
+        self._older: list[World] = []
+        """Worlds that were swapped out while they had guests."""
         self._draining = False
         self.failure: Exception | None = None
         """Why the start by ASGI lifespan failed."""
@@ -90,10 +92,11 @@ class Kernel:
         self.prepare()
         try:
             await self.lifecycle.start(self.settings.start_s)
+            self._rebuild()
+            self.lifecycle.refuse_broken_required()
         except BaseException:
             await self.lifecycle.stop(self.settings.stop_s)
             raise
-        self._rebuild()
         self._deliverer = asyncio.create_task(self._notices.deliver(lambda: self.hooks))
 
     def prepare(self) -> None:
@@ -111,38 +114,47 @@ class Kernel:
     async def stop(self) -> None:
         """Let guests finish for `drain_s`, then stop every plugin."""
         self._draining = True
-        if self._world is not None and not await self._world.drained(self.settings.drain_s):
-            self.log.warning("drain_incomplete", guests=self._world.guests)
+        await self._drained(*self._older, *([self._world] if self._world else []))
         if self._deliverer is not None:
             self._deliverer.cancel()
             await asyncio.wait([self._deliverer])
         await self.lifecycle.stop(self.settings.stop_s)
 
+    async def _drained(self, *worlds: World) -> None:
+        """Wait until the guests of these worlds have left, but no longer than `drain_s`."""
+        waits = (world.drained(self.settings.drain_s) for world in worlds)
+        if not all(await asyncio.gather(*waits)):
+            self.log.warning("drain_incomplete", guests=sum(world.guests for world in worlds))
+
     async def reload(self, config: Config) -> None:
         """Bring the plugins to another configuration; those outside the difference go on as is.
 
-        Raises ConfigError or BootError, and then nothing has changed. The server's own table
-        counts from the next start.
+        Raises ConfigError or BootError, and then nothing has changed; but for a plugin that is
+        required and turns out not to start, which is then told by `/-/plugins` too. The server's
+        own table counts from the next start.
         """
         async with self._reloading:
             planned = self._new_lifecycle()
             planned.load(self._discovered(), config)
             kept = planned.keep_from(self.lifecycle)
-            old, old_world = self.lifecycle, self._world
+            old = self.lifecycle
             for name, slot in old.slots.items():
                 if name not in kept and slot.state is State.RUNNING:
                     slot.become(State.STOPPED, "the configuration is being changed")
             self._rebuild()
-            if old_world is not None:
-                await old_world.drained(self.settings.drain_s)
+            await self._drained(*self._older)
             await old.stop(self.settings.stop_s, kept)
             planned.adopt(old, kept)
             self.config, self.lifecycle = config, planned
             planned.construct()
-            await planned.start(self.settings.start_s)
-            self._rebuild()
+            try:
+                await planned.start(self.settings.start_s)
+            finally:
+                self._rebuild()
 
     def _rebuild(self) -> None:
+        """Make a world of the plugins as they now are, and let the old one end in peace."""
+        self._older = [world for world in (*self._older, self._world) if world and world.guests]
         self._world = build_world(
             self.lifecycle,
             own=operations(self._admin),
@@ -181,13 +193,11 @@ class Kernel:
 
     def gather(self, hook: str) -> Sequence[Any]:
         """The joined answers of running plugins to a boot hook."""
-        found = self.lifecycle.relay.implementations(hook, self.lifecycle.is_running)
-        return [item for _, item in collect(found)]
+        return [item for _, item in self.lifecycle.answers(hook, self.lifecycle.is_running)]
 
     def gather_constructed(self, hook: str) -> Sequence[Any]:
         """As `gather`, of plugins that are made but not started."""
-        alive = self.lifecycle.alive
-        return [item for _, item in collect(self.lifecycle.relay.implementations(hook, alive))]
+        return [item for _, item in self.lifecycle.answers(hook, self.lifecycle.alive)]
 
     def planned_operations(self) -> list[Operation]:
         """What would be served, of plugins that are made but not started."""

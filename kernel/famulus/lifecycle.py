@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from famulus.clock import Clock, MakeId
 from famulus.config import Config, ConfigError, plugin_settings
 from famulus.discover import Found
-from famulus.hooks import HookError, Relay
+from famulus.hooks import HookError, Relay, collect
 from famulus.plugin import Host, Plugin, Settings
 from famulus.services import PluginServices, Services
 from famulus_schemas.ports import Port
@@ -402,6 +402,23 @@ class Lifecycle:
                 slot.become(State.STOPPED, reason)
             if reason:
                 self._log.error("plugin_stop_failed", plugin=name, reason=reason)
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def answers(self, hook: str, asked: Callable[[str], bool]) -> list[tuple[str, Any]]:
+        """The items that plugins list for a boot hook; one that raises fails, and lists none."""
+
+        def failed(name: str, error: Exception) -> None:
+            self.fail(name, f"{hook}: {describe(error)}")
+
+        return collect(self.relay.implementations(hook, asked), failed)
+
+    def fail(self, name: str, reason: str) -> None:
+        """Note that a plugin which runs, or would, cannot do its part."""
+        slot = self.slots[name]
+        if slot.alive:
+            slot.become(State.FAILED, reason)
+            self._log.error("plugin_failed", plugin=name, reason=reason)
 
     def alive(self, name: str) -> bool:
         """Whether a plugin runs, or would if it were started."""

@@ -1,4 +1,4 @@
-"""uvicorn in front of the kernel, with the time and size limits on headers that it lacks."""
+"""uvicorn in front of the kernel, with the limits on a connection that it lacks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
@@ -16,47 +17,84 @@ from famulus.config import ServerSettings
 from famulus.errors import envelope
 from famulus.kernel import Kernel
 from famulus.log import ForwardToLog
-from famulus_schemas.errors import HEADERS_TOO_LARGE, Fault, Problem
-
-HEADERS_TOO_SLOW = Fault(
-    408, "request_timeout", "The request's headers did not arrive within {limit} seconds."
+from famulus_schemas.errors import (
+    HEADERS_TOO_LARGE,
+    HEADERS_TOO_SLOW,
+    NOT_HTTP,
+    TOO_BUSY,
+    Problem,
 )
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, but a connection whose headers are slow or too large is closed."""
+    """uvicorn's protocol with limits: on headers, on connections, and on what nobody reads."""
 
     header_s = 10.0
     header_bytes_max = 65_536
+    connections_max = 12_000
+    send_s = 30.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._unparsed_bytes = 0
         self._header_bytes = 0
+        self._refused = False
         self._header_timer: asyncio.TimerHandle | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_done()
+        self.resume_writing()
         super().connection_lost(exc)
 
+    # --- headers ------------------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         waiting = self._header_timer is not None
-        self._header_bytes += len(data)
+        self._unparsed_bytes += len(data)
         super().data_received(data)
+        # One header without an end is never parsed, so what came of it is counted too.
         if waiting and self._header_timer is not None:
-            self._hold_size()
+            self._hold_header_bytes(self._unparsed_bytes)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._header_bytes = 0
         if self._header_timer is None:
             self._await_headers()
 
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._header_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._header_bytes += len(name) + len(value) + len(": \r\n")
+
     def on_headers_complete(self) -> None:
         self._headers_done()
-        super().on_headers_complete()
+        self._hold_header_bytes(self._header_bytes)
+        if not self._refused and len(self.connections) > self.connections_max:
+            self._refuse(Problem(TOO_BUSY, reason="too many connections are open. Try again."))
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem(NOT_HTTP))
 
     def _await_headers(self) -> None:
-        self._header_bytes = 0
+        self._unparsed_bytes = 0
         self._header_timer = self.loop.call_later(self.header_s, self._too_slow)
 
     def _headers_done(self) -> None:
@@ -64,8 +102,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _hold_size(self) -> None:
-        if self._header_bytes > self.header_bytes_max:
+    def _hold_header_bytes(self, size: int) -> None:
+        if size > self.header_bytes_max:
             self._refuse(Problem(HEADERS_TOO_LARGE, limit=self.header_bytes_max))
 
     def _too_slow(self) -> None:
@@ -73,19 +111,45 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         self._headers_done()
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
-        body = envelope(problem)
-        head = (
-            f"HTTP/1.1 {problem.status} Refused\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self._refused = True
+        # In the middle of another answer on this connection, only closing it says anything.
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_whole_answer(problem))
         self.transport.close()
+
+    # --- readers ------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Closing would wait for the reader; a connection that nobody reads is cut instead.
+        self._reader_timer = self.loop.call_later(self.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
+
+def _whole_answer(problem: Problem) -> bytes:
+    body = envelope(problem)
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _guarded(settings: ServerSettings) -> type[GuardedProtocol]:
-    limits = {"header_s": settings.header_s, "header_bytes_max": settings.header_bytes_max}
+    limits = {
+        "header_s": settings.header_s,
+        "header_bytes_max": settings.header_bytes_max,
+        "connections_max": settings.connections_max,
+        "send_s": settings.send_s,
+    }
     return type("ConfiguredProtocol", (GuardedProtocol,), limits)
 
 
@@ -113,7 +177,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 backlog=settings.backlog,
-                limit_concurrency=settings.connections_max,
                 timeout_keep_alive=int(settings.idle_s),
                 timeout_graceful_shutdown=int(settings.drain_s),
             )
@@ -124,7 +187,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Bind, then tell where."""
-        await super().startup(sockets=sockets)
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            # uvicorn ends the process here; whoever runs the server words the reason first.
+            self.should_exit = True
         if self.should_exit:
             return
         if self._on_hangup is not None:

@@ -60,16 +60,32 @@ async def serve_frames(
                 break
             if heartbeat_s and not progress.sending and idle >= heartbeat_s and not sender.done():
                 progress.since = loop.time()
-                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+                if not await _beaten(send, send_s):
+                    break
         if sender.done():
             sender.result()
     finally:
         for task in (sender, watcher):
             task.cancel()
         await asyncio.gather(sender, watcher, return_exceptions=True)
-        close = getattr(frames, "aclose", None)
-        if close is not None:
-            await close()
+        await close_frames(frames)
+
+
+async def close_frames(frames: AsyncIterator[bytes]) -> None:
+    """Let go of what the frames come from, where it can be closed."""
+    close = getattr(frames, "aclose", None)
+    if close is not None:
+        await close()
+
+
+async def _beaten(send: Send, send_s: float) -> bool:
+    """Send a heartbeat; whether the reader took it in time."""
+    try:
+        async with asyncio.timeout(send_s):
+            await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _send_all(frames: AsyncIterator[bytes], send: Send, progress: _Progress) -> None:

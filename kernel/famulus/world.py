@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from famulus.dispatch import Dispatcher, Endpoint
-from famulus.hooks import Hooks, collect
-from famulus.lifecycle import Lifecycle, State, describe
+from famulus.hooks import Hooks
+from famulus.lifecycle import Lifecycle, describe
 from famulus.operations import Operation
 from famulus.router import DuplicateRoute, Router
 
@@ -74,40 +74,27 @@ def build_world(
     for operation in own:
         router.add(operation.method, operation.path, Endpoint(operation, None, settings))
         served.append(operation)
-    for name, operation in _of_plugins(lifecycle, log):
+    # Of one that does not run too: its operations answer 503 and name it.
+    for name, operation in lifecycle.answers("register_operations", lambda _: True):
         slot = lifecycle.slots[name]
         try:
             router.add(operation.method, operation.path, Endpoint(operation, slot, settings))
         except DuplicateRoute as error:
-            slot.become(State.FAILED, f"{error} is served by another plugin already")
-            log.error("plugin_failed", plugin=name, reason=slot.reason)
+            lifecycle.fail(name, f"{error} is served by another plugin already")
         else:
             served.append(operation)
+    layers = lifecycle.answers("register_middleware", lifecycle.is_running)
     hooks = Hooks(lifecycle.relay, lifecycle.is_running)
     app: ASGIApp = Dispatcher(
         router=router, hooks=hooks, settings=settings, make_id=make_id, log=log, tell=tell
     )
-    for layer in reversed(_layers(lifecycle)):
-        app = layer.factory(app)
+    for name, layer in reversed(_outermost_first(layers)):
+        try:
+            app = layer.factory(app)
+        except Exception as error:  # Isolation: as with the hook that listed it.
+            lifecycle.fail(name, f"its layer {layer.name}: {describe(error)}")
     return World(app, hooks, served)
 
 
-def _of_plugins(lifecycle: Lifecycle, log: Log) -> Iterator[tuple[str, Operation]]:
-    """Operations of all plugins that exist: those of one that does not run answer 503."""
-    relay = lifecycle.relay
-    for name, function in relay.implementations("register_operations", lambda _: True):
-        slot = lifecycle.slots[name]
-        try:
-            found = list(function())
-        except Exception as error:  # Isolation: one plugin's mistake costs its own routes only.
-            if slot.state is State.RUNNING:
-                slot.become(State.FAILED, f"register_operations: {describe(error)}")
-                log.error("plugin_failed", plugin=name, reason=slot.reason)
-            continue
-        for operation in found:
-            yield name, operation
-
-
-def _layers(lifecycle: Lifecycle) -> list[Layer]:
-    found = collect(lifecycle.relay.implementations("register_middleware", lifecycle.is_running))
-    return sorted((layer for _, layer in found), key=lambda layer: (layer.order, layer.name))
+def _outermost_first(layers: list[tuple[str, Layer]]) -> list[tuple[str, Layer]]:
+    return sorted(layers, key=lambda each: (each[1].order, each[1].name))

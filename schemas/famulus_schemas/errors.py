@@ -60,6 +60,9 @@ class Problem(Exception):
         super().__init__(self.body.message)
 
 
+# The request itself.
+NOT_HTTP = Fault(400, "invalid_http", "The request is not valid HTTP.")
+
 # The body of a request.
 NOT_JSON = Fault(
     400,
@@ -191,6 +194,7 @@ NOT_ALLOWED = Fault(
 )
 
 # What was asked for.
+MOVED = Fault(307, "moved", "This is served at {path}.")
 UNKNOWN_URL = Fault(404, "unknown_url", "Unknown request URL: {method} {path}.")
 METHOD_NOT_ALLOWED = Fault(
     405, "method_not_supported", "Not allowed to {method} on {path}. Allowed: {allowed}."
@@ -211,6 +215,9 @@ BODY_TOO_SLOW = Fault(
 )
 WRONG_CONTENT_TYPE = Fault(
     415, "unsupported_content_type", "Expected a body of type {expected}, but got '{got}'."
+)
+HEADERS_TOO_SLOW = Fault(
+    408, "request_timeout", "The request's headers did not arrive within {limit} seconds."
 )
 HEADERS_TOO_LARGE = Fault(
     431, "headers_too_large", "The request headers are larger than the limit of {limit} bytes."
@@ -238,10 +245,8 @@ STORAGE_FULL = Fault(
 # Runs and threads.
 ACTIVE_RUN = Fault(400, None, "Thread {thread} already has an active run {run}.")
 THREAD_LOCKED = Fault(400, None, "Can't add messages to {thread} while a run {run} is active.")
-NOT_ACCEPTING_OUTPUTS = Fault(400, None, "Runs in status \"{status}\" do not accept tool outputs.")
-WRONG_OUTPUTS = Fault(
-    400, None, "Expected tool outputs for call_ids {expected}, got {got}"
-)
+NOT_ACCEPTING_OUTPUTS = Fault(400, None, 'Runs in status "{status}" do not accept tool outputs.')
+WRONG_OUTPUTS = Fault(400, None, "Expected tool outputs for call_ids {expected}, got {got}")
 NOT_CANCELLABLE = Fault(400, None, "Cannot cancel run with status '{status}'.")
 
 # Models.
