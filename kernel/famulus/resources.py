@@ -1,13 +1,21 @@
-"""What every stored resource does alike: be found or not, and be changed without a lock."""
+"""What every stored resource does alike: be found or not, be changed without a lock, be deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from famulus_schemas.errors import NOT_FOUND, TOO_BUSY, Fault, Problem
-from famulus_schemas.records import Conflict, Record, Records, Write
+from famulus_schemas.records import Conflict, Record, Records, Replace, Unit
 
-MODIFY_ATTEMPTS_MAX = 16
+MODIFY_ATTEMPTS_MAX = 64
+"""Of many changes of one record at once, one is written each time: this many can meet."""
+
+Join = Callable[[Unit], Awaitable[Unit]]
+"""Adds what other plugins must have committed together with a unit."""
+
+
+async def _alone(unit: Unit) -> Unit:
+    return unit
 
 
 async def found(
@@ -31,18 +39,23 @@ async def modify(
     id: str,
     *,
     thing: str,
-    change: Callable[[Record], Write],
+    change: Callable[[Record], Replace | None],
     parent: str = "",
-) -> None:
-    """Read, change and write back, again while others were faster.
+    join: Join = _alone,
+) -> bytes:
+    """Read, change and write back, again while others were faster; the body as it now is.
 
-    Raises Problem: 404 where there is no such record, 503 after too many lost races.
+    `change` answers None where there is nothing to change. Raises Problem: 404 where there is no
+    such record, 503 after too many lost races.
     """
     for _ in range(MODIFY_ATTEMPTS_MAX):
         record = await found(records, kind, id, thing=thing, parent=parent)
+        replacement = change(record)
+        if replacement is None:
+            return record.body
         try:
-            await records.commit([change(record)])
+            await records.commit(await join([replacement]))
         except Conflict:
             continue
-        return
+        return record.body if replacement.body is None else replacement.body
     raise Problem(TOO_BUSY, reason=f"{thing} {id} is being changed by many at once. Try again.")

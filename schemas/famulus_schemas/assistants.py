@@ -73,3 +73,9 @@ class Assistant(Answer, frozen=True, kw_only=True):
     temperature: Temperature | None = 1.0
     top_p: TopP | None = 1.0
     response_format: ResponseFormat | None = "auto"
+
+
+class FullAssistant(Assistant, frozen=True, kw_only=True):
+    """An assistant with what its answers leave out, for those who run it; it is never sent."""
+
+    reasoning_effort: ReasoningEffort | None = None

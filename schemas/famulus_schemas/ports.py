@@ -17,7 +17,7 @@ from famulus_schemas.inference import Inference
 from famulus_schemas.records import RecordStore, SystemRecords, Unit
 
 if TYPE_CHECKING:
-    from famulus_schemas.assistants import Assistant
+    from famulus_schemas.assistants import FullAssistant
     from famulus_schemas.messages import CreateMessage, Message
     from famulus_schemas.threads import CreateThread, Thread
 
@@ -89,8 +89,8 @@ class Events(Protocol):
 class Assistants(Protocol):
     """The assistants of a project, for those who run them."""
 
-    async def get(self, project: str, assistant_id: str) -> Assistant:
-        """The assistant. Raises Problem (NOT_FOUND)."""
+    async def get(self, project: str, assistant_id: str) -> FullAssistant:
+        """The assistant, with what its answers leave out. Raises Problem (NOT_FOUND)."""
         ...
 
 
@@ -105,22 +105,45 @@ class Threads(Protocol):
         """The thread. Raises Problem (NOT_FOUND)."""
         ...
 
-    async def create(self, project: str, request: CreateThread) -> tuple[Thread, Unit]:
-        """A new thread with its first messages, and the writes that make it."""
+    async def create(
+        self, project: str, request: CreateThread, *, within: str = ""
+    ) -> tuple[Thread, Unit]:
+        """A new thread with its first messages, and the writes that make it.
+
+        Raises Problem for what the thread cannot have; `within` is put before the name of the
+        parameter at fault, as `thread.`.
+        """
         ...
 
     def append(
-        self, thread_id: str, requests: Sequence[CreateMessage]
+        self,
+        thread_id: str,
+        requests: Sequence[CreateMessage],
+        *,
+        named: str = "additional_messages",
     ) -> tuple[Sequence[Message], Unit]:
-        """New user or assistant messages at the end of a thread, and the writes that add them."""
+        """New user or assistant messages at the end of a thread, and the writes that add them.
+
+        The unit is refused (Conflict, kind `thread`) where there is no such thread; an active
+        run does not refuse it. Raises Problem for a message over the limits, naming the
+        parameter under `named`.
+        """
         ...
 
     def insert_message(self, message: Message) -> Unit:
-        """The writes that add a message that a run is making."""
+        """The writes that add a message that a run is making.
+
+        The unit is refused (Conflict, kind `thread`) once the thread is deleted.
+        """
         ...
 
     async def replace_message(self, project: str, message: Message) -> Unit:
-        """The writes that bring a stored message to this state, its metadata kept as stored."""
+        """The writes that bring a stored message to this state, its metadata kept as stored.
+
+        The unit is refused (Conflict, kind `message`, reason `version`) where the metadata was
+        changed meanwhile: ask for the writes again. Raises Problem (NOT_FOUND) where a client
+        has deleted the message.
+        """
         ...
 
     async def get_message(self, project: str, thread_id: str, message_id: str) -> Message:
@@ -128,7 +151,10 @@ class Threads(Protocol):
         ...
 
     def history(self, project: str, thread_id: str) -> AsyncIterator[Message]:
-        """The thread's messages, newest first, read page by page as they are asked for."""
+        """The thread's messages, newest first, read page by page as they are asked for.
+
+        Ends where the thread is deleted meanwhile.
+        """
         ...
 
     def occupy(self, thread_id: str, run_id: str) -> Unit:
@@ -140,7 +166,7 @@ class Threads(Protocol):
         ...
 
     def vacate(self, thread_id: str) -> Unit:
-        """The writes that end the thread's occupation."""
+        """The writes that end the thread's occupation; never refused."""
         ...
 
     async def occupant(self, project: str, thread_id: str) -> str | None:

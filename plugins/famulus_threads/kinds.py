@@ -1,0 +1,48 @@
+"""The records that this plugin owns, and their forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from famulus_schemas.messages import Message
+from famulus_schemas.records import Insert, Kind, Record
+from famulus_schemas.threads import Thread
+
+encode = msgspec.json.Encoder().encode
+decode_thread = msgspec.json.Decoder(Thread).decode
+decode_message = msgspec.json.Decoder(Message).decode
+
+
+def message_index(message: Message) -> dict[str, str]:
+    """The indexed names of a message."""
+    return {} if message.run_id is None else {"run": message.run_id}
+
+
+def _message_index(record: Record) -> Mapping[str, str]:
+    return message_index(decode_message(record.body))
+
+
+THREAD = Kind(name="thread")
+MESSAGE = Kind(name="message", indexes=("run",), index_of=_message_index)
+"""Parent: the thread. Listed by `run`, too: the run that wrote it."""
+ACTIVE_RUN = Kind(name="active_run")
+"""Id and parent: the thread. There is one exactly while a run has the thread for itself."""
+
+
+def insert_thread(thread: Thread, body: bytes) -> Insert:
+    """The write that adds a thread, of which `body` is the wire form."""
+    return Insert(kind="thread", id=thread.id, created_at=thread.created_at, body=body)
+
+
+def insert_message(message: Message, body: bytes) -> Insert:
+    """The write that adds a message, of which `body` is the wire form."""
+    return Insert(
+        kind="message",
+        id=message.id,
+        parent=message.thread_id,
+        created_at=message.created_at,
+        body=body,
+        index=message_index(message),
+    )

@@ -1,0 +1,46 @@
+"""The plugin: the operations of threads and messages, and THREADS for other plugins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from famulus import Operation, Plugin, hookimpl, need, operations
+from famulus.plugin import Host
+from famulus_schemas.ports import RECORDS, THREADS
+from famulus_threads.kinds import ACTIVE_RUN, MESSAGE, THREAD
+from famulus_threads.making import Maker
+from famulus_threads.message_operations import MessageOperations
+from famulus_threads.service import ThreadService
+from famulus_threads.settings import ThreadsSettings
+from famulus_threads.thread_operations import ThreadOperations
+
+
+class ThreadsPlugin(Plugin[ThreadsSettings]):
+    """Serves threads and messages, and provides THREADS."""
+
+    name = "threads"
+    provides = (THREADS,)
+    records = need(RECORDS)
+
+    def __init__(self, settings: ThreadsSettings, host: Host) -> None:
+        super().__init__(settings, host)
+        self.maker = Maker(settings, make_id=host.make_id)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Declare the kinds of record, and provide the port."""
+        await self.records.declare(THREAD, MESSAGE, ACTIVE_RUN)
+        service = ThreadService(
+            self.records,
+            self.maker,
+            now=self.now,
+            history_messages_per_read=self.settings.history_messages_per_read,
+        )
+        self.provide(THREADS, service)
+        yield
+
+    @hookimpl
+    def register_operations(self) -> list[Operation]:
+        """Threads and messages."""
+        return [*operations(ThreadOperations(self)), *operations(MessageOperations(self))]

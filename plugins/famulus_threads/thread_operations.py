@@ -1,0 +1,91 @@
+"""Operations of threads: create, retrieve, modify and delete."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from famulus import Call, Wire, found, missing, modify, operation
+from famulus_schemas.lists import ThreadDeleted
+from famulus_schemas.records import Clear, Conflict, Delete, Record, Replace, Unit
+from famulus_schemas.threads import CreateThread, ModifyThread, Thread
+from famulus_schemas.tools import ToolResources
+from famulus_threads.kinds import decode_thread, encode, insert_message, insert_thread
+
+if TYPE_CHECKING:
+    from famulus_threads.plugin import ThreadsPlugin
+
+
+class ThreadOperations:
+    """What clients may do with threads."""
+
+    def __init__(self, plugin: ThreadsPlugin) -> None:
+        self._plugin = plugin
+
+    @operation("POST", "/v1/threads", action="threads.write")
+    async def create_thread(self, call: Call, body: CreateThread | None) -> Wire[Thread]:
+        """Create a thread, with the messages that it begins with."""
+        plugin, request = self._plugin, body or CreateThread()
+        now = plugin.now()
+        thread = plugin.maker.thread(request, now=now)
+        messages = plugin.maker.messages(
+            request.messages, thread_id=thread.id, now=now, named="messages"
+        )
+        data = encode(thread)
+        unit: Unit = [
+            insert_thread(thread, data),
+            *(insert_message(message, encode(message)) for message in messages),
+        ]
+        joined = await plugin.joined(call.principal, "threads.create", unit)
+        await plugin.records.of(call.project).commit(joined)
+        return Wire(data)
+
+    @operation("GET", "/v1/threads/{thread_id}", action="threads.read")
+    async def retrieve_thread(self, call: Call, thread_id: str) -> Wire[Thread]:
+        """Retrieve a thread."""
+        records = self._plugin.records.of(call.project)
+        return Wire((await found(records, "thread", thread_id, thing="thread")).body)
+
+    @operation("POST", "/v1/threads/{thread_id}", action="threads.write")
+    async def modify_thread(self, call: Call, thread_id: str, body: ModifyThread) -> Wire[Thread]:
+        """Change a thread's metadata and tool resources."""
+        data = await modify(
+            self._plugin.records.of(call.project),
+            "thread",
+            thread_id,
+            thing="thread",
+            change=partial(_changed, body),
+            join=partial(self._plugin.joined, call.principal, "threads.modify"),
+        )
+        return Wire(data)
+
+    @operation("DELETE", "/v1/threads/{thread_id}", action="threads.write")
+    async def delete_thread(self, call: Call, thread_id: str) -> ThreadDeleted:
+        """Delete a thread, its messages, and all that other plugins keep under it."""
+        unit: Unit = [
+            Delete(kind="thread", id=thread_id),
+            Clear(kind="message", parent=thread_id),
+            Clear(kind="active_run", parent=thread_id),
+        ]
+        joined = await self._plugin.joined(call.principal, "threads.delete", unit)
+        try:
+            await self._plugin.records.of(call.project).commit(joined)
+        except Conflict as conflict:
+            if conflict.kind == "thread":
+                raise missing("thread", thread_id) from conflict
+            raise
+        return ThreadDeleted(id=thread_id)
+
+
+def _changed(body: ModifyThread, record: Record) -> Replace | None:
+    if body == ModifyThread():
+        return None
+    thread = decode_thread(record.body)
+    if body.metadata is not UNSET:
+        thread = replace(thread, metadata=body.metadata or {})
+    if body.tool_resources is not UNSET:
+        thread = replace(thread, tool_resources=body.tool_resources or ToolResources())
+    return Replace(kind="thread", id=record.id, version=record.version, body=encode(thread))
