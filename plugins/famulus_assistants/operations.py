@@ -1,0 +1,78 @@
+"""Operations of assistants: create, list, retrieve, modify and delete."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from famulus import Call, Wire, found, list_page, missing, modify, operation
+from famulus_assistants.forms import check_tools, created, insert, modified
+from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
+from famulus_schemas.lists import AssistantDeleted, ListPage
+from famulus_schemas.records import Conflict, Delete
+from famulus_schemas.wire import ListQuery
+
+if TYPE_CHECKING:
+    from famulus_assistants.plugin import AssistantsPlugin
+
+
+class AssistantOperations:
+    """What clients may do with assistants."""
+
+    def __init__(self, plugin: AssistantsPlugin) -> None:
+        self._plugin = plugin
+
+    @operation("POST", "/v1/assistants", action="assistants.write")
+    async def create_assistant(self, call: Call, body: CreateAssistant) -> Wire[Assistant]:
+        """Create an assistant."""
+        plugin = self._plugin
+        # The model is not looked up: old code names models that no longer exist, and a run
+        # resolves them.
+        assistant = created(body, id=plugin.new_id("asst_"), now=plugin.now())
+        write = insert(assistant, body)
+        joined = await plugin.joined(call.principal, "assistants.create", [write])
+        await plugin.records.of(call.project).commit(joined)
+        return Wire(write.body)
+
+    @operation("GET", "/v1/assistants", action="assistants.read")
+    async def list_assistants(self, call: Call, query: ListQuery) -> Wire[ListPage[Assistant]]:
+        """List the assistants."""
+        return await list_page(self._plugin.records.of(call.project), "assistant", query=query)
+
+    @operation("GET", "/v1/assistants/{assistant_id}", action="assistants.read")
+    async def retrieve_assistant(self, call: Call, assistant_id: str) -> Wire[Assistant]:
+        """Retrieve an assistant."""
+        records = self._plugin.records.of(call.project)
+        return Wire((await found(records, "assistant", assistant_id, thing="assistant")).body)
+
+    @operation("POST", "/v1/assistants/{assistant_id}", action="assistants.write")
+    async def modify_assistant(
+        self, call: Call, assistant_id: str, body: ModifyAssistant
+    ) -> Wire[Assistant]:
+        """Change an assistant: what is absent stays, what is null is cleared."""
+        if body.tools is not UNSET:
+            check_tools(body.tools)
+        data = await modify(
+            self._plugin.records.of(call.project),
+            "assistant",
+            assistant_id,
+            thing="assistant",
+            change=lambda record: modified(record, body),
+            join=partial(self._plugin.joined, call.principal, "assistants.modify"),
+        )
+        return Wire(data)
+
+    @operation("DELETE", "/v1/assistants/{assistant_id}", action="assistants.write")
+    async def delete_assistant(self, call: Call, assistant_id: str) -> AssistantDeleted:
+        """Delete an assistant."""
+        unit = [Delete(kind="assistant", id=assistant_id)]
+        joined = await self._plugin.joined(call.principal, "assistants.delete", unit)
+        try:
+            await self._plugin.records.of(call.project).commit(joined)
+        except Conflict as conflict:
+            if conflict.kind == "assistant":
+                raise missing("assistant", assistant_id) from conflict
+            raise
+        return AssistantDeleted(id=assistant_id)
