@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
+from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
     ThreadRunCancelled,
@@ -135,6 +136,11 @@ class Engine:
                     return
         except BackendFault as fault:
             yield self.end("failed", error=_run_error(fault))
+            return
+        except Problem as problem:
+            # Worded for a client already, such as a model that nobody serves.
+            error = RunError(code="server_error", message=problem.body.message)
+            yield self.end("failed", error=error)
             return
         except PromptTooLong:
             yield self._incomplete("max_prompt_tokens")

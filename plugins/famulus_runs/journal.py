@@ -6,13 +6,15 @@ the message that it belongs to is written whole when it ends.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from msgspec.structs import replace
 
 from famulus_runs.drafts import Batch, Kept
 from famulus_runs.kinds import decode_run, decode_step, encode, run_index, step_index
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
+from famulus_schemas.errors import Problem
 from famulus_schemas.events import AssistantStreamEvent, name_of
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Emission, Events, Threads
@@ -58,7 +60,7 @@ class Journal:
         """Make a batch durable and publish it. Raises RunGone, StoreUnavailable."""
         objects = _durable(batch)
         if objects:
-            await self._commit(objects)
+            await _unbroken(self._commit(objects))
         self.publish(batch)
 
     def publish(self, batch: Batch) -> None:
@@ -110,9 +112,13 @@ class Journal:
             return [await self._run_write(one)]
         if isinstance(one, RunStep):
             return [await self._step_write(one)]
-        if one.id not in self._stored:
+        if one.status == "in_progress" and one.id not in self._stored:
             return self._threads.insert_message(one)
-        return await self._threads.replace_message(self._records.project, one)
+        try:
+            return await self._threads.replace_message(self._records.project, one)
+        except Problem:
+            # Not there: either deleted by a client meanwhile, or begun and ended in this batch.
+            return [] if one.id in self._stored else self._threads.insert_message(one)
 
     async def _run_write(self, run: Run) -> Write:
         stored = await self._records.get("run", run.id)
@@ -140,6 +146,16 @@ class Journal:
             )
         merged = replace(step, metadata=decode_step(stored.body).metadata)
         return Replace(kind="step", id=step.id, version=stored.version, body=encode(merged))
+
+
+async def _unbroken(commit: Coroutine[None, None, None]) -> None:
+    """Await a commit to its end even if cancelled meanwhile: half-known is worse than late."""
+    task = asyncio.ensure_future(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _durable(batch: Batch) -> list[Run | RunStep | Message]:

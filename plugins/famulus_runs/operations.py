@@ -31,7 +31,7 @@ from famulus_schemas.tools import CreateToolResources, check_truncation
 from famulus_schemas.wire import ListQuery
 
 if TYPE_CHECKING:
-    from famulus_runs import Runs
+    from famulus_runs.plugin import Runs
 
 
 class RunOperations:

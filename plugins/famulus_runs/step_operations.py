@@ -11,7 +11,7 @@ from famulus_schemas.lists import ListPage
 from famulus_schemas.steps import RunStep, StepListQuery, StepQuery
 
 if TYPE_CHECKING:
-    from famulus_runs import Runs
+    from famulus_runs.plugin import Runs
 
 
 class StepOperations:

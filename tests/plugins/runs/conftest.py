@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from famulus.testing import FixedClock, NumberedIds, Script, ScriptedBackend
+from famulus.testing import (
+    FixedClock,
+    NumberedIds,
+    Script,
+    ScriptedBackend,
+    TestServer,
+    kernel_with,
+)
 from famulus_runs.drafts import Batch
 from famulus_runs.engine import Engine, PromptTooLong, Turn
 from famulus_runs.settings import RunSettings
@@ -125,3 +135,82 @@ async def _estimate(request: ChatRequest, answer: str) -> TokenUsage:
 @pytest.fixture
 def harness() -> EngineHarness:
     return EngineHarness()
+
+
+PLUGINS = ("sqlite", "events", "assistants", "threads", "models", "runs")
+
+
+class Api:
+    """A whole server on a scripted model, and the calls that its tests make again and again."""
+
+    def __init__(self, server: TestServer, backend: ScriptedBackend) -> None:
+        self.server = server
+        self.backend = backend
+
+    async def ok(self, response: Any) -> Any:
+        """The JSON of a success."""
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def assistant(self, **fields: Any) -> str:
+        """A new assistant's id."""
+        body = {"model": "scripted", **fields}
+        return str((await self.ok(await self.server.post("/v1/assistants", body)))["id"])
+
+    async def thread(self, *texts: str, **fields: Any) -> str:
+        """A new thread's id, with these user messages."""
+        messages = [{"role": "user", "content": text} for text in texts]
+        body = {"messages": messages, **fields}
+        return str((await self.ok(await self.server.post("/v1/threads", body)))["id"])
+
+    async def run(self, thread: str, assistant: str, **fields: Any) -> Any:
+        """A new run, as answered."""
+        body = {"assistant_id": assistant, **fields}
+        return await self.ok(await self.server.post(f"/v1/threads/{thread}/runs", body))
+
+    async def ended(self, run: Any) -> Any:
+        """The run once it is at rest."""
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
+        for _ in range(2000):
+            now = await self.ok(await self.server.get(path))
+            if now["status"] not in ("queued", "in_progress", "cancelling"):
+                return now
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"the run does not end: {now}")
+
+    async def ran(self, thread: str, assistant: str, **fields: Any) -> Any:
+        """A new run, at rest."""
+        return await self.ended(await self.run(thread, assistant, **fields))
+
+    async def messages(self, thread: str, **query: Any) -> list[Any]:
+        """A thread's messages, oldest first."""
+        params = {"order": "asc", **query}
+        response = await self.server.get(f"/v1/threads/{thread}/messages", params=params)
+        data: list[Any] = (await self.ok(response))["data"]
+        return data
+
+    async def steps(self, run: Any) -> list[Any]:
+        """A run's steps, oldest first."""
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/steps"
+        data: list[Any] = (await self.ok(await self.server.get(path, params={"order": "asc"})))["data"]
+        return data
+
+
+@pytest.fixture
+def open_api(
+    tmp_path: Path,
+) -> Callable[..., AbstractAsyncContextManager[Api]]:
+    """Opens a server; one opened again in the same test finds the same data."""
+
+    @asynccontextmanager
+    async def opened(
+        script: Any = None, *, settings: Mapping[str, Any] | None = None, **arguments: Any
+    ) -> AsyncIterator[Api]:
+        backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
+        tables = {"runs": dict(settings or {})}
+        async with kernel_with(
+            *PLUGINS, backend=backend, settings=tables, data_dir=tmp_path, **arguments
+        ) as server:
+            yield Api(server, backend)
+
+    return opened

@@ -1,0 +1,153 @@
+"""The official client, unmodified but for its base URL, runs assistants on a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncAssistantEventHandler, AsyncOpenAI
+
+from famulus.testing import Script, ScriptedBackend, live_server, make_kernel
+
+PLUGINS = ("sqlite", "events", "keys", "assistants", "threads", "models", "runs")
+KEY = "sk-test-key-of-the-sdk-suite"
+
+
+@asynccontextmanager
+async def client_of(tmp_path: Path, script: Script) -> AsyncIterator[AsyncOpenAI]:
+    kernel = make_kernel(
+        *PLUGINS,
+        data_dir=tmp_path,
+        backend=ScriptedBackend(script),
+        settings={"keys": {"api_key": KEY}, "runs": {"poll_after_ms": 10}},
+    )
+    async with live_server(kernel) as url:
+        async with AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
+            yield client
+
+
+async def test_create_and_poll_gives_the_answer(tmp_path: Path) -> None:
+    async with client_of(tmp_path, Script().says("Paris.").uses(9, 1)) as client:
+        assistant = await client.beta.assistants.create(model="scripted", name="Guide")
+        thread = await client.beta.threads.create(
+            messages=[{"role": "user", "content": "Capital of France?"}]
+        )
+        run = await client.beta.threads.runs.create_and_poll(
+            thread_id=thread.id, assistant_id=assistant.id
+        )
+        assert run.status == "completed"
+        assert run.usage is not None
+        assert run.usage.total_tokens == 10
+        messages = [m async for m in client.beta.threads.messages.list(thread.id)]
+        assert messages[0].content[0].text.value == "Paris."  # type: ignore[union-attr]
+
+
+async def test_create_and_run_poll_gives_the_answer(tmp_path: Path) -> None:
+    async with client_of(tmp_path, Script().says("Hello.")) as client:
+        assistant = await client.beta.assistants.create(model="scripted")
+        run = await client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": "hi"}]}
+        )
+        assert run.status == "completed"
+
+
+class Heard(AsyncAssistantEventHandler):
+    """Notes every callback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.text = ""
+
+    async def on_text_created(self, text: Any) -> None:
+        self.calls.append("text_created")
+
+    async def on_text_delta(self, delta: Any, snapshot: Any) -> None:
+        self.text += delta.value or ""
+        assert snapshot.value == self.text
+
+    async def on_text_done(self, text: Any) -> None:
+        self.calls.append("text_done")
+        assert text.value == self.text
+
+    async def on_run_step_created(self, run_step: Any) -> None:
+        self.calls.append("run_step_created")
+
+    async def on_run_step_done(self, run_step: Any) -> None:
+        self.calls.append("run_step_done")
+
+    async def on_message_done(self, message: Any) -> None:
+        self.calls.append("message_done")
+
+    async def on_end(self) -> None:
+        self.calls.append("end")
+
+
+async def test_a_stream_drives_the_event_handler(tmp_path: Path) -> None:
+    async with client_of(tmp_path, Script().says("It streams, word by word.")) as client:
+        assistant = await client.beta.assistants.create(model="scripted")
+        thread = await client.beta.threads.create(messages=[{"role": "user", "content": "go"}])
+        heard = Heard()
+        async with client.beta.threads.runs.stream(
+            thread_id=thread.id, assistant_id=assistant.id, event_handler=heard
+        ) as stream:
+            await stream.until_done()
+            run = await stream.get_final_run()
+            steps = await stream.get_final_run_steps()
+            messages = await stream.get_final_messages()
+        assert heard.text == "It streams, word by word."
+        assert heard.calls == [
+            "run_step_created",
+            "text_created",
+            "text_done",
+            "message_done",
+            "run_step_done",
+            "end",
+        ]
+        assert run.status == "completed"
+        assert len(steps) == len(messages) == 1
+
+
+async def test_steps_and_runs_are_paged_through(tmp_path: Path) -> None:
+    async with client_of(tmp_path, Script().says("ok").forever()) as client:
+        assistant = await client.beta.assistants.create(model="scripted")
+        thread = await client.beta.threads.create()
+        made = []
+        for _ in range(5):
+            run = await client.beta.threads.runs.create_and_poll(
+                thread_id=thread.id, assistant_id=assistant.id
+            )
+            made.append(run.id)
+        listed = [run.id async for run in client.beta.threads.runs.list(thread.id, limit=2)]
+        assert listed == made[::-1]
+        steps = [
+            step
+            async for step in client.beta.threads.runs.steps.list(made[0], thread_id=thread.id)
+        ]
+        one = await client.beta.threads.runs.steps.retrieve(
+            steps[0].id, thread_id=thread.id, run_id=made[0]
+        )
+        assert one == steps[0]
+
+
+async def test_errors_have_the_clients_classes(tmp_path: Path) -> None:
+    async with client_of(tmp_path, Script().says("ok")) as client:
+        assistant = await client.beta.assistants.create(model="scripted")
+        with pytest.raises(openai.NotFoundError) as missing:
+            await client.beta.threads.runs.create("thread_x", assistant_id=assistant.id)
+        assert missing.value.request_id is not None
+        thread = await client.beta.threads.create()
+        with pytest.raises(openai.BadRequestError) as bad:
+            await client.beta.threads.runs.create(
+                thread.id, assistant_id=assistant.id, temperature=9
+            )
+        assert bad.value.param == "temperature"
+        assert bad.value.code == "decimal_above_max_value"
+        wrong = client.with_options(api_key="sk-wrong")
+        with pytest.raises(openai.AuthenticationError) as refused:
+            await wrong.beta.threads.create()
+        assert refused.value.code == "invalid_api_key"
