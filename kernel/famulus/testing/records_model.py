@@ -7,6 +7,7 @@ the writes one after the other, and keeps the copy if none was refused.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Literal, assert_never
 
@@ -115,6 +116,24 @@ def steps() -> st.SearchStrategy[list[Step]]:
         limit=st.integers(1, 5),
     )
     return st.lists(st.one_of(commits, commits, asks), min_size=1, max_size=30)
+
+
+def every_list(kind: int) -> list[Ask]:
+    """Every list of a kind as a whole, and by each value."""
+    wheres: list[dict[str, str]] = [{}, *({"color": color} for color in COLORS)]
+    return [
+        Ask(
+            project=project,
+            kind=kind,
+            parent=parent,
+            where=where,
+            order="asc",
+            after=None,
+            before=None,
+            limit=100,
+        )
+        for project, parent, where in itertools.product(PROJECTS, PARENTS, wheres)
+    ]
 
 
 class _State:

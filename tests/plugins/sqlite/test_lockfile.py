@@ -65,6 +65,16 @@ async def test_the_lock_is_free_after_closing(open_sqlite: Open) -> None:
             assert await opened.store.of("p").get("k", "a") is None
 
 
+async def test_the_owner_is_named_whatever_an_earlier_one_left(
+    open_sqlite: Open, path: Path
+) -> None:
+    path.with_name(f"{path.name}.lock").write_text("x" * 2000)
+    async with open_sqlite():
+        with pytest.raises(DatabaseInUse, match=f"process {os.getpid()} "):
+            async with open_sqlite():
+                pass
+
+
 async def test_two_databases_of_one_process_do_not_lock_each_other_out(
     open_sqlite: Open, tmp_path: Path
 ) -> None:
