@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from types import EllipsisType
 from typing import Any
 
 from msgspec import inspect as mi
@@ -21,7 +23,8 @@ from famulus_schemas.errors import Problem
 SHOWN_MAX = 64
 """How many characters of a client's own text are told back to it."""
 
-Path = tuple[str | int, ...]
+Path = tuple[str | int | EllipsisType, ...]
+"""Keys and indexes; in a hint, an ellipsis stands for a key that is not known."""
 
 _NESTS = frozenset({dict, list})
 _OBJECTS = (mi.StructType, mi.TypedDictType, mi.DataclassType)
@@ -40,12 +43,26 @@ _KNOWN = (
 )
 
 
-def refuse_mismatch(document: Any, shape: Shape, *, within: str = "") -> None:
+def refuse_mismatch(
+    document: Any, shape: Shape, *, within: str = "", hint: Path | None = None
+) -> None:
     """Raise the `Problem` of the first offending value, or return where there is none.
 
-    `within` is the name of the parameter that the document is the value of.
+    `within` is the name of the parameter that the document is the value of. `hint` is the way to
+    the value, where it is known: of arrays, only the items that lie on it are looked at.
     """
-    _Walk(shape.orders, within).visit(document, shape.root, ())
+    _Walk(shape.orders, within, hint).visit(document, shape.root, ())
+
+
+def refuse_unsayable(document: Any, *, within: str = "", allow_nul: bool = False) -> None:
+    """Raise the `Problem` of the first text that holds half a surrogate pair or a NUL."""
+    walk = _Walk({}, within)
+    path = _find(document, _is_broken)
+    if path is not None:
+        raise walk.invalid(path, "the text holds half of a surrogate pair, which is no character.")
+    path = None if allow_nul else _find(document, _has_nul)
+    if path is not None:
+        raise walk.invalid(path, "the text holds a NUL character (\\u0000).")
 
 
 def missing_first(shape: Shape, *, within: str = "") -> Problem | None:
@@ -75,6 +92,11 @@ def is_deeper(document: Any, depth_max: int) -> bool:
     return bool(level)
 
 
+def has_infinity(document: Any) -> bool:
+    """Whether a number in it is too large for a decimal."""
+    return _find(document, _is_infinite) is not None
+
+
 def shown(text: str) -> str:
     """A client's text, fit to be told back: shortened, and free of what no answer can carry."""
     if len(text) > SHOWN_MAX:
@@ -85,9 +107,10 @@ def shown(text: str) -> str:
 class _Walk:
     """One walk. `visit` raises; to return is to have found nothing."""
 
-    def __init__(self, orders: Orders, within: str) -> None:
+    def __init__(self, orders: Orders, within: str, hint: Path | None = None) -> None:
         self._orders = orders
         self._within = within
+        self._hint = hint
 
     # --- names ------------------------------------------------------------------------------
 
@@ -97,7 +120,7 @@ class _Walk:
             if isinstance(part, int):
                 name += f"[{part}]"
             else:
-                name += ("." if name else "") + shown(part)
+                name += ("." if name else "") + shown(str(part))
         return name or "body"
 
     def problem(self, fault: errors.Fault, path: Path, **names: Any) -> Problem:
@@ -109,6 +132,9 @@ class _Walk:
 
     def invalid(self, path: Path, reason: str) -> Problem:
         return self.problem(errors.INVALID, path, reason=reason)
+
+    def out_of_range(self, path: Path) -> Problem:
+        return self.invalid(path, "the number is out of range.")
 
     def wrong_type(self, value: Any, kinds: Sequence[mi.Type], path: Path) -> Problem:
         expected = self._expected(kinds)
@@ -149,9 +175,9 @@ class _Walk:
 
     def _check(self, value: Any, kind: mi.Type, path: Path) -> None:
         if isinstance(kind, mi.AnyType):
-            self._anything(value, path)
-        elif isinstance(kind, mi.RawType):
-            self._skipped(value, path)
+            beyond = _find(value, _is_infinite)
+            if beyond is not None:
+                raise self.out_of_range((*path, *beyond))
         elif isinstance(kind, _CONSTANTS):
             self._constant(value, kind, path)
         elif isinstance(kind, _OBJECTS) and isinstance(value, dict):
@@ -165,31 +191,9 @@ class _Walk:
         elif isinstance(kind, mi.StrType):
             self._string(value, kind, path)
         elif isinstance(kind, mi.IntType):
-            if isinstance(value, float):
-                self._finite(value, path)
             self._bounds(value, kind, path, errors.INTEGER_BELOW, errors.INTEGER_ABOVE)
         elif isinstance(kind, mi.FloatType):
-            self._finite(value, path)
             self._bounds(value, kind, path, errors.DECIMAL_BELOW, errors.DECIMAL_ABOVE)
-
-    def _anything(self, value: Any, path: Path) -> None:
-        if isinstance(value, str):
-            self._text(value, path)
-        elif isinstance(value, float):
-            self._finite(value, path)
-        else:
-            for at, child in _entries(value, path):
-                self._key(at)
-                self._anything(child, at)
-
-    def _skipped(self, value: Any, path: Path) -> None:
-        """What is not decoded must still be well-formed text."""
-        if isinstance(value, str):
-            self._surrogates(value, path)
-        for at, child in _entries(value, path):
-            if isinstance(at[-1], str):
-                self._surrogates(at[-1], at)
-            self._skipped(child, at)
 
     def _constant(self, value: Any, kind: mi.LiteralType | mi.EnumType, path: Path) -> None:
         values = self._values(kind)
@@ -207,9 +211,6 @@ class _Walk:
                 self._tag(child, [kind.tag], at)
             elif getattr(kind, "forbid_unknown_fields", False):
                 raise self.problem(errors.UNKNOWN_PARAMETER, at)
-            else:
-                self._surrogates(key, at)
-                self._skipped(child, at)
         for name, field in fields.items():
             if field.required and name not in value:
                 raise self.missing((*path, name))
@@ -224,7 +225,6 @@ class _Walk:
         key_kind = bare(kind.key_type)
         for key, child in value.items():
             at = (*path, key)
-            self._key(at)
             if isinstance(key_kind, mi.StrType):
                 self._property_name(key, key_kind, path)
             elif isinstance(key_kind, _CONSTANTS):
@@ -248,8 +248,19 @@ class _Walk:
 
     def _array(self, value: list[Any], kind: mi.CollectionType, path: Path) -> None:
         self._length(len(value), kind.min_length, kind.max_length, path)
-        for index, child in enumerate(value):
-            self.visit(child, kind.item_type, (*path, index))
+        indexes = range(len(value))
+        for index in indexes if self._hint is None else self._hinted(path, indexes):
+            self.visit(value[index], kind.item_type, (*path, index))
+
+    def _hinted(self, path: Path, indexes: range) -> tuple[int, ...]:
+        """The index in the array at `path` that the hint leads through, if it does."""
+        hint = self._hint or ()
+        leads = len(hint) > len(path) and all(
+            step in (part, ...) for part, step in zip(path, hint, strict=False)
+        )
+        step = hint[len(path)] if leads else None
+        # Where a key on the way is not known, the array may be another one, and shorter.
+        return (step,) if isinstance(step, int) and step in indexes else ()
 
     def _tuple(self, value: list[Any], kind: mi.TupleType, path: Path) -> None:
         length = len(kind.item_types)
@@ -265,7 +276,6 @@ class _Walk:
             raise self.problem(fault, path, limit=least, got=got)
 
     def _string(self, value: str, kind: mi.StrType, path: Path) -> None:
-        self._text(value, path)
         got = len(value)
         if kind.max_length is not None and got > kind.max_length:
             raise self.problem(errors.STRING_TOO_LONG, path, limit=kind.max_length, got=got)
@@ -283,6 +293,10 @@ class _Walk:
         below: errors.Fault,
         above: errors.Fault,
     ) -> None:
+        if _is_infinite(value) or (
+            isinstance(kind, mi.FloatType) and abs(value) > sys.float_info.max
+        ):
+            raise self.out_of_range(path)
         got = shown(str(value))
         if kind.ge is not None and value < kind.ge:
             raise self.problem(below, path, limit=_plain(kind.ge), got=got)
@@ -295,34 +309,6 @@ class _Walk:
         if kind.multiple_of is not None and math.fmod(value, kind.multiple_of):
             reason = f"must be a multiple of {_plain(kind.multiple_of)}, but got {got}."
             raise self.invalid(path, reason)
-
-    # --- what no value may hold -------------------------------------------------------------
-
-    def _key(self, path: Path) -> None:
-        key = path[-1]
-        if isinstance(key, str):
-            self._text(key, path)
-
-    def _text(self, value: str, path: Path) -> None:
-        self._surrogates(value, path)
-        if "\0" in value:
-            raise self.invalid(path, "the text holds a NUL character (\\u0000).")
-
-    def _surrogates(self, value: str, path: Path) -> None:
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            half = f"\\u{ord(value[error.start]):04x}"
-            reason = f"the text holds half of a surrogate pair ({half}), which is no character."
-            raise self.invalid(path, reason) from error
-
-    def _finite(self, value: float, path: Path) -> None:
-        try:
-            is_finite = math.isfinite(value)
-        except OverflowError:
-            is_finite = False
-        if not is_finite:
-            raise self.invalid(path, "the number is out of range.")
 
     # --- words ------------------------------------------------------------------------------
 
@@ -355,8 +341,8 @@ class _Walk:
             return [f"'{value}'" for value in self._values(kind) if value is not None]
         if isinstance(kind, mi.CollectionType):
             items = {_noun(item) for item in alternatives(kind.item_type)}
-            plural = f" of {items.pop().partition(' ')[2]}s" if len(items) == 1 else ""
-            return ["an array" + plural]
+            item = items.pop() if len(items) == 1 else ""
+            return [f"an array of {item.partition(' ')[2]}s" if item else "an array"]
         return [_noun(kind)]
 
 
@@ -383,12 +369,41 @@ def _admits(kind: mi.Type, value: Any) -> bool:
     return isinstance(kind, _ARRAYS if isinstance(value, list) else (*_OBJECTS, mi.DictType))
 
 
-def _entries(value: Any, path: Path) -> Iterable[tuple[Path, Any]]:
-    if isinstance(value, Mapping):
-        return (((*path, key), child) for key, child in value.items())
-    if isinstance(value, list):
-        return (((*path, index), child) for index, child in enumerate(value))
-    return ()
+def _find(value: Any, is_bad: Callable[[Any], bool]) -> Path | None:
+    """The way to the first key or leaf of which that is true."""
+    if type(value) is dict:
+        for key, child in value.items():
+            if is_bad(key):
+                return (key,)
+            way = _find(child, is_bad)
+            if way is not None:
+                return (key, *way)
+    elif type(value) is list:
+        for index, child in enumerate(value):
+            way = _find(child, is_bad)
+            if way is not None:
+                return (index, *way)
+    elif is_bad(value):
+        return ()
+    return None
+
+
+def _is_infinite(value: Any) -> bool:
+    return type(value) is float and math.isinf(value)
+
+
+def _is_broken(value: Any) -> bool:
+    if type(value) is not str or value.isascii():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _has_nul(value: Any) -> bool:
+    return type(value) is str and "\0" in value
 
 
 def _article(value: Any) -> str:
@@ -417,7 +432,7 @@ def _noun(kind: mi.Type) -> str:
     if isinstance(kind, (*_OBJECTS, mi.DictType)):
         return "an object"
     if isinstance(kind, mi.AnyType | mi.RawType):
-        return "a value"
+        return ""
     return "a string"
 
 

@@ -9,14 +9,23 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import inspect as mi
 
-from famulus.mismatch import is_deeper, missing_first, refuse_mismatch, shown
+from famulus.mismatch import (
+    Path,
+    has_infinity,
+    is_deeper,
+    missing_first,
+    refuse_mismatch,
+    refuse_unsayable,
+    shown,
+)
 from famulus.shapes import Shape, alternatives, bare
 from famulus_schemas.errors import (
     BODY_TOO_DEEP,
@@ -36,6 +45,7 @@ _BACKSLASH = ord("\\")
 _NUL = b"\\u0000"
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
+_STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BRACKETS = re.compile(r"^(.+?)\[(.*)\]$", re.DOTALL)
 
@@ -69,7 +79,7 @@ class BodyDecoder(Generic[T]):
         if self._skips and not data.isascii():
             _text(data)
         if self._scans_nul and data.find(_BACKSLASH) >= 0 and _NUL in data:
-            self._inspect(data, within)
+            self._refuse_nul(data, within)
         return value
 
     def convert(self, value: Any, *, within: str = "") -> T:
@@ -77,6 +87,7 @@ class BodyDecoder(Generic[T]):
         if is_deeper(value, self._depth_max):
             raise Problem(BODY_TOO_DEEP)
         refuse_mismatch(value, self._shape or self._learn(), within=within)
+        refuse_unsayable(value, within=within)
         try:
             converted: T = msgspec.convert(value, self._kind)
         except msgspec.ValidationError as refusal:
@@ -99,37 +110,42 @@ class BodyDecoder(Generic[T]):
         return 2 * len(data) - rest > self._depth_max
 
     def _refuse_depth(self, data: bytes) -> None:
-        try:
-            document = msgspec.json.decode(data)
-        except RecursionError as error:
-            raise Problem(BODY_TOO_DEEP) from error
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # A part that the type ignores is such that only `json` reads it, or refuses it.
-            document = _read(data)
-        if is_deeper(document, self._depth_max):
-            raise Problem(BODY_TOO_DEEP)
+        with _too_deep():
+            try:
+                document = msgspec.json.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                # An ignored part is such that only `json` reads it, or refuses it.
+                document = _read(data)
+            if is_deeper(document, self._depth_max):
+                raise Problem(BODY_TOO_DEEP)
 
-    def _inspect(self, data: bytes, within: str) -> Any:
+    def _refuse_nul(self, data: bytes, within: str) -> None:
+        with _too_deep():
+            refuse_unsayable(_read(data), within=within)
+
+    def _explain(self, data: bytes, within: str, refusal: Exception) -> T:
         shape = self._shape or self._learn()
-        try:
+        if not data.strip():
+            raise missing_first(shape, within=within) or Problem(NOT_JSON, reason="it is empty")
+        with _too_deep():
             document = _read(data)
             if shape.is_open and is_deeper(document, self._depth_max):
                 raise Problem(BODY_TOO_DEEP)
-            refuse_mismatch(document, shape, within=within)
-        except RecursionError as error:
-            raise Problem(BODY_TOO_DEEP) from error
-        return document
+            if isinstance(refusal, msgspec.ValidationError):
+                refuse_mismatch(document, shape, within=within, hint=_place(refusal))
+            refuse_unsayable(document, within=within, allow_nul=shape.keeps_raw)
+            return self._decode_last(document, within, shape)
 
-    def _explain(self, data: bytes, within: str, refusal: Exception) -> T:
-        if not data.strip():
-            shape = self._shape or self._learn()
-            raise missing_first(shape, within=within) or Problem(NOT_JSON, reason="it is empty")
-        document = self._inspect(data, within)
+    def _decode_last(self, document: Any, within: str, shape: Shape) -> T:
+        """What was refused for a value that a later one of the same key replaced."""
+        if has_infinity(document):
+            # No JSON can be written of it; where it is allowed at all, it is ignored.
+            refuse_mismatch(document, shape, within=within)
         try:
-            # Written again, each key is there once, with the value that counts.
             return self._decode(msgspec.json.encode(document))
-        except _REFUSALS as again:
-            raise _as_told(again, within) from refusal
+        except msgspec.ValidationError as again:
+            refuse_mismatch(document, shape, within=within, hint=_place(again))
+            raise _as_told(again, within) from again
 
 
 def check(value: Any, kind: type[T] | Any, *, within: str = "", depth_max: int = DEPTH_MAX) -> T:
@@ -194,6 +210,14 @@ class QueryDecoder(Generic[T]):
 # --- reading JSON again -------------------------------------------------------------------------
 
 
+@contextmanager
+def _too_deep() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise Problem(BODY_TOO_DEEP) from error
+
+
 def _text(data: bytes) -> str:
     try:
         return data.decode()
@@ -206,7 +230,13 @@ def _read(data: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise Problem(NOT_JSON, reason="it starts with a byte order mark")
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=_constant)
+        try:
+            return json.loads(text, parse_constant=_constant)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # An integer of more digits than Python reads; only then is each one looked at.
+            return json.loads(text, parse_int=_integer, parse_constant=_constant)
     except json.JSONDecodeError as error:
         what = error.msg.removesuffix(" at")
         where = f"line {error.lineno}, column {error.colno}"
@@ -223,10 +253,15 @@ def _constant(text: str) -> Any:
     raise Problem(NOT_JSON, reason=f"{text} is not a JSON value")
 
 
-def _as_told(refusal: Exception, within: str) -> Problem:
+def _place(refusal: msgspec.ValidationError) -> Path:
+    """Where msgspec stopped; it does not tell the keys of maps."""
+    found = _PLACE.search(str(refusal))
+    steps = _STEP.findall(found.group(1)) if found else []
+    return tuple(name if name else int(index) if index.isdigit() else ... for name, index in steps)
+
+
+def _as_told(refusal: msgspec.ValidationError, within: str) -> Problem:
     """The last resort: what msgspec refuses for a reason that the walk does not know."""
-    if isinstance(refusal, RecursionError):
-        return Problem(BODY_TOO_DEEP)
     message = str(refusal)
     found = _PLACE.search(message)
     place = found.group(1) if found else ""
