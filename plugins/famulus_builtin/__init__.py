@@ -1,0 +1,21 @@
+"""The model that is always there: a stand-in of fixed rules, with no weights and no network."""
+
+from __future__ import annotations
+
+from famulus import Plugin, hookimpl
+from famulus_builtin.backend import MODEL, BuiltinBackend
+from famulus_builtin.settings import BuiltinSettings
+from famulus_schemas.inference import Backend
+
+__all__ = ["MODEL", "Builtin", "BuiltinBackend", "BuiltinSettings"]
+
+
+class Builtin(Plugin[BuiltinSettings]):
+    """Registers the stand-in as the backend `builtin`, which serves `famulus-builtin`."""
+
+    name = "builtin"
+
+    @hookimpl
+    def register_backends(self) -> list[Backend]:
+        """The one backend, which opens nothing."""
+        return [BuiltinBackend(self.settings)]
