@@ -50,8 +50,12 @@ class Relay(pluggy.PluginManager):
         return super().parse_hookimpl_opts(plugin, name)
 
     def implementations(self, hook: str, running: Callable[[str], bool]) -> list[Implementation]:
-        """Who implements a hook, first registered first, of those that run."""
-        found = reversed(getattr(self.hook, hook).get_hookimpls())
+        """Who implements a hook, of those that run: first registered first, tryfirst before all."""
+        place = {name: at for at, (name, _) in enumerate(self.list_name_plugin())}
+        found = sorted(
+            getattr(self.hook, hook).get_hookimpls(),
+            key=lambda each: (each.trylast - each.tryfirst, place[each.plugin_name]),
+        )
         return [(each.plugin_name, each.function) for each in found if running(each.plugin_name)]
 
     def add(self, plugin: object, name: str) -> None:

@@ -20,6 +20,7 @@ from famulus.discover import Found
 from famulus.hooks import HookError, Relay, collect
 from famulus.plugin import Host, Plugin, Settings
 from famulus.services import PluginServices, Services
+from famulus_schemas.notices import PluginChanged
 from famulus_schemas.ports import Port
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Slot:
         except TimeoutError:
             self._task.cancel()
             await asyncio.wait([self._task])
+            # Looked at, so that asyncio does not report it as forgotten.
+            up.exception()
             self.become(State.FAILED, f"did not start within {start_s:g} s (server.start_s)")
         except Exception as error:  # Isolation: a plugin that cannot start must not stop others.
             self.become(State.FAILED, describe(error))
@@ -198,8 +201,7 @@ class Lifecycle:
         except ConfigError:
             raise
         except Exception as error:  # Isolation: a plugin that cannot be imported is only itself.
-            slot.become(State.FAILED, f"cannot be loaded: {describe(error)}")
-            self._log.error("plugin_failed", plugin=slot.name, reason=slot.reason)
+            self._becomes(slot, State.FAILED, f"cannot be loaded: {describe(error)}")
             return
         if reason is not None:
             slot.become(State.OFF, reason)
@@ -292,13 +294,13 @@ class Lifecycle:
         """Make the plugins that would start; making one has no effect."""
         for name in self._order:
             slot = self.slots[name]
-            if slot.plugin is not None:
-                continue
             try:
-                self._construct(slot)
+                if slot.plugin is None:
+                    self._construct(slot)
+                # In the order of the start, adopted ones too: hooks are asked in this order.
+                self.relay.add(slot.plugin, slot.name)
             except Exception as error:  # Isolation: as with the import.
-                slot.become(State.FAILED, describe(error))
-                self._log.error("plugin_failed", plugin=slot.name, reason=slot.reason)
+                self._becomes(slot, State.FAILED, describe(error))
 
     def _construct(self, slot: Slot) -> None:
         assert slot.plugin_type is not None
@@ -313,7 +315,6 @@ class Lifecycle:
             hooks=self._hooks,
         )
         slot.plugin = slot.plugin_type(slot.settings, host)
-        self.relay.add(slot.plugin, slot.name)
 
     async def start(self, start_s: float) -> None:
         """Start all in order. Raises BootError only for a plugin that is required."""
@@ -326,16 +327,13 @@ class Lifecycle:
             return
         for port in slot.needs:
             if self.services.provider(port) is None:
-                slot.become(State.BLOCKED, f"needs {port.name}, {self._why_empty(port)}")
-                self._log.error("plugin_blocked", plugin=slot.name, reason=slot.reason)
+                self._becomes(slot, State.BLOCKED, f"needs {port.name}, {self._why_empty(port)}")
                 return
         slot.on_death = self._died
         await slot.start(start_s)
-        if self.is_running(slot.name):
-            self._log.debug("plugin_started", plugin=slot.name)
-        else:
+        if not self.is_running(slot.name):
             self.services.withdraw(slot.name)
-            self._log.error("plugin_failed", plugin=slot.name, reason=slot.reason)
+        self._tell(slot)
 
     def _why_empty(self, port: Port[Any]) -> str:
         name = self.filler.get(port.name)
@@ -346,18 +344,18 @@ class Lifecycle:
 
     def _died(self, slot: Slot, error: Exception) -> None:
         """A lifespan ended by itself while the plugin ran."""
-        slot.become(State.FAILED, f"stopped by itself: {describe(error)}")
         self.services.withdraw(slot.name)
-        self._log.error("plugin_failed", plugin=slot.name, reason=slot.reason, exc_info=error)
+        self._log.error("plugin_died", plugin=slot.name, exc_info=error)
+        self._becomes(slot, State.FAILED, f"stopped by itself: {describe(error)}")
         dead = {slot.name}
         for name in self._order:
             other = self.slots[name]
             fillers = {self.filler.get(port.name) for port in other.needs}
             if other.state is State.RUNNING and fillers & dead:
                 dead.add(name)
-                other.become(State.BLOCKED, f"needs {slot.name}, which failed: {slot.reason}")
                 self.services.withdraw(name)
-                self._log.error("plugin_blocked", plugin=name, reason=other.reason)
+                reason = f"needs {slot.name}, which failed: {slot.reason}"
+                self._becomes(other, State.BLOCKED, reason)
         if self.on_change is not None:
             self.on_change()
 
@@ -388,7 +386,6 @@ class Lifecycle:
             old.slots[name].required = self.slots[name].required
             self.slots[name] = old.slots[name]
             self.slots[name].on_death = self._died
-            self.relay.add(self.slots[name].plugin, name)
 
     async def stop(self, stop_s: float, but: Collection[str] = ()) -> None:
         """Stop all but those, in the reverse of the order in which they started."""
@@ -415,10 +412,19 @@ class Lifecycle:
 
     def fail(self, name: str, reason: str) -> None:
         """Note that a plugin which runs, or would, cannot do its part."""
-        slot = self.slots[name]
-        if slot.alive:
-            slot.become(State.FAILED, reason)
-            self._log.error("plugin_failed", plugin=name, reason=reason)
+        if self.slots[name].alive:
+            self._becomes(self.slots[name], State.FAILED, reason)
+
+    def _becomes(self, slot: Slot, state: State, reason: str) -> None:
+        slot.become(state, reason)
+        self._tell(slot)
+
+    def _tell(self, slot: Slot) -> None:
+        """Tell the log and the other plugins what a plugin has become."""
+        log = self._log.debug if slot.state is State.RUNNING else self._log.error
+        log(f"plugin_{slot.state}", plugin=slot.name, reason=slot.reason)
+        changed = PluginChanged(plugin=slot.name, state=str(slot.state), reason=slot.reason)
+        self._hooks.tell(changed)
 
     def alive(self, name: str) -> bool:
         """Whether a plugin runs, or would if it were started."""

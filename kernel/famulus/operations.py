@@ -100,10 +100,10 @@ def operations(owner: object) -> list[Operation]:
     """Every marked method of an object, in the order in which its class defines them."""
     found = []
     for attribute in _names_in_order(type(owner)):
-        function = getattr(owner, attribute, None)
-        mark = getattr(function, _MARK, None)
-        if function is not None and mark is not None:
-            found.append(_bind(function, mark))
+        # Looked up on the class first: a port of a plugin that is not running would raise.
+        mark = getattr(inspect.getattr_static(type(owner), attribute), _MARK, None)
+        if mark is not None:
+            found.append(_bind(getattr(owner, attribute), mark))
     return found
 
 
