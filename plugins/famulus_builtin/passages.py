@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import log
 from typing import Any
 
@@ -14,7 +15,9 @@ from famulus_builtin.words import stem, stems, words
 
 PASSAGES_MAX = 200
 SENTENCES_MAX = 2_000
+"""Of one passage."""
 QUOTE_CHARS_MAX = 600
+CONTEXT_CHARS_MAX = 2_000
 
 _HEADING = re.compile(
     r"(?:context|passages?|documents?|excerpts?|sources?|knowledge|background|information|notes|"
@@ -93,45 +96,55 @@ def split_question(text: str) -> tuple[str, str]:
 
 def best(passages: Sequence[Passage], question: str) -> Quotation | None:
     """The sentence that has most of the question's rarer words, or None where none has any."""
-    sentences = [
-        (passage, sentence) for passage in passages for sentence in _sentences(passage.text)
-    ][:SENTENCES_MAX]
-    asked = set(stems(_HOW.sub(" ", question)))
-    rarity = _rarity([sentence for _, sentence in sentences])
-    whole = sum(rarity.get(one, rarity[""]) for one in asked) or 1.0
-    scored = []
-    for place, (passage, sentence) in enumerate(sentences):
-        near = set(stems(f"{passage.source} {passage.text[:2_000]}")) & asked
-        own = set(stems(sentence)) & asked
-        if own or near:
-            weight = sum(rarity.get(one, rarity[""]) for one in own)
-            context = sum(rarity.get(one, rarity[""]) for one in near)
-            value = weight + 0.3 * context + _kind_bonus(question, sentence)
-            scored.append((value, -place, passage, sentence, context / whole))
-    if not scored:
-        return None
-    _, place, passage, sentence, covers = max(scored, key=lambda one: one[:2])
-    text = sentence.strip()[:QUOTE_CHARS_MAX]
-    return Quotation(text=text, passage=passage, covers=min(1.0, covers))
+    asked = tuple(dict.fromkeys(stems(_HOW.sub(" ", question))))
+    wants_number = bool(_HOW.search(question)) or "when" in words(question)
+    rows = [(passage, list(_sentences(passage.text))) for passage in passages]
+    weight = _Weights(asked, [sentence for _, sentences in rows for sentence in sentences])
+    found: Quotation | None = None
+    most = 0.0
+    for passage, sentences in rows:
+        context = weight.of(f"{passage.source} {passage.text[:CONTEXT_CHARS_MAX]}")
+        for sentence in sentences:
+            value = weight.of(sentence) + 0.3 * context
+            if value > 0 and wants_number and any(char.isdigit() for char in sentence):
+                value += 0.7
+            if value > most:
+                text, most = sentence.strip()[:QUOTE_CHARS_MAX], value
+                found = Quotation(text=text, passage=passage, covers=context / weight.whole)
+    return found
 
 
-def _kind_bonus(question: str, sentence: str) -> float:
-    """A little for a number where one is asked for, and for a date where a time is."""
-    wants_number = _HOW.search(question) or "when" in words(question)
-    return 0.7 if wants_number and any(char.isdigit() for char in sentence) else 0.0
+class _Weights:
+    """How much the words of a question weigh: the more, the fewer sentences have them."""
 
+    def __init__(self, asked: Sequence[str], sentences: Sequence[str]) -> None:
+        counts: Counter[str] = Counter()
+        for sentence in sentences:
+            counts.update(set(asked).intersection(stems(sentence)))
+        total = len(sentences) + 1
+        self._weights = {one: log(1 + total / (1 + counts[one])) for one in asked}
+        self.whole = sum(self._weights.values()) or 1.0
 
-def _rarity(sentences: Sequence[str]) -> dict[str, float]:
-    counts: Counter[str] = Counter()
-    for sentence in sentences:
-        counts.update(set(stems(sentence)))
-    total = len(sentences) + 1
-    weights = {one: log(1 + total / (1 + count)) for one, count in counts.items()}
-    return weights | {"": log(1 + total)}
+    def of(self, text: str) -> float:
+        """The weight of the question's words in a text."""
+        # In a fixed order, because the sum of floats depends on it.
+        present = set(stems(text))
+        return sum(weight for one, weight in self._weights.items() if one in present)
 
 
 def _sentences(text: str) -> Iterator[str]:
-    return (sentence for sentence in _BREAK.split(text) if sentence.strip())
+    """Sentences, less headings; a question goes with the sentence after it, its answer."""
+    question = ""
+    for sentence in islice(_BREAK.split(text), SENTENCES_MAX):
+        if not sentence.strip() or sentence.lstrip().startswith("#"):
+            continue
+        if sentence.rstrip().endswith("?") and not question:
+            question = f"{sentence.strip()} "
+            continue
+        yield question + sentence.strip()
+        question = ""
+    if question:
+        yield question
 
 
 def _in_json(value: Any) -> list[Passage]:
