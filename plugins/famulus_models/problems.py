@@ -19,6 +19,8 @@ from famulus_schemas.inference import BackendFault
 
 def problem_of(fault: BackendFault, *, model: str) -> Problem:
     """What a client that asked for `model` is told; the status says what it should do next."""
+    # Some servers repeat the status where OpenAI has a name.
+    code = None if fault.code is None or fault.code.isdigit() else fault.code
     if fault.kind == "not_found":
         return Problem(
             MODEL_NOT_FOUND, param="model", model=model, served=f"not by {fault.backend} any more"
@@ -26,14 +28,14 @@ def problem_of(fault: BackendFault, *, model: str) -> Problem:
     if fault.kind == "unsupported":
         return Problem(NOT_SUPPORTED, model=model, backend=fault.backend, what=fault.message)
     if fault.kind == "refused" and fault.status not in (401, 403):
-        kind = msgspec.structs.replace(
-            BACKEND_REFUSED, code=fault.code, status=413 if fault.status == 413 else 400
+        refused = msgspec.structs.replace(
+            BACKEND_REFUSED, code=code, status=413 if fault.status == 413 else 400
         )
-        return Problem(kind, param=fault.param, reason=fault.message)
+        return Problem(refused, param=fault.param, reason=fault.message)
     headers = {}
     if fault.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(fault.retry_after_s)))
     if fault.kind == "overloaded" and fault.status != 503:
-        limit = msgspec.structs.replace(BACKEND_LIMIT, code=fault.code or BACKEND_LIMIT.code)
+        limit = msgspec.structs.replace(BACKEND_LIMIT, code=code or BACKEND_LIMIT.code)
         return Problem(limit, headers=headers, reason=fault.message)
     return Problem(BACKEND_DOWN, headers=headers, backend=fault.backend, reason=fault.message)

@@ -86,7 +86,7 @@ async def hear(backend: Backend, heard: list[ChatChunk]) -> None:
 async def pass_on(backend: Backend, passed: list[bytes]) -> None:
     async with backend.relay(relayed()) as relay:
         async for chunk in relay.chunks():
-            passed.append(chunk)
+            passed += [chunk]
 
 
 async def read_relay(backend: Backend, *, stream: bool = True) -> bytes:
