@@ -914,24 +914,27 @@ class _Indexes(_Fixtures):
     async def test_what_is_gone_takes_no_place_in_a_page(
         self, opened: Opened, notes: Records
     ) -> None:
-        await notes.commit([note("g", color="red"), note("h", color="red")])
+        where = {"color": "red"}
+        await notes.commit([note(f"deleted {number}", color="red") for number in range(5)])
+        await notes.commit([note(f"blank {number}", color="red") for number in range(5)])
+        await notes.commit([note(f"cleared {number}", "shelf", color="red") for number in range(5)])
         await notes.commit(
             [
-                Delete(kind="note", id="g"),
-                Replace(kind="note", id="h", version=1, index={}),
+                *(Delete(kind="note", id=f"deleted {number}") for number in range(5)),
+                *(
+                    Replace(kind="note", id=f"blank {number}", version=1, index={})
+                    for number in range(5)
+                ),
                 Clear(kind="note", parent="shelf"),
+                note("new", "shelf", color="red"),
             ]
         )
-        page = await notes.page("note", where={"color": "red"}, limit=3)
+        page = await notes.page("note", where=where, limit=3)
         assert (ids(page), page.has_more) == (["d", "b", "a"], False)
-        assert ids(await opened.system.scan("note", where={"color": "red"}, limit=3)) == [
-            "a",
-            "b",
-            "d",
-        ]
-        await notes.commit([note("f", "shelf"), note("i", "shelf", color="red")])
-        page = await notes.page("note", "shelf", where={"color": "red"}, limit=1)
-        assert (ids(page), page.has_more) == (["i"], False)
+        page = await notes.page("note", "shelf", where=where, limit=1, order="asc")
+        assert (ids(page), page.has_more) == (["new"], False)
+        found = await opened.system.scan("note", where=where, limit=4)
+        assert ids(found) == ["a", "b", "d", "new"]
 
     async def test_a_name_that_was_not_declared_is_an_error(
         self, notes: Records, opened: Opened
