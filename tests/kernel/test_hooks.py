@@ -1,0 +1,566 @@
+"""Every moment at which a plugin may speak, one test each, and how answers are gathered."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from famulus import (
+    Call,
+    NoSettings,
+    Operation,
+    Plugin,
+    Problem,
+    hookimpl,
+    hookspecs,
+    operation,
+    operations,
+)
+from famulus.cli import command_line
+from famulus.middleware import Layer
+from famulus.migrations import Migrations
+from famulus.testing import Script, ScriptedBackend, kernel_with, make_kernel
+from famulus_schemas.errors import WRONG_API_KEY, Fault
+from famulus_schemas.health import Health
+from famulus_schemas.identity import Principal
+from famulus_schemas.inference import Backend, PromptMessage
+from famulus_schemas.notices import Notice, RequestServed
+from famulus_schemas.records import Insert, Unit, Write
+from famulus_schemas.runs import Run
+from famulus_schemas.tooling import ToolKind
+
+pytestmark = pytest.mark.anyio
+
+
+class Said(msgspec.Struct):
+    """What a test's operation answers."""
+
+    by: str
+
+
+class Greeter(Plugin[NoSettings]):
+    """Serves one operation."""
+
+    name = "greeter"
+
+    @hookimpl
+    def register_operations(self) -> list[Operation]:
+        return operations(self)
+
+    @operation("GET", "/hello", action="hello.read")
+    async def hello(self, call: Call) -> Said:
+        """Say who asks."""
+        return Said(by=call.principal.id)
+
+    @operation("GET", "/hello/{name}", action="hello.read")
+    async def hello_name(self, call: Call, name: str) -> Said:
+        """Fail for some."""
+        if name == "nobody":
+            raise LookupError("there is nobody")
+        return Said(by=name)
+
+
+def with_hooks(name: str, **hooks: Callable[..., Any]) -> type[Plugin[Any]]:
+    """A plugin that implements these hooks."""
+    body = {hook: hookimpl(function) for hook, function in hooks.items()}
+    return type(name.capitalize(), (Plugin,), {"name": name, "__doc__": name, **body})
+
+
+def hook_names() -> list[str]:
+    return [
+        name
+        for name, function in vars(hookspecs).items()
+        if hasattr(function, "famulus_spec") and inspect.isfunction(function)
+    ]
+
+
+def test_every_hook_has_a_test() -> None:
+    assert len(hook_names()) == 13
+    missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
+    assert missing == []
+
+
+def test_every_hook_says_in_one_line_what_it_is_for() -> None:
+    for name in hook_names():
+        doc = inspect.getdoc(getattr(hookspecs, name))
+        assert doc, name
+        assert "\n" not in doc, name
+
+
+# --- boot ----------------------------------------------------------------------------------------
+
+
+def test_hook_register_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "polite.py").write_text(
+        "import click\n"
+        "from famulus import NoSettings, Plugin, hookimpl\n"
+        "class Polite(Plugin[NoSettings]):\n"
+        "    '''Brings a command.'''\n"
+        "    @staticmethod\n"
+        "    @hookimpl\n"
+        "    def register_commands(cli):\n"
+        "        cli.add_command(click.Command('greet', callback=lambda: click.echo('Hello!')))\n"
+    )
+    monkeypatch.setenv("FAMULUS_PLUGINS_DIR", str(tmp_path))
+    result = CliRunner().invoke(command_line(), ["greet"])
+    assert (result.exit_code, result.output) == (0, "Hello!\n")
+
+
+async def test_hook_register_migrations(tmp_path: Path) -> None:
+    class Titles(Migrations):
+        owner = "store"
+
+        async def pending(self) -> list[str]:
+            return ["1 first form"]
+
+        async def apply(self) -> list[str]:
+            return []
+
+    def register_migrations(self: Any) -> list[Migrations]:
+        return [Titles()]
+
+    plugin = with_hooks("store", register_migrations=register_migrations)
+    kernel = make_kernel(plugin, data_dir=tmp_path)
+    kernel.plan()
+    kernel.prepare()
+    [migrations] = kernel.gather_constructed("register_migrations")
+    assert (migrations.owner, await migrations.pending()) == ("store", ["1 first form"])
+
+
+async def test_hook_register_operations() -> None:
+    async with kernel_with(Greeter) as server:
+        assert (await server.get("/hello")).json() == {"by": "tester"}
+
+
+async def test_hook_register_middleware() -> None:
+    def marks(mark: str) -> Callable[[ASGIApp], ASGIApp]:
+        def factory(app: ASGIApp) -> ASGIApp:
+            async def layer(scope: Scope, receive: Receive, send: Send) -> None:
+                async def marked(message: Any) -> None:
+                    if message["type"] == "http.response.start":
+                        message["headers"].append((b"x-mark", mark.encode()))
+                    await send(message)
+
+                await app(scope, receive, marked)
+
+            return layer
+
+        return factory
+
+    def inner(self: Any) -> list[Layer]:
+        return [Layer(name="inner", factory=marks("inner"), order=200)]
+
+    def outer(self: Any) -> list[Layer]:
+        return [Layer(name="outer", factory=marks("outer"), order=1)]
+
+    plugins = [
+        with_hooks("a", register_middleware=inner),
+        with_hooks("b", register_middleware=outer),
+    ]
+    async with kernel_with(Greeter, *plugins) as server:
+        answer = await server.get("/hello")
+        # What leaves the server passes the innermost layer first.
+        assert answer.headers.get_list("x-mark") == ["inner", "outer"]
+
+
+class Gatherer(Plugin[NoSettings]):
+    """Asks for what others list, as it starts."""
+
+    name = "gatherer"
+    gathers: ClassVar[tuple[str, ...]] = ("register_backends", "register_tools")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        self.found = {hook: list(self.gather(hook)) for hook in self.gathers}
+        yield
+
+
+async def test_hook_register_backends() -> None:
+    backends = [ScriptedBackend(Script(), name="x"), ScriptedBackend(Script(), name="y")]
+
+    def first(self: Any) -> list[Backend]:
+        return [backends[0]]
+
+    def second(self: Any) -> list[Backend]:
+        return [backends[1]]
+
+    plugins = [with_hooks("a", register_backends=first), with_hooks("b", register_backends=second)]
+    async with kernel_with(*plugins, Gatherer) as server:
+        assert server.plugin("gatherer").found["register_backends"] == backends
+
+
+async def test_hook_register_tools() -> None:
+    kind = object()
+
+    def register_tools(self: Any) -> list[ToolKind]:
+        return [kind]  # type: ignore[list-item]
+
+    plugin = with_hooks("tools", register_tools=register_tools)
+    async with kernel_with(plugin, Gatherer) as server:
+        assert server.plugin("gatherer").found["register_tools"] == [kind]
+
+
+@pytest.mark.parametrize("hook", ["register_backends", "register_tools"])
+async def test_one_that_raises_while_it_lists_fails_alone(hook: str) -> None:
+    def raises(self: Any) -> list[Any]:
+        raise KeyError("oops")
+
+    def lists(self: Any) -> list[Any]:
+        return ["good"]
+
+    plugins = [with_hooks("bad", **{hook: raises}), with_hooks("good", **{hook: lists})]
+    async with kernel_with(*plugins, Gatherer) as server:
+        assert server.plugin("gatherer").found[hook] == ["good"]
+        assert server.state("bad") == ("failed", f"{hook}: KeyError: 'oops'")
+
+
+async def test_middleware_that_cannot_be_built_fails_its_plugin_alone() -> None:
+    def broken(app: ASGIApp) -> ASGIApp:
+        raise ValueError("no certificate")
+
+    def register_middleware(self: Any) -> list[Layer]:
+        return [Layer(name="tls", factory=broken)]
+
+    plugin = with_hooks("gate", register_middleware=register_middleware)
+    async with kernel_with(Greeter, plugin) as server:
+        assert (await server.get("/hello")).status_code == 200
+        assert server.state("gate") == ("failed", "its layer tls: ValueError: no certificate")
+
+
+# --- request -------------------------------------------------------------------------------------
+
+
+def knows(key: str, principal_id: str) -> Callable[..., Any]:
+    async def authenticate(self: Any, headers: Headers) -> Principal | None:
+        if headers.get("authorization") != f"Bearer {key}":
+            return None
+        return Principal(id=principal_id)
+
+    return authenticate
+
+
+class Keys(with_hooks("keys", authenticate=knows("open", "by-keys"))):  # type: ignore[misc]
+    """Stands in for the plugin of this name, so that the kit lets nobody in by itself."""
+
+
+async def test_hook_authenticate() -> None:
+    other = with_hooks("other", authenticate=knows("sesame", "by-other"))
+    async with kernel_with(Greeter, Keys, other) as server:
+        for key, by in (("open", "by-keys"), ("sesame", "by-other")):
+            answer = await server.get("/hello", headers={"authorization": f"Bearer {key}"})
+            assert answer.json() == {"by": by}
+        unknown = await server.get("/hello", headers={"authorization": "Bearer else"})
+        assert unknown.status_code == 401
+
+
+async def test_a_wrong_credential_is_refused_by_whom_it_belongs_to() -> None:
+    async def refuses(self: Any, headers: Headers) -> Principal | None:
+        raise Problem(WRONG_API_KEY, shown="sk-...x")
+
+    asked: list[str] = []
+
+    async def never_asked(self: Any, headers: Headers) -> Principal | None:
+        asked.append("later")
+        return None
+
+    keys = with_hooks("keys", authenticate=refuses)
+    async with kernel_with(Greeter, keys, with_hooks("zz", authenticate=never_asked)) as server:
+        answer = await server.get("/hello", headers={"authorization": "Bearer x"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+        assert asked == []
+
+
+async def test_hook_authorize() -> None:
+    asked: list[tuple[str, str, str | None]] = []
+
+    async def agrees(self: Any, principal: Principal, action: str, resource: str | None) -> None:
+        asked.append((principal.id, action, resource))
+
+    async def refuses(self: Any, principal: Principal, action: str, resource: str | None) -> None:
+        if resource == "secret":
+            raise Problem(Fault(403, "not_yours", "This is not yours."))
+
+    plugins = [with_hooks("a", authorize=agrees), with_hooks("b", authorize=refuses)]
+    async with kernel_with(Greeter, *plugins) as server:
+        assert (await server.get("/hello")).status_code == 200
+        assert (await server.get("/hello/ada")).status_code == 200
+        refused = await server.get("/hello/secret")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_yours")
+    assert asked == [
+        ("tester", "hello.read", None),
+        ("tester", "hello.read", "ada"),
+        ("tester", "hello.read", "secret"),
+    ]
+
+
+RUN = Run(
+    id="run_1",
+    created_at=1,
+    thread_id="thread_1",
+    assistant_id="asst_1",
+    status="queued",
+    model="scripted",
+)
+
+
+def adds(text: str) -> Callable[..., Any]:
+    async def prepare_messages(
+        self: Any, run: Run, messages: list[PromptMessage]
+    ) -> list[PromptMessage]:
+        return [*messages, PromptMessage(role="system", content=f"{text} after {len(messages)}")]
+
+    return prepare_messages
+
+
+async def test_hook_prepare_messages() -> None:
+    plugins = [with_hooks(name, prepare_messages=adds(name)) for name in ("one", "two")]
+    async with kernel_with(*plugins) as server:
+        asked = [PromptMessage(role="user", content="Hi")]
+        shown = await server.kernel.prepare_messages(RUN, asked)
+        # Each is given what the one before answered.
+        assert [each.content for each in shown] == ["Hi", "one after 1", "two after 2"]
+
+
+async def test_hook_join_unit() -> None:
+    told: list[str] = []
+
+    def writes(kind: str) -> Callable[..., Any]:
+        async def join_unit(
+            self: Any, principal: Principal, action: str, unit: Unit
+        ) -> list[Write]:
+            told.append(f"{kind}: {principal.id} {action} {len(unit)}")
+            return [Insert(kind=kind, id="1", created_at=1, body=b"{}")]
+
+        return join_unit
+
+    plugins = [with_hooks(name, join_unit=writes(name)) for name in ("audit", "usage")]
+    async with kernel_with(*plugins, "sqlite") as server:
+        mine = Insert(kind="note", id="1", created_at=1, body=b"{}")
+        plugin = server.plugin("audit")
+        unit = await plugin.joined(Principal(id="ada"), "note.write", [mine])
+        assert [write.kind for write in unit] == ["note", "audit", "usage"]
+    assert told == ["audit: ada note.write 1", "usage: ada note.write 1"]
+
+
+async def test_without_anybody_to_join_a_unit_stays_itself() -> None:
+    async with kernel_with(Greeter) as server:
+        unit: Unit = [Insert(kind="note", id="1", created_at=1, body=b"{}")]
+        assert await server.plugin("greeter").joined(Principal(id="ada"), "x", unit) is unit
+
+
+async def test_a_plugin_that_cannot_join_its_writes_refuses_the_unit() -> None:
+    async def join_unit(self: Any, principal: Principal, action: str, unit: Unit) -> list[Write]:
+        raise RuntimeError("no audit, no write")
+
+    async with kernel_with(Greeter, with_hooks("audit", join_unit=join_unit)) as server:
+        with pytest.raises(RuntimeError, match="no audit, no write"):
+            await server.plugin("greeter").joined(Principal(id="ada"), "x", [])
+
+
+async def test_hook_handle_exception() -> None:
+    async def words_it(self: Any, call: Call, error: Exception) -> Problem | None:
+        if isinstance(error, LookupError):
+            return Problem(Fault(410, "gone", f"{error} ({call.path})"))
+        return None
+
+    async def words_nothing(self: Any, call: Call, error: Exception) -> Problem | None:
+        return None
+
+    plugins = [
+        with_hooks("a", handle_exception=words_nothing),
+        with_hooks("b", handle_exception=words_it),
+    ]
+    async with kernel_with(Greeter, *plugins) as server:
+        answer = await server.get("/hello/nobody")
+        assert answer.status_code == 410
+        assert answer.json()["error"]["message"] == "there is nobody (/hello/nobody)"
+
+
+async def test_one_that_raises_while_it_words_an_exception_changes_nothing() -> None:
+    async def raises(self: Any, call: Call, error: Exception) -> Problem | None:
+        raise ValueError("worse")
+
+    async with kernel_with(Greeter, with_hooks("a", handle_exception=raises)) as server:
+        answer = await server.get("/hello/nobody")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+
+
+# --- life ----------------------------------------------------------------------------------------
+
+
+def hears(into: asyncio.Queue[Notice]) -> Callable[..., Any]:
+    async def on_event(self: Any, event: Notice) -> None:
+        into.put_nowait(event)
+
+    return on_event
+
+
+async def test_hook_on_event() -> None:
+    heard: asyncio.Queue[Notice] = asyncio.Queue()
+    async with kernel_with(Greeter, with_hooks("ear", on_event=hears(heard))) as server:
+        answer = await server.get("/hello")
+        told = await heard.get()
+    assert isinstance(told, RequestServed)
+    assert (told.operation, told.status, told.project) == ("hello", 200, "default")
+    assert told.request_id == answer.headers["x-request-id"]
+
+
+async def test_one_that_fails_to_hear_silences_nobody() -> None:
+    heard: asyncio.Queue[Notice] = asyncio.Queue()
+
+    async def deaf(self: Any, event: Notice) -> None:
+        raise RuntimeError("what?")
+
+    plugins = [with_hooks("a_deaf", on_event=deaf), with_hooks("ear", on_event=hears(heard))]
+    async with kernel_with(Greeter, *plugins) as server:
+        for _ in range(2):
+            await server.get("/hello")
+            assert isinstance(await heard.get(), RequestServed)
+
+
+async def test_notices_past_the_limit_are_lost_and_no_request_waits_for_them() -> None:
+    free = asyncio.Event()
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def slow(self: Any, event: Notice) -> None:
+        await free.wait()
+        heard.put_nowait(event.request_id)
+
+    settings = {"server": {"notices_max": 2}}
+    plugin = with_hooks("slow", on_event=slow)
+    async with kernel_with(Greeter, plugin, settings=settings) as server:
+        answers = [await server.get("/hello") for _ in range(10)]
+        free.set()
+        ids = [answer.headers["x-request-id"] for answer in answers]
+        # One was being told, two waited; the other seven are lost.
+        assert [await heard.get() for _ in range(3)] == ids[:3]
+        last = await server.get("/hello")
+        assert await heard.get() == last.headers["x-request-id"]
+
+
+async def test_hook_check_health() -> None:
+    async def check_health(self: Any) -> Health:
+        return Health(status="degraded", detail="the disk is nearly full; free some space")
+
+    async with kernel_with(with_hooks("disk", check_health=check_health)) as server:
+        ready = (await server.get("/health/ready")).json()
+        assert ready["status"] == "degraded"
+        assert ready["plugins"]["disk"]["detail"].startswith("the disk is nearly full")
+        plugins = {each["name"]: each for each in (await server.get("/-/plugins")).json()["data"]}
+        assert plugins["disk"]["health"]["status"] == "degraded"
+        assert plugins["everyone"]["health"] is None
+
+
+async def test_a_health_check_that_raises_or_hangs_is_down_and_delays_no_other() -> None:
+    async def raises(self: Any) -> Health:
+        raise OSError("gone")
+
+    async def hangs(self: Any) -> Health:
+        await asyncio.Event().wait()
+        return Health()
+
+    async def well(self: Any) -> Health:
+        return Health()
+
+    plugins = [
+        with_hooks("a", check_health=raises),
+        with_hooks("b", check_health=hangs),
+        with_hooks("c", check_health=well),
+    ]
+    async with kernel_with(*plugins, settings={"server": {"health_s": 0.05}}) as server:
+        data = (await server.get("/-/plugins")).json()["data"]
+        health = {each["name"]: each["health"] for each in data}
+    assert health["a"] == {"status": "down", "detail": "OSError: gone"}
+    assert health["b"] == {"status": "down", "detail": "no answer within 0.05 s"}
+    assert health["c"] == {"status": "ok", "detail": ""}
+
+
+# --- the rules of hooks --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hook", "function", "reason"),
+    [
+        ("register_tolls", lambda self: [], "unknown hook 'register_tolls'"),
+        ("on_events", lambda self, event: None, "unknown hook 'on_events'"),
+        ("on_event", lambda self, evnt: None, "'evnt'"),
+        ("authorize", lambda self, principal, what: None, "'what'"),
+    ],
+)
+async def test_a_misspelt_hook_or_argument_is_refused_and_named(
+    hook: str, function: Callable[..., Any], reason: str
+) -> None:
+    async with kernel_with(with_hooks("odd", **{hook: function}), Greeter) as server:
+        state, why = server.state("odd")
+        assert state == "failed"
+        assert reason in why
+        assert server.state("greeter")[0] == "running"
+
+
+async def test_hooks_are_asked_in_the_order_of_the_start_tryfirst_before_all() -> None:
+    asked: list[str] = []
+
+    def notes(name: str) -> Callable[..., Any]:
+        async def authorize(self: Any, principal: Principal, action: str, resource: Any) -> None:
+            asked.append(name)
+
+        return authorize
+
+    plugins = [with_hooks(name, authorize=notes(name)) for name in ("b", "a", "c")]
+    eager = type("Eager", (Plugin,), {"name": "eager", "__doc__": "First."})
+    eager.authorize = hookimpl(notes("eager"), tryfirst=True)  # type: ignore[attr-defined]
+    late = type("Late", (Plugin,), {"name": "a_late", "__doc__": "Last."})
+    late.authorize = hookimpl(notes("late"), trylast=True)  # type: ignore[attr-defined]
+    async with kernel_with(Greeter, late, *plugins, eager) as server:
+        await server.get("/hello")
+    assert asked == ["eager", "a", "b", "c", "late"]
+
+
+async def test_looking_for_hooks_touches_no_port() -> None:
+    from famulus import need
+    from famulus_schemas.ports import RECORDS
+
+    class Needy(Plugin[NoSettings]):
+        """Needs a port that nobody fills."""
+
+        name = "needy"
+        records = need(RECORDS)
+
+        @hookimpl
+        async def check_health(self) -> Health:
+            return Health()
+
+    async with kernel_with(Needy) as server:
+        assert server.state("needy")[0] == "blocked"
+
+
+async def test_a_plugin_that_does_not_run_is_asked_nothing() -> None:
+    asked: list[str] = []
+
+    class Broken(Plugin[NoSettings]):
+        """Cannot start."""
+
+        name = "broken"
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[None]:
+            raise OSError("no")
+            yield
+
+        @hookimpl
+        async def authorize(self, principal: Principal, action: str, resource: str | None) -> None:
+            asked.append("broken")
+
+    async with kernel_with(Greeter, Broken) as server:
+        assert (await server.get("/hello")).status_code == 200
+    assert asked == []
