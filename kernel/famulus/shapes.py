@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -61,6 +61,14 @@ def alternatives(kind: mi.Type) -> list[mi.Type]:
     if not isinstance(kind, mi.UnionType):
         return [kind]
     return [branch for member in kind.types for branch in alternatives(member)]
+
+
+def structs_in(kinds: Iterable[Any]) -> list[Any]:
+    """Every struct that these types are made of, in the order in which they are met."""
+    done: set[int] = set()
+    parts = [part for tree in mi.multi_type_info(kinds) for part in _parts(tree, (), done)]
+    found = dict.fromkeys(part.cls for part in parts if isinstance(part, mi.StructType))
+    return list(found)
 
 
 class _Again(mi.Type):
