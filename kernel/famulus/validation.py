@@ -202,7 +202,7 @@ class QueryDecoder(Generic[T]):
             _refuse_unsayable(given, text)
             known = name is not None and _put(document, name, key, text, self._fields[name])
             if not known and self._refuse_unknown:
-                told = shown(given)
+                told = shown(given) or "query"
                 raise Problem(UNKNOWN_PARAMETER, param=told, name=told)
         return document
 
@@ -298,7 +298,7 @@ def _refuse_unsayable(name: str, text: str) -> None:
 
 
 def _unsayable(name: str, reason: str) -> Problem:
-    told = shown(name)
+    told = shown(name) or "query"
     return Problem(INVALID, param=told, name=told, reason=reason)
 
 

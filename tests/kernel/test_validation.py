@@ -1076,6 +1076,13 @@ QUERY_TABLE = [
         "after",
         "Invalid 'after': the text holds a NUL character (%00).",
     ),
+    Case(
+        ListQuery,
+        "=%00",
+        VALUE,
+        "query",
+        "Invalid 'query': the text holds a NUL character (%00).",
+    ),
     Case(ListQuery, "a=1&" * 257, VALUE, "query", "Invalid 'query': more than 256 fields."),
 ]
 
