@@ -211,16 +211,14 @@ class _Writer:
         return operation.body_type is not None or operation.documented_body is not None
 
     def _success(self, operation: Operation) -> Json:
-        served_json, served_event, raw = answer_parts(operation.answer_type)
-        content: Json = {}
-        if operation.documented_answer is not None:
-            content = self._content(operation.documented_answer)
-        elif served_json is not None:
-            content = self._content(served_json)
-        elif raw:
-            content = {"*/*": {}}
-        if served_event is not None:
-            content["text/event-stream"] = self._events(served_event)
+        documented = operation.documented_answer
+        _, event_kind, raw = answer_parts(operation.answer_type)
+        if documented is None:
+            content = self._content(operation.answer_type)
+            return content | {"*/*": {}} if raw else content
+        content = self._content(documented)
+        if event_kind is not None:
+            content["text/event-stream"] = self._events(event_kind)
         return content
 
     def _events(self, kind: Any) -> Json:

@@ -129,6 +129,11 @@ class House:
         """Forget what can be computed again."""
         raise NotImplementedError
 
+    @operation("GET", "/v1/events", action="events.read")
+    async def listen(self, call: Call) -> EventStream[AssistantStreamEvent]:
+        """Listen to all that happens."""
+        raise NotImplementedError
+
     @operation("GET", "/health/live", action="health.read")
     async def live(self, call: Call) -> Note:
         """Whether the process answers."""
@@ -350,6 +355,10 @@ def test_a_stream_stands_beside_the_json_answer(document: Json) -> None:
     assert stream["schema"] == {"type": "string"}
     assert schema("ThreadMessageDelta") in stream["x-event-schema"]["anyOf"]
     assert stream["x-event-schema"]["discriminator"]["propertyName"] == "event"
+
+
+def test_a_stream_may_be_all_that_an_operation_answers(document: Json) -> None:
+    assert set(answer(document, "/v1/events")) == {"text/event-stream"}
 
 
 def test_a_stream_stands_beside_a_documented_answer(document: Json) -> None:
