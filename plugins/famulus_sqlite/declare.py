@@ -5,12 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from famulus.units import Row
 from famulus_schemas.records import Kind
 from famulus_sqlite.pages import COLUMNS, record_of
-from famulus_sqlite.rows import index_rows, insert_index
+from famulus_sqlite.rows import IndexRow, index_rows, insert_index
 from famulus_sqlite.transactions import Transactions
 
 
@@ -49,7 +48,7 @@ def _fill_part(
         (kind.name, after, limit),
     ).fetchall()
     assert kind.index_of is not None
-    values: list[tuple[Any, ...]] = []
+    values: list[IndexRow] = []
     for row in rows:
         record = record_of(row)
         index = {name: value for name, value in kind.index_of(record).items() if name in names}

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import NamedTuple
 
 import anyio
+import msgspec
 
 from famulus.log import Log
 from famulus.units import judge, names_of
@@ -26,7 +26,7 @@ from famulus_sqlite.rows import read_rows, write_effect
 from famulus_sqlite.transactions import Transactions
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True):
     """A unit that waits for its batch."""
 
     project: str
