@@ -1,0 +1,58 @@
+"""The page of the last run: one section a benchmark, each replaced by its next run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import Table
+
+HEAD = """# Benchmarks: the last run
+
+Written by `python ops/bench/run.py`; do not edit. Every ratio is to a floor measured in the same
+run, round by round, in turn; the median is given, with the least and the greatest. CPU figures
+are microseconds on the CPU of the server's processes, by the scheduler's account. Rates and
+latencies depend on the machine and on what else it did; ratios of CPU hardly do. *nearly* is a
+target missed by no more than a quarter, which on a machine that is not quiet may be chance.
+"""
+PACKAGES = ("uvicorn", "httptools", "uvloop", "starlette", "msgspec", "aiohttp", "aiosqlite")
+
+
+def machine() -> str:
+    """One line on where this runs."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
+        f"load before {load}; Linux {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def versions() -> str:
+    """One line on what this runs with."""
+    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    return ", ".join([*found, f"SQLite {sqlite3.sqlite_version}"])
+
+
+def section(about: str, tables: Sequence[Table], *, told: Sequence[str]) -> str:
+    """A benchmark's part of the page, without its markers."""
+    facts = "\n".join(f"- {line}" for line in told)
+    return "\n".join([f"## {about}", "", facts, "", *(table.text() for table in tables)])
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Replace the section of that name, or add it."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    whole = page.read_text() if page.exists() else HEAD
+    marked = f"{begin}\n{text}{end}"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if pattern.search(whole):
+        whole = pattern.sub(lambda _: marked, whole)
+    else:
+        whole = f"{whole.rstrip()}\n\n{marked}\n"
+    page.write_text(whole)
