@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from famulus import __version__
+from famulus.commands import DEFAULT_FILE, add_options, config_file, config_from
 from famulus.config import (
-    Config,
     ConfigError,
     Secret,
     ServerSettings,
@@ -28,8 +28,6 @@ from famulus.plugin import Plugin, Settings
 
 if TYPE_CHECKING:
     from famulus.kernel import Kernel
-
-DEFAULT_FILE = "famulus.toml"
 
 
 def main() -> None:
@@ -50,13 +48,15 @@ def command_line() -> click.Group:
         """A home for code written against the OpenAI Assistants API."""
 
     types = _plugin_types()
+    options = _options(types)
     for make in (_serve, _check, _config, _plugins, _migrate, _openapi):
         command = make()
-        command.params.extend(_options(types))
+        command.params.extend(options)
         famulus.add_command(command)
     famulus.add_command(_new_plugin())
     for plugin_type in types.values():
         _register_commands(plugin_type, famulus)
+    add_options(famulus, options)
     return famulus
 
 
@@ -95,7 +95,7 @@ def _discovered_early() -> list[Found]:
 def _disabled_early() -> set[str]:
     """Plugins that the configuration switches off, which are therefore not imported."""
     try:
-        config = load_config(_config_file(_config_option()))
+        config = load_config(config_file(_config_option()))
     except ConfigError:
         # It is told when a command reads its configuration.
         return set()
@@ -112,12 +112,6 @@ def _config_option() -> Path | None:
             return Path(word.partition("=")[2])
     named = os.environ.get("FAMULUS_CONFIG")
     return Path(named) if named else None
-
-
-def _config_file(named: Path | None) -> Path | None:
-    if named is None and Path(DEFAULT_FILE).is_file():
-        return Path(DEFAULT_FILE)
-    return named
 
 
 def _options(types: Mapping[str, type[Plugin[Any]]]) -> list[click.Parameter]:
@@ -147,16 +141,6 @@ def _options(types: Mapping[str, type[Plugin[Any]]]) -> list[click.Parameter]:
     return options
 
 
-def _load(arguments: dict[str, Any]) -> Config:
-    path = _config_file(arguments.pop("config_file", None))
-    flags: dict[str, dict[str, Any]] = {}
-    for name, value in arguments.items():
-        table, _, key = name.partition("__")
-        if value not in (None, ()):
-            flags.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
-    return load_config(path, flags=flags)
-
-
 # --- commands ---------------------------------------------------------------------------------
 
 
@@ -168,7 +152,7 @@ def _serve() -> click.Command:
         from famulus.server import Server
 
         given = dict(arguments)
-        kernel = Kernel(_load(dict(given)))
+        kernel = Kernel(config_from(given))
 
         def ready(url: str) -> None:
             counts = [slot.state for slot in kernel.lifecycle.slots.values()]
@@ -185,7 +169,7 @@ def _serve() -> click.Command:
 
         async def reload() -> None:
             try:
-                await kernel.reload(_load(dict(given)))
+                await kernel.reload(config_from(given))
             except (ConfigError, BootError) as error:
                 kernel.log.error("reload_refused", reason=str(error))
             else:
@@ -223,7 +207,7 @@ def _check() -> click.Command:
         """Validate the configuration and say what would start; nothing is started."""
         from famulus.kernel import Kernel
 
-        slots = Kernel(_load(arguments)).plan()
+        slots = Kernel(config_from(arguments)).plan()
         for slot in slots.values():
             would = "would start" if slot.state is State.LOADED else str(slot.state)
             click.echo(_row(slot.name, would, slot.reason))
@@ -246,7 +230,7 @@ def _config() -> click.Command:
         from famulus.config import plugin_settings
         from famulus.kernel import Kernel
 
-        loaded = _load(arguments)
+        loaded = config_from(arguments)
         kernel = Kernel(loaded)
         slots = kernel.plan()
         click.echo(f"# from {loaded.source}, environment and flags")
@@ -286,7 +270,7 @@ def _plugins() -> click.Command:
         """List every plugin that was found, what it provides and needs, and how it is."""
         from famulus.kernel import Kernel
 
-        for slot in Kernel(_load(arguments)).plan().values():
+        for slot in Kernel(config_from(arguments)).plan().values():
             click.echo(_row(slot.name, str(slot.state), slot.reason or _summary(slot)))
             ports = [f"provides {port.name}" for port in slot.provides]
             ports += [f"needs {port.name}" for port in slot.needs]
@@ -307,7 +291,7 @@ def _migrate() -> click.Command:
         """Bring the stores to the form that this version needs."""
         from famulus.kernel import Kernel
 
-        kernel = Kernel(_load(arguments))
+        kernel = Kernel(config_from(arguments))
         kernel.plan()
         asyncio.run(_migrated(kernel, dry_run))
 
@@ -332,7 +316,7 @@ def _openapi() -> click.Command:
         from famulus.kernel import Kernel
         from famulus.openapi import openapi_document
 
-        kernel = Kernel(_load(arguments))
+        kernel = Kernel(config_from(arguments))
         kernel.plan()
         kernel.lifecycle.construct()
         document = openapi_document(kernel.planned_operations())

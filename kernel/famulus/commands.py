@@ -1,0 +1,138 @@
+"""What a plugin's own commands stand on: the configuration, and one plugin at work.
+
+@staticmethod
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    cli.add_command(count)
+
+@click.command()
+@configured
+def count(config: Config) -> None:
+    asyncio.run(_count(config))
+
+async def _count(config: Config) -> None:
+    async with started(config, "notes") as notes:
+        click.echo(await notes.count())
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec.structs import replace
+
+from famulus.config import Config, PluginConfig, load_config
+from famulus.lifecycle import BootError, State
+from famulus.log import make_log
+from famulus.plugin import Plugin
+
+if TYPE_CHECKING:
+    from famulus.lifecycle import Lifecycle, Slot
+
+DEFAULT_FILE = "famulus.toml"
+
+_MARK = "__famulus_configured__"
+
+
+def config_file(named: Path | None) -> Path | None:
+    """The file to read: the named one, or the one that lies where the command is given."""
+    if named is None and Path(DEFAULT_FILE).is_file():
+        return Path(DEFAULT_FILE)
+    return named
+
+
+def config_from(arguments: Mapping[str, Any]) -> Config:
+    """The configuration that a command's flags give, over file and environment."""
+    flags: dict[str, dict[str, Any]] = {}
+    for name, value in arguments.items():
+        table, _, key = name.partition("__")
+        if name != "config_file" and value not in (None, ()):
+            flags.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
+    return load_config(config_file(arguments.get("config_file")), flags=flags)
+
+
+def configured(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of `serve`, and call its function with `config`."""
+    own = set(inspect.signature(function).parameters) - {"config"}
+
+    @functools.wraps(function)
+    def run(**arguments: Any) -> None:
+        mine = {name: arguments.pop(name) for name in own}
+        function(config=config_from(arguments), **mine)
+
+    setattr(run, _MARK, True)
+    return run
+
+
+def add_options(command: click.Command, options: Sequence[click.Parameter]) -> None:
+    """Add the flags of `serve` to every `configured` command in a tree of commands."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            add_options(each, options)
+    elif getattr(command.callback, _MARK, False):
+        names = {parameter.name for parameter in command.params}
+        command.params.extend(option for option in options if option.name not in names)
+
+
+@asynccontextmanager
+async def started(config: Config, name: str, **settings: Any) -> AsyncIterator[Plugin[Any]]:
+    """A plugin and what it needs, started without serving; `settings` win over configured ones.
+
+    Raises ConfigError or BootError saying why it cannot start.
+    """
+    from famulus.kernel import Kernel
+
+    quiet = make_log("critical")
+    planned = Kernel(config, log=quiet)
+    planned.plan()
+    slots = _needed(planned.lifecycle, name)
+    kernel = Kernel(
+        _narrowed(config, slots, name, settings), found=[slot.found for slot in slots], log=quiet
+    )
+    await kernel.start()
+    try:
+        yield _running(kernel.lifecycle, name)
+    finally:
+        await kernel.stop()
+
+
+def _needed(lifecycle: Lifecycle, name: str) -> list[Slot]:
+    """The plugin, and all that it cannot do without. Raises BootError where there is none."""
+    if name not in lifecycle.slots:
+        raise BootError(f"there is no plugin {name!r}; there are {', '.join(lifecycle.slots)}")
+    names, waiting = [], [name]
+    while waiting:
+        slot = lifecycle.slots.get(waiting.pop())
+        if slot is None or slot.name in names:
+            continue
+        names.append(slot.name)
+        waiting.extend(lifecycle.filler.get(port.name, "") for port in slot.needs)
+    return [lifecycle.slots[each] for each in names]
+
+
+def _narrowed(
+    config: Config, slots: Sequence[Slot], name: str, settings: Mapping[str, Any]
+) -> Config:
+    names = {slot.name for slot in slots}
+    plugins = {each: table for each, table in config.plugins.items() if each in names}
+    table = plugins.get(name) or PluginConfig(name=name)
+    plugins[name] = replace(table, flags={**table.flags, **settings})
+    ports = {port: filler for port, filler in config.ports.items() if filler in names}
+    return replace(config, plugins=plugins, ports=ports)
+
+
+def _running(lifecycle: Lifecycle, name: str) -> Plugin[Any]:
+    slot = lifecycle.slots[name]
+    if slot.state is State.RUNNING:
+        assert slot.plugin is not None
+        return slot.plugin
+    # A blocked plugin's reason is another's failure, which is the one to tell.
+    failed = [each for each in lifecycle.slots.values() if each.state is State.FAILED]
+    cause = failed[0] if failed else slot
+    raise BootError(f"plugin {cause.name} is {cause.state}: {cause.reason}")

@@ -1,0 +1,5 @@
+"""API keys: who may come in, and as whom."""
+
+from famulus_keys.plugin import Keys
+
+__all__ = ["Keys"]

@@ -1,0 +1,101 @@
+"""Keys as they are kept: never the key itself, but its hash and what it is good for."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+
+from famulus_schemas.identity import DEFAULT_PROJECT, Principal
+from famulus_schemas.records import Conflict, Delete, Insert, Kind, Record, SystemRecords
+
+KEYS_PER_READ = 100
+
+
+class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One key; the project is that of its record."""
+
+    id: str
+    name: str = ""
+    last_four: str
+    created_at: int
+    expires_at: int | None = None
+    owner: str | None = None
+    """Whom it speaks for; itself where nobody is named."""
+    scopes: tuple[str, ...] = ("*",)
+
+    def principal(self, project: str) -> Principal:
+        """Who comes in with this key."""
+        return Principal(
+            id=self.owner or self.id, project=project, scopes=self.scopes, key_id=self.id
+        )
+
+    def is_expired(self, now: float) -> bool:
+        """Whether the key is past its time."""
+        return self.expires_at is not None and now >= self.expires_at
+
+
+def _index(record: Record) -> Mapping[str, str]:
+    return {"hash": record.extra.hex()}
+
+
+KEY = Kind(name="key", indexes=("hash",), index_of=_index)
+"""Body: the StoredKey. Extra: the key's hash."""
+
+_decode = msgspec.json.Decoder(StoredKey).decode
+
+
+class KeyStore:
+    """The stored keys of all projects."""
+
+    def __init__(self, records: SystemRecords) -> None:
+        self._records = records
+
+    async def find(self, digest: bytes) -> tuple[str, StoredKey] | None:
+        """The key of this hash, with its project."""
+        found = await self._records.scan("key", where={"hash": digest.hex()}, limit=1)
+        for record in found:
+            if hmac.compare_digest(record.extra, digest):
+                return record.project, _decode(record.body)
+        return None
+
+    async def add(self, key: StoredKey, digest: bytes, *, project: str = DEFAULT_PROJECT) -> bool:
+        """Keep a key; False where its id is taken."""
+        write = Insert(
+            kind="key",
+            id=key.id,
+            created_at=key.created_at,
+            body=msgspec.json.encode(key),
+            extra=digest,
+            index={"hash": digest.hex()},
+        )
+        try:
+            await self._records.of(project).commit([write])
+        except Conflict:
+            return False
+        return True
+
+    async def is_empty(self) -> bool:
+        """Whether there is no key in any project."""
+        return not await self._records.scan("key", limit=1)
+
+    async def all(self) -> AsyncIterator[tuple[str, StoredKey]]:
+        """Every key with its project, the oldest first."""
+        after_seq = 0
+        while records := await self._records.scan("key", after_seq=after_seq, limit=KEYS_PER_READ):
+            for record in records:
+                yield record.project, _decode(record.body)
+            after_seq = records[-1].seq
+
+    async def remove(self, id: str) -> bool:
+        """Forget a key, whosever it is; False where there is none of this id."""
+        removed = False
+        projects = [project async for project, key in self.all() if key.id == id]
+        for project in projects:
+            try:
+                await self._records.of(project).commit([Delete(kind="key", id=id)])
+            except Conflict:
+                continue
+            removed = True
+        return removed

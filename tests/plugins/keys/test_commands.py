@@ -1,0 +1,109 @@
+"""`famulus keys`, as its user meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from click.testing import CliRunner, Result
+
+from famulus.cli import command_line
+from famulus.testing import kernel_with
+
+pytestmark = pytest.mark.anyio
+
+DAY_S = 86_400
+
+
+def famulus_keys(data_dir: Path, *arguments: str) -> Result:
+    command = ["keys", *arguments, "--data-dir", str(data_dir)]
+    return CliRunner(catch_exceptions=False).invoke(command_line(), command)
+
+
+def made(data_dir: Path, *arguments: str) -> tuple[str, str]:
+    """Make a key; its id and the key."""
+    result = famulus_keys(data_dir, "create", *arguments)
+    assert result.exit_code == 0, result.output
+    [id] = [word.rstrip(".") for word in result.stderr.split() if word.startswith("key_")]
+    return id, result.stdout.strip()
+
+
+async def let_in(data_dir: Path, token: str) -> bool:
+    async with kernel_with("sqlite", "keys", data_dir=data_dir) as server:
+        headers = {"authorization": f"Bearer {token}"}
+        return (await server.get("/-/plugins", headers=headers)).status_code == 200
+
+
+async def in_a_thread(function: Any, *arguments: Any) -> Any:
+    return await anyio.to_thread.run_sync(function, *arguments)
+
+
+async def test_a_key_made_by_command_is_valid_until_it_is_revoked(tmp_path: Path) -> None:
+    id, token = await in_a_thread(made, tmp_path)
+    assert await let_in(tmp_path, token)
+    revoked = await in_a_thread(famulus_keys, tmp_path, "revoke", id)
+    assert revoked.exit_code == 0
+    assert not await let_in(tmp_path, token)
+
+
+def test_only_the_key_goes_to_stdout(tmp_path: Path) -> None:
+    result = famulus_keys(tmp_path, "create")
+    assert result.stdout.startswith("sk-fam-")
+    assert len(result.stdout.splitlines()) == 1
+    assert "shown only now" in result.stderr
+
+
+def test_a_command_makes_no_first_key_of_its_own(tmp_path: Path) -> None:
+    result = famulus_keys(tmp_path, "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "There are no keys" in result.stderr
+    made(tmp_path)
+    assert len(famulus_keys(tmp_path, "list").stdout.splitlines()) == 1
+
+
+def test_keys_are_listed_without_what_makes_them_valid(tmp_path: Path) -> None:
+    id, token = made(tmp_path, "--name", "the laptop", "--days", "30")
+    other, _ = made(tmp_path)
+    first, second = famulus_keys(tmp_path, "list").stdout.splitlines()
+    assert first.split()[:3] == [id, f"...{token[-4:]}", "default"]
+    assert "the laptop" in first
+    assert "never expires" not in first
+    assert second.startswith(other)
+    assert "never expires" in second
+    assert token[:-4] not in first + second
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "36501", "soon"])
+def test_a_key_cannot_expire_at_no_time(tmp_path: Path, days: str) -> None:
+    result = famulus_keys(tmp_path, "create", "--days", days)
+    assert result.exit_code == 2
+    assert "--days" in result.stderr
+
+
+def test_a_key_that_is_not_there_cannot_be_revoked(tmp_path: Path) -> None:
+    result = famulus_keys(tmp_path, "revoke", "key_nothing")
+    assert result.exit_code == 1
+    assert "there is no key 'key_nothing'" in result.stderr
+
+
+async def test_a_command_names_the_server_that_has_the_store(tmp_path: Path) -> None:
+    def list_keys() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "famulus", "keys", "list", "--data-dir", str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    async with kernel_with("sqlite", "keys", data_dir=tmp_path, settings={"keys": FIXED}):
+        result = await in_a_thread(list_keys)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("famulus: plugin sqlite is failed: DatabaseInUse:")
+    assert f"process {os.getpid()} " in last
+    assert "Traceback" not in result.stderr
+
+
+FIXED = {"api_key": "the key of the deployment"}

@@ -1,0 +1,238 @@
+"""Who is let in over HTTP, with which words others are turned away, and what is kept of keys."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from famulus.log import make_log
+from famulus.testing import FixedClock, TestServer, kernel_with, live_server, make_kernel
+from famulus_keys.store import StoredKey
+from famulus_keys.tokens import RANDOM_BYTES, make_token
+
+pytestmark = pytest.mark.anyio
+
+PLUGINS = ("sqlite", "keys", "assistants")
+FIXED = {"keys": {"api_key": "the key of the deployment"}}
+
+NO_API_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header "
+    "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)"
+)
+
+
+def with_key(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def status_of(server: TestServer, key: str) -> int:
+    return (await server.get("/v1/assistants", headers=with_key(key))).status_code
+
+
+async def new_key(server: TestServer, **fields: Any) -> tuple[StoredKey, str]:
+    made: tuple[StoredKey, str] = await server.plugin("keys").create(**fields)
+    return made
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": "Basic dXNlcjpwYXNz"},
+        {"x-api-key": "the key of the deployment"},
+        {"cookie": "authorization=the key of the deployment"},
+    ],
+)
+async def test_who_brings_no_key_is_told_so(headers: dict[str, str]) -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED) as server:
+        refused = await server.get("/v1/assistants", headers=headers)
+    error = refused.json()["error"]
+    assert refused.status_code == 401
+    assert error["message"].startswith(NO_API_KEY)
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, None)
+
+
+@pytest.mark.parametrize(
+    "key, shown",
+    [
+        ("sk-abcdefghijklmnopqrstuvwxyz", "sk-ab***yz"),
+        (make_token(bytes(RANDOM_BYTES)), "sk-fa***"),
+        ("short", "***"),
+        ("' or '1'='1' --", "***"),
+        ("'; drop table record; --", "'; dr***--"),
+        ("x" * 5000, "xxxxx***xx"),
+        ("{shown} {0} %s {nothing}", "{show***g}"),
+        ("schlüssel", "***"),
+    ],
+)
+async def test_who_brings_a_wrong_key_is_told_so_without_repeating_it(key: str, shown: str) -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED) as server:
+        header = {b"authorization": b"Bearer " + key.encode()}
+        refused = await server.client.get("/v1/assistants", headers=header)  # type: ignore[arg-type]
+    error = refused.json()["error"]
+    assert refused.status_code == 401
+    assert error["message"].startswith(f"Incorrect API key provided: {shown}")
+    assert (error["type"], error["param"], error["code"]) == (
+        "invalid_request_error",
+        None,
+        "invalid_api_key",
+    )
+    assert key not in refused.text
+
+
+async def test_an_unknown_path_is_told_only_to_who_is_known() -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED) as server:
+        assert (await server.get("/v1/nothing")).status_code == 401
+        known = with_key("the key of the deployment")
+        assert (await server.get("/v1/nothing", headers=known)).status_code == 404
+
+
+async def test_the_first_start_makes_a_key_and_prints_it_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+        printed = capsys.readouterr()
+        [key] = re.findall(r"export OPENAI_API_KEY=(\S+)", printed.err)
+        assert printed.out == ""
+        assert await status_of(server, key) == 200
+    async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+        assert capsys.readouterr().err == ""
+        assert await status_of(server, key) == 200
+
+
+@pytest.mark.parametrize("settings", [FIXED, {"keys": {"first_key": False}}])
+async def test_no_first_key_is_made_where_none_is_wanted(
+    settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with kernel_with(*PLUGINS, settings=settings) as server:
+        assert [key async for key in server.plugin("keys").store.all()] == []
+    assert capsys.readouterr().err == ""
+
+
+async def test_an_empty_configured_key_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    async with kernel_with(*PLUGINS, settings={"keys": {"api_key": ""}}) as server:
+        assert (await server.get("/v1/assistants", headers=with_key(""))).status_code == 401
+    assert "export OPENAI_API_KEY=sk-fam-" in capsys.readouterr().err
+
+
+async def test_the_first_key_is_made_once_by_many_servers(tmp_path: Path) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+        assert await server.plugin("keys").create(id="key_first") is None
+
+
+async def test_a_revoked_key_is_refused_at_once() -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED, clock=FixedClock()) as server:
+        key, token = await new_key(server)
+        assert await status_of(server, token) == 200
+        assert await server.plugin("keys").revoke(key.id)
+        assert await status_of(server, token) == 401
+        assert not await server.plugin("keys").revoke(key.id)
+
+
+async def test_a_key_revoked_elsewhere_is_refused_within_a_second(fixed_clock: FixedClock) -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED, clock=fixed_clock) as server:
+        key, token = await new_key(server)
+        assert await status_of(server, token) == 200
+        await server.plugin("keys").store.remove(key.id)
+        fixed_clock.move(1)
+        assert await status_of(server, token) == 401
+
+
+async def test_one_revoked_key_leaves_the_others() -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED) as server:
+        key, token = await new_key(server)
+        _, other = await new_key(server)
+        await server.plugin("keys").revoke(key.id)
+        assert (await status_of(server, token), await status_of(server, other)) == (401, 200)
+
+
+async def test_an_expired_key_is_refused(fixed_clock: FixedClock) -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED, clock=fixed_clock) as server:
+        _, token = await new_key(server, expires_at=int(fixed_clock.at) + 60)
+        assert await status_of(server, token) == 200
+        fixed_clock.move(60)
+        assert await status_of(server, token) == 401
+
+
+async def test_a_key_reaches_its_own_project_only() -> None:
+    async with kernel_with(*PLUGINS, settings=FIXED) as server:
+        plugin = server.plugin("keys")
+        token = make_token(bytes(RANDOM_BYTES))
+        key = StoredKey(id="key_other", last_four=token[-4:], created_at=0)
+        await plugin.store.add(key, plugin.keyring.digest(token.encode()), project="other")
+        mine, other = with_key("the key of the deployment"), with_key(token)
+        made = await server.post("/v1/assistants", {"model": "m"}, headers=mine)
+        path = f"/v1/assistants/{made.json()['id']}"
+        assert (await server.get(path, headers=mine)).status_code == 200
+        assert (await server.get(path, headers=other)).status_code == 404
+        assert (await server.get("/v1/assistants", headers=other)).json()["data"] == []
+
+
+async def test_the_server_keeps_and_logs_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = io.StringIO()
+    log = make_log("debug", "json", stream=out)
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, log=log) as server:
+        [first] = re.findall(r"export OPENAI_API_KEY=(\S+)", capsys.readouterr().err)
+        _, second = await new_key(server)
+        assert (await status_of(server, first), await status_of(server, second)) == (200, 200)
+        texts = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    texts += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    texts.append(out.getvalue().encode())
+    assert len(texts) > 3
+    for key in (first, second):
+        # The last four are kept on purpose.
+        assert not any(key[7:-4].encode() in text for text in texts)
+
+
+async def test_keys_are_of_no_use_with_another_pepper(tmp_path: Path) -> None:
+    one = {"keys": {"pepper": "pepper number one", "first_key": False}}
+    two = {"keys": {"pepper": "pepper number two", "first_key": False}}
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=one) as server:
+        _, token = await new_key(server)
+        assert await status_of(server, token) == 200
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=two) as server:
+        assert await status_of(server, token) == 401
+    assert not (tmp_path / "pepper").exists()
+
+
+async def test_a_lost_pepper_is_told(tmp_path: Path) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path):
+        pass
+    (tmp_path / "pepper").unlink()
+    out = io.StringIO()
+    log = make_log("error", "json", stream=out)
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, log=log):
+        assert "pepper_lost" in out.getvalue()
+
+
+async def test_nobody_is_let_in_where_keys_cannot_start(tmp_path: Path) -> None:
+    (tmp_path / "pepper").write_text("broken")
+    (tmp_path / "pepper").chmod(0o600)
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=FIXED) as server:
+        state, reason = server.state("keys")
+        assert state == "failed"
+        assert "restore it from a backup" in reason
+        assert await status_of(server, "the key of the deployment") == 401
+
+
+async def test_the_official_client_is_let_in_and_turned_away(tmp_path: Path) -> None:
+    kernel = make_kernel(*PLUGINS, data_dir=tmp_path, settings=FIXED)
+    async with live_server(kernel) as url:
+        base_url, key = f"{url}/v1", "the key of the deployment"
+        async with AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
+            assert (await client.beta.assistants.list()).data == []
+        async with AsyncOpenAI(base_url=base_url, api_key="wrong", max_retries=0) as client:
+            with pytest.raises(openai.AuthenticationError) as refused:
+                await client.beta.assistants.list()
+            assert refused.value.code == "invalid_api_key"
