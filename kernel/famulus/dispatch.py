@@ -402,11 +402,11 @@ async def _gather_body(receive: Receive, limit: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientLeft
     body: bytes = message.get("body", b"")
+    size = len(body)
+    _hold(size, limit)
     if not message.get("more_body"):
-        _hold(len(body), limit)
         return body
     chunks = [body]
-    size = len(body)
     while message.get("more_body"):
         message = await receive()
         if message["type"] == "http.disconnect":
