@@ -81,6 +81,9 @@ class Writer:
         try:
             while batch := await self._next_batch():
                 await self._write(batch)
+        except BaseException as error:
+            self._log.error("records_writer_ended", reason=repr(error))
+            raise
         finally:
             # However it ended, nobody may be left to wait for it.
             self._break("the writer has ended")

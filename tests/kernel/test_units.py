@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from famulus.testing import records_model
+from famulus.testing.records_conformance import model as records_model
 from famulus.units import Effect, Key, Row, judge, names_of
 from famulus_schemas.records import (
     Clear,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +177,25 @@ async def test_an_io_error_stops_all_writing_until_the_store_is_opened_again(
         assert await records.get("one", "during") is None
         await records.commit([one("again")])
         assert opened.database.writer.health().status == "ok"
+
+
+async def test_another_programs_lock_is_waited_for_and_then_refuses_the_unit(
+    open_sqlite: Open, path: Path
+) -> None:
+    async with open_sqlite(busy_timeout_s=0.05) as opened:
+        records = opened.store.of("p")
+        await records.commit([one("before")])
+        backup = sqlite3.connect(path, isolation_level=None)
+        backup.execute("begin immediate")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await records.commit([one("during")])
+        assert opened.database.writer.health().status == "degraded"
+        assert await there(records, ["before", "during"]) == ["before"]
+        backup.execute("rollback")
+        backup.close()
+        await records.commit([one("after")])
+        assert opened.database.writer.health().status == "ok"
+        assert await there(records, ["before", "during", "after"]) == ["before", "after"]
 
 
 @pytest.fixture
