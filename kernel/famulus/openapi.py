@@ -24,6 +24,7 @@ _REF = _REF_START + "{name}"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PATH_KIND = re.compile(r":[a-z]+\}")
 _VERSION = re.compile(r"v[0-9]+$")
+_OWN = "Server"
 _SECURITY = "bearer"
 
 _FAULTS = {
@@ -60,7 +61,7 @@ def openapi_document(
         "info": {"title": title, "version": version, "description": description},
         "servers": [{"url": server_url}],
         "security": [{_SECURITY: []}],
-        "tags": [{"name": tag} for tag in sorted(writer.tags)],
+        "tags": [{"name": tag} for tag in sorted(writer.tags, key=lambda tag: (tag == _OWN, tag))],
         "paths": paths,
         "components": {
             "schemas": schemas.settle(),
@@ -250,7 +251,7 @@ def _tag(path: str, is_public: bool) -> str:
     """The first word of a path that is not its version; what the kernel serves is one group."""
     words = [part for part in path.split("/") if part and not _VERSION.match(part)]
     if is_public or not words or words[0] == "-":
-        return "Server"
+        return _OWN
     return words[0].replace("_", " ").replace("-", " ").capitalize()
 
 
