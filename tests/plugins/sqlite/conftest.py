@@ -53,14 +53,16 @@ def open_sqlite(path: Path) -> Open:
 
 
 @pytest.fixture
-def another_process() -> Iterator[Callable[[str, Path], subprocess.Popen[str]]]:
-    """Starts `in_another_process.py`; what still runs at the end is killed."""
+def another_process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `in_another_process.py`, `under` another program; kills it at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(what: str, path: Path) -> subprocess.Popen[str]:
+    def start(what: str, path: Path, *under: str) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("in_another_process.py")
         process = subprocess.Popen(
-            [sys.executable, str(script), what, str(path)], stdout=subprocess.PIPE, text=True
+            [*under, sys.executable, str(script), what, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         return process

@@ -56,6 +56,15 @@ async def _write(records: Records, worker: str) -> None:
         say(f"{worker} {number} {id}")
 
 
+async def commit_one_by_one(path: Path, database: Database) -> None:
+    """Say before and after each commit."""
+    records = SqliteStore(database, records_per_fill_max=100).of("project")
+    for number in range(100):
+        say("asked")
+        await records.commit([_insert("one", str(number))])
+        say("acknowledged")
+
+
 async def fail_to_write(path: Path, database: Database) -> None:
     """Meet an I/O error: the system lets no file grow beyond what the log has by now."""
     records = SqliteStore(database, records_per_fill_max=100).of("project")
@@ -90,5 +99,10 @@ async def main(do: Callable[[Path, Database], Awaitable[None]], path: Path) -> N
 
 
 if __name__ == "__main__":
-    todo = {"hold": hold, "write": write, "fail_to_write": fail_to_write}
+    todo = {
+        "commit_one_by_one": commit_one_by_one,
+        "fail_to_write": fail_to_write,
+        "hold": hold,
+        "write": write,
+    }
     asyncio.run(main(todo[sys.argv[1]], Path(sys.argv[2])))
