@@ -8,6 +8,7 @@ import msgspec
 
 from famulus.answers import Bytes, Wire
 from famulus.call import Call
+from famulus.dispatch import PUBLIC_PATHS
 from famulus.lifecycle import State
 from famulus.operations import operation
 from famulus_schemas.health import Health
@@ -15,12 +16,9 @@ from famulus_schemas.health import Health
 if TYPE_CHECKING:
     from famulus.kernel import Kernel
     from famulus.lifecycle import Slot
+    from famulus.world import World
 
 _BROKEN = (State.FAILED, State.BLOCKED)
-_PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +59,7 @@ class Admin:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self._described: tuple[World, bytes] | None = None
 
     @operation("GET", "/health/live", action="health.read")
     async def live(self, call: Call) -> Alive:
@@ -105,19 +104,27 @@ class Admin:
     @operation("GET", "/openapi.json", action="openapi.read", documented_answer=dict)
     async def openapi(self, call: Call) -> Wire[dict[str, object]]:
         """This server's API as an OpenAPI 3.1 document, made from what it really serves."""
-        # Imported when first asked for: it is no part of a quick start.
-        from famulus.openapi import openapi_document
+        world = self._kernel.world
+        # Anyone may ask, and it takes a tenth of a second to write: once a world is enough.
+        if self._described is None or self._described[0] is not world:
+            self._described = (world, _describe(world))
+        return Wire(self._described[1])
 
-        document = openapi_document(self._kernel.world.operations)
-        return Wire(msgspec.json.encode(document))
-
-    @operation("GET", "/docs", action="openapi.read")
+    @operation("GET", "/docs", action="openapi.read", documented_answer={"text/html": str})
     async def docs(self, call: Call) -> Bytes:
         """The same document as a page to read."""
-        from famulus.api_page import api_page
+        from famulus.api_page import api_page, api_page_policy
 
-        call.response_headers["content-security-policy"] = _PAGE_POLICY
+        call.response_headers["content-security-policy"] = api_page_policy()
         return Bytes(api_page("Famulus API"), "text/html; charset=utf-8")
+
+
+def _describe(world: World) -> bytes:
+    # Imported when first asked for: it is no part of a quick start.
+    from famulus.openapi import openapi_document
+
+    document = openapi_document(world.operations, public_paths=PUBLIC_PATHS)
+    return msgspec.json.encode(document)
 
 
 def _status(slot: Slot, health: Health | None) -> PluginStatus:

@@ -313,13 +313,14 @@ def _openapi() -> click.Command:
     @click.command("openapi")
     def openapi(**arguments: Any) -> None:
         """Print the OpenAPI document of what would be served."""
+        from famulus.dispatch import PUBLIC_PATHS
         from famulus.kernel import Kernel
         from famulus.openapi import openapi_document
 
         kernel = Kernel(config_from(arguments))
         kernel.plan()
         kernel.lifecycle.construct()
-        document = openapi_document(kernel.planned_operations())
+        document = openapi_document(kernel.planned_operations(), public_paths=PUBLIC_PATHS)
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
     return openapi

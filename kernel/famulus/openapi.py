@@ -41,7 +41,7 @@ def openapi_document(
     *,
     title: str = "Famulus",
     version: str = __version__,
-    description: str = "A server for the OpenAI Assistants API.",
+    description: str = "",
     server_url: str = "/",
     public_paths: Collection[str] = (),
 ) -> Json:
@@ -58,7 +58,8 @@ def openapi_document(
     faults = writer.faults()
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": description},
+        "info": {"title": title, "version": version}
+        | ({"description": description} if description else {}),
         "servers": [{"url": server_url}],
         "security": [{_SECURITY: []}],
         "tags": [{"name": tag} for tag in sorted(writer.tags, key=lambda tag: (tag == _OWN, tag))],

@@ -1,4 +1,4 @@
-"""The page of the API works alone: nothing is fetched from elsewhere, nothing is run but its own."""
+"""The page of the API works alone: nothing comes from elsewhere, nothing runs but its own."""
 
 from __future__ import annotations
 
