@@ -17,7 +17,7 @@ from famulus_builtin import texts
 from famulus_builtin.choices import chosen, truth
 from famulus_builtin.kinds import Kind, kind_of, quantity_words
 from famulus_builtin.named import assigned, listed
-from famulus_builtin.refs import Schema, merged, reading_schema, types_of
+from famulus_builtin.refs import Schema, SchemaUnusable, merged, reading_schema, types_of
 from famulus_builtin.said import Said, Span
 from famulus_builtin.schema import example
 from famulus_builtin.validity import Checker
@@ -80,7 +80,11 @@ class _Filler:
         for value in (*_defaults(whole), None, "unknown"):
             if self._fits(schema, value):
                 return value
-        return example(schema, self._checker)
+        try:
+            return example(schema, self._checker)
+        except SchemaUnusable:
+            # One branch of several may allow nothing; `whole` tells where all of it does.
+            return _NOT_SAID
 
     def _candidates(self, name: str, whole: Schema, *, needed: bool, depth: int) -> Iterator[Found]:
         if name in self._given:
@@ -114,7 +118,9 @@ class _Filler:
         if ("null",) in types:
             yield None, None
         for way in ways:
-            yield self._value(name, way, needed=True, depth=depth + 1), None
+            value = self._value(name, way, needed=True, depth=depth + 1)
+            if value is not _NOT_SAID:
+                yield value, None
 
     def _of_type(
         self, type_name: str, name: str, whole: Schema, *, needed: bool, depth: int

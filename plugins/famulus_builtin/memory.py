@@ -9,7 +9,7 @@ LISTED_MAX = 20
 QUOTED_CHARS_MAX = 160
 FACT_CHARS_MAX = 4_000
 
-_THING = r"my ((?:[\w-]{1,40} ){0,3}?[\w-]{1,40}"
+_THING = r"my ((?:[\w'-]{1,40} ){0,3}?[\w'-]{1,40}"
 _FACT = re.compile(rf"\b{_THING}) (?:is|are|'s) ([^.!?\n]{{1,120}})", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:I am|I'm|I\u2019m|call me|this is) ([A-Z][\w'-]*(?: [A-Z][\w'-]*){0,3})")
 _ASKS_FACT = re.compile(

@@ -8,8 +8,6 @@ from typing import Any
 import jsonschema
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from famulus_builtin.refs import SchemaUnusable
 from famulus_builtin.schema import example
@@ -147,122 +145,6 @@ for _ in range(4):
 def test_a_schema_that_cannot_be_filled_is_an_error_that_says_why(schema: Any, reason: str) -> None:
     with pytest.raises(SchemaUnusable, match=reason):
         example(schema)
-
-
-@st.composite
-def numbers(draw: st.DrawFn) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": draw(st.sampled_from(["integer", "number"]))}
-    low = draw(st.integers(-1000, 1000))
-    high = low + draw(st.integers(0, 50)) * 10
-    if draw(st.booleans()):
-        schema["minimum"] = low
-    if draw(st.booleans()):
-        schema["maximum"] = high
-    if draw(st.booleans()) and high - low >= 10:
-        schema["multipleOf"] = draw(st.sampled_from([1, 2, 5, 10] + [0.5, 0.25]))
-    elif draw(st.booleans()) and high - low >= 10:
-        schema["exclusiveMinimum"], schema["exclusiveMaximum"] = low, high
-    return schema
-
-
-@st.composite
-def texts(draw: st.DrawFn) -> dict[str, Any]:
-    if draw(st.booleans()):
-        return {"type": "string", "format": draw(st.sampled_from(FORMATS))}
-    least = draw(st.integers(0, 40))
-    bounds = draw(st.sampled_from(["none", "least", "most", "both"]))
-    schema: dict[str, Any] = {"type": "string"}
-    if bounds in ("least", "both"):
-        schema["minLength"] = least
-    if bounds in ("most", "both"):
-        schema["maxLength"] = least + draw(st.integers(0, 5))
-    return schema
-
-
-@st.composite
-def objects(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
-    properties = draw(st.dictionaries(st.text("abcde\u00e9 /~", min_size=1), inner, max_size=4))
-    required = [name for name in properties if draw(st.booleans())]
-    schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
-    if draw(st.booleans()):
-        schema["additionalProperties"] = draw(st.sampled_from([False, {"type": "integer"}]))
-    if draw(st.booleans()):
-        schema["minProperties"] = draw(st.integers(0, len(properties)))
-    return schema
-
-
-@st.composite
-def arrays(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
-    least = draw(st.integers(0, 3))
-    schema: dict[str, Any] = {"type": "array", "minItems": least}
-    if draw(st.booleans()):
-        schema["items"] = draw(inner)
-    if draw(st.booleans()):
-        schema["maxItems"] = least + draw(st.integers(0, 3))
-    if draw(st.booleans()):
-        schema["prefixItems"] = draw(st.lists(inner, min_size=1, max_size=3))
-    return schema
-
-
-LEAVES = st.one_of(
-    numbers(),
-    texts(),
-    st.just({"type": "boolean"}),
-    st.just({"type": "null"}),
-    st.just({}),
-    st.lists(st.integers() | st.text() | st.booleans() | st.none(), min_size=1).map(
-        lambda values: {"enum": values}
-    ),
-    st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)).map(
-        lambda value: {"const": value}
-    ),
-)
-
-
-def nests(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(
-        objects(inner),
-        arrays(inner),
-        st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"anyOf": parts}),
-        inner.map(lambda part: {"allOf": [part]}),
-        inner.map(lambda part: {"oneOf": [{"type": "null", "not": {}}, part]}),
-        inner.map(
-            lambda part: {
-                "type": "object",
-                "properties": {
-                    "deeper": {"anyOf": [{"$ref": "#/$defs/again"}, {"type": "null"}]},
-                    "part": part,
-                },
-                "required": ["deeper"],
-            },
-        ),
-    )
-
-
-SCHEMAS = st.builds(
-    lambda schema, again: {**schema, "$defs": {"again": again}},
-    st.recursive(LEAVES, nests, max_leaves=12),
-    st.recursive(LEAVES, nests, max_leaves=4),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(SCHEMAS)
-def test_whatever_is_made_from_a_schema_is_valid(schema: Any) -> None:
-    assert is_valid(schema, example(schema))
-
-
-@settings(max_examples=100, deadline=None)
-@given(texts() | numbers())
-def test_unique_items_differ(item: Any) -> None:
-    schema = {"type": "array", "items": item, "minItems": 2, "uniqueItems": True}
-    try:
-        made = example(schema)
-    except SchemaUnusable:
-        # Few texts and numbers can be had of some items; then nothing may be claimed.
-        assert item.get("maxLength", 9) == 0 or item.get("minimum", 0) == item.get("maximum", 1)
-    else:
-        assert is_valid(schema, made)
 
 
 def test_equal_schemas_give_equal_values() -> None:
