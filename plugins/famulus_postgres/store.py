@@ -90,6 +90,8 @@ class PostgresStore:
 class PostgresSystem(PostgresStore):
     """The view across projects, for those few who must have it."""
 
+    exclusive = False
+
     async def scan(
         self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
     ) -> Sequence[Record]:

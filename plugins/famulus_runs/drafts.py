@@ -89,7 +89,9 @@ def usage_of(tokens: TokenUsage | None) -> RunUsage | None:
     )
 
 
-def broken_step(step: RunStep, status: str, now: int, error: RunError | None) -> Batch:
+def broken_step(
+    step: RunStep, status: str, now: int, error: RunError | None
+) -> list[AssistantStreamEvent]:
     """A step that ends with its run before it was done."""
     if status == "cancelled":
         return [ThreadRunStepCancelled(data=replace(step, status="cancelled", cancelled_at=now))]
@@ -180,25 +182,26 @@ class MessageDraft:
 
     def completed(self, now: int, *, usage: TokenUsage | None) -> Batch:
         """The message is whole."""
-        message = replace(self._written(), status="completed", completed_at=now)
+        message = replace(self.written(), status="completed", completed_at=now)
         return [ThreadMessageCompleted(data=message), self._step_completed(now, usage)]
 
     def incomplete(
         self, reason: MessageIncompleteReason, now: int, *, usage: TokenUsage | None
     ) -> Batch:
         """The model stopped early; the step itself is done."""
-        message = incomplete_message(self._written(), reason, now)
+        message = incomplete_message(self.written(), reason, now)
         return [ThreadMessageIncomplete(data=message), self._step_completed(now, usage)]
 
     def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
         """The run ended; what was written stays."""
-        message = incomplete_message(self._written(), _BROKEN_OFF[status], now)
+        message = incomplete_message(self.written(), _BROKEN_OFF[status], now)
         return [
             ThreadMessageIncomplete(data=message),
             *broken_step(self._step, status, now, error),
         ]
 
-    def _written(self) -> Message:
+    def written(self) -> Message:
+        """The message as far as it is."""
         parts: dict[str, MessageContent] = {
             "text": TextContentBlock(text=Text(value="".join(self._text))),
             "refusal": RefusalContentBlock(refusal="".join(self._refusal)),
@@ -294,6 +297,10 @@ class ToolsDraft:
     def outputs(self) -> dict[str, str]:
         """What calls gave so far, by their id."""
         return {call.id: call.output for call in self._calls.values() if call.output is not None}
+
+    def reopened(self) -> Batch:
+        """The answer with these calls was lost: the step begins again, under the same id."""
+        return [ThreadRunStepCreated(data=self._step)]
 
     def kept(self) -> Batch:
         """Have the calls as they are now stored."""

@@ -15,12 +15,15 @@ from typing import Literal, Protocol
 from msgspec.structs import replace
 
 from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
+from famulus_runs.resume import Past
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
+from famulus_runs.turns import Turn
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
     ThreadRunCancelled,
+    ThreadRunCancelling,
     ThreadRunCompleted,
     ThreadRunExpired,
     ThreadRunFailed,
@@ -35,7 +38,7 @@ from famulus_schemas.inference import (
     FinishReason,
     TokenUsage,
 )
-from famulus_schemas.messages import MessageIncompleteReason
+from famulus_schemas.messages import Message, MessageIncompleteReason
 from famulus_schemas.runs import (
     FunctionCall,
     RequiredAction,
@@ -51,15 +54,6 @@ from famulus_schemas.runs import (
 from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
 
 EndStatus = Literal["failed", "cancelled", "expired"]
-
-
-class Turn:
-    """One answer of the model in this run, and what its calls gave."""
-
-    def __init__(self) -> None:
-        self.content = ""
-        self.calls: tuple[ToolCall, ...] = ()
-        self.outputs: dict[str, str] = {}
 
 
 class PromptTooLong(Exception):
@@ -102,9 +96,11 @@ class Engine:
         now: Callable[[], int],
         new_id: Callable[[str], str],
         count_usage: CountUsage,
+        past: Past | None = None,
     ) -> None:
+        past = past or Past()
         self.run = run
-        self.turns: list[Turn] = []
+        self.turns = past.turns
         self._model = model
         self._prompter = prompter
         self._toolbox = toolbox
@@ -113,9 +109,9 @@ class Engine:
         self._now = now
         self._new_id = new_id
         self._count_usage = count_usage
-        self._spent = run.usage or RunUsage()
-        self._message: MessageDraft | None = None
-        self._tools: ToolsDraft | None = None
+        self._spent = past.spent
+        self._message = past.message
+        self._tools = past.tools
         self._finish: FinishReason | None = None
         self._usage: TokenUsage | None = None
 
@@ -126,14 +122,17 @@ class Engine:
 
         Cancelling it leaves the run as it was; `end` then gives the events of the end.
         """
-        self.run = replace(self.run, status="in_progress", started_at=self._now())
-        yield [ThreadRunInProgress(data=self.run)]
+        if self.run.status == "queued":
+            self.run = replace(self.run, status="in_progress", started_at=self._now())
+            yield [ThreadRunInProgress(data=self.run)]
         try:
-            for _ in range(self._limits.turns_max):
+            async for batch in self._go_on():
+                yield batch
+            while self.run.status == "in_progress" and len(self.turns) < self._limits.turns_max:
                 async for batch in self._turn():
                     yield batch
-                if self.run.status != "in_progress":
-                    return
+            if self.run.status != "in_progress":
+                return
         except BackendFault as fault:
             yield self.end("failed", error=_run_error(fault))
             return
@@ -147,6 +146,18 @@ class Engine:
             return
         text = f"The run asked the model {self._limits.turns_max} times without an end."
         yield self.end("failed", error=RunError(code="server_error", message=text))
+
+    async def _go_on(self) -> AsyncGenerator[Batch, None]:
+        """Take up what a lost worker had open; nothing for a run that begins."""
+        if self._message is not None:
+            yield self._message.reopened()
+        if self._tools is None:
+            return
+        if not self._tools.calls():
+            yield self._tools.reopened()
+            return
+        async for batch in self._finish_calls(self.turns[-1]):
+            yield batch
 
     async def _turn(self) -> AsyncGenerator[Batch, None]:
         self._finish, self._usage = None, None
@@ -165,11 +176,15 @@ class Engine:
         usage = self._usage or await self._count_usage(request, turn.content)
         self._spend(usage)
         self.turns.append(turn)
-        if self._tools is None:
-            yield self._finished(turn, usage)
+        if self._tools is not None and self._tools.calls():
+            async for batch in self._call_tools(turn, usage):
+                yield batch
             return
-        async for batch in self._call_tools(turn, usage):
-            yield batch
+        if self._tools is not None:
+            # A lost answer had begun to call tools, and this one in its place does not.
+            yield self._tools.completed(self._now())
+            self._tools = None
+        yield self._finished(turn, usage)
 
     # --- the model's answer -------------------------------------------------------------------
 
@@ -257,6 +272,12 @@ class Engine:
         self._tools.note_usage(usage)
         # Stored before anything is run, so that a call is never made twice under two ids.
         yield self._tools.kept()
+        async for batch in self._finish_calls(turn):
+            yield batch
+
+    async def _finish_calls(self, turn: Turn) -> AsyncIterator[Batch]:
+        """Run what has no output yet, and close the round or ask the client for the rest."""
+        assert self._tools is not None
         async for batch in self._run_calls(turn):
             yield batch
         turn.outputs = self._tools.outputs()
@@ -334,6 +355,10 @@ class Engine:
         )
         return ThreadRunRequiresAction(data=self.run)
 
+    def open_message(self) -> Message | None:
+        """The message being written, as far as it is."""
+        return self._message.written() if self._message is not None else None
+
     # --- ends ---------------------------------------------------------------------------------
 
     def end(self, status: EndStatus, *, error: RunError | None = None) -> Batch:
@@ -350,8 +375,13 @@ class Engine:
             self.run = self._ended("failed", failed_at=now, last_error=error)
             return [*events, ThreadRunFailed(data=self.run)]
         if status == "cancelled":
-            self.run = self._ended("cancelled", cancelled_at=now)
-            return [*events, ThreadRunCancelled(data=self.run)]
+            cancelling = replace(self.run, status="cancelling", completed_at=None)
+            self.run = self._ended("cancelled", cancelled_at=now, completed_at=None)
+            return [
+                ThreadRunCancelling(data=cancelling),
+                *events,
+                ThreadRunCancelled(data=self.run),
+            ]
         self.run = self._ended("expired")
         return [*events, ThreadRunExpired(data=self.run)]
 

@@ -1,21 +1,25 @@
 """Makes each event durable, then passes it on.
 
-Every event but a delta is on disk before anybody sees it; a delta may be seen first, because
-the message that it belongs to is written whole when it ends.
+Every event but a delta is on disk before anybody sees it; a delta may be seen first. What a run
+is writing is checkpointed at most every `checkpoint_ms` or `checkpoint_bytes`, so that a token
+costs no commit and yet little is lost with a process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
 from msgspec.structs import replace
 
 from famulus_runs.drafts import Batch, Kept
-from famulus_runs.kinds import decode_run, decode_step, encode, run_index, step_index
+from famulus_runs.kinds import ENDS, decode_run, decode_step, encode, run_index, step_index
+from famulus_runs.log import Teller, log_writes
+from famulus_runs.positions import Position
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.errors import Problem
-from famulus_schemas.events import AssistantStreamEvent, name_of
+from famulus_schemas.events import AssistantStreamEvent
+from famulus_schemas.jobs import Job, Jobs
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Emission, Events, Threads
 from famulus_schemas.records import Conflict, Insert, Records, Replace, Unit, Write
@@ -27,10 +31,15 @@ COMMIT_ATTEMPTS_MAX = 16
 DONE = Emission(name="done", data=b"[DONE]")
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
+Stored = Run | RunStep | Message
 
 
 class RunGone(Exception):
-    """The run's records are no longer there: its thread was deleted while it was at work."""
+    """The run is no longer this worker's: its thread was deleted, or another worker has it."""
+
+
+class RunCancelling(Exception):
+    """Somebody asked to cancel the run while it was at work elsewhere than here."""
 
 
 class Journal:
@@ -44,6 +53,10 @@ class Journal:
         threads: Threads,
         events: Events,
         join: Join,
+        jobs: Jobs,
+        job: Job | None,
+        at: Position,
+        stored: Iterable[str] = (),
     ) -> None:
         self._run_id = run.id
         self._thread_id = run.thread_id
@@ -51,68 +64,106 @@ class Journal:
         self._threads = threads
         self._events = events
         self._join = join
-        self._seq = 0
-        self._offset = 0
-        self._stored: set[str] = set()
+        self._jobs = jobs
+        self._job = job
+        self._teller = Teller(run.id, attempt=job.attempt if job else 1, at=at)
+        self._open: list[AssistantStreamEvent] = []
+        self._stored = set(stored)
         """Messages that are on disk."""
+        self._lock = asyncio.Lock()
+        self._is_rest = False
+
+    @property
+    def at(self) -> Position:
+        """How far the run was told."""
+        return self._teller.at
+
+    @property
+    def told(self) -> Sequence[AssistantStreamEvent]:
+        """The deltas of the open item that were told so far."""
+        return self._open
 
     async def write(self, batch: Batch) -> None:
-        """Make a batch durable and publish it. Raises RunGone, StoreUnavailable."""
+        """Make a batch durable and publish it.
+
+        Raises RunGone, RunCancelling, StoreUnavailable; then nothing of it was told.
+        """
         objects = _durable(batch)
+        before = self._teller.at
+        events = [event for event in batch if not isinstance(event, Kept)]
+        emissions = [self._teller.tell(event) for event in events]
         if objects:
-            await _unbroken(self._commit(objects))
-        self.publish(batch)
+            try:
+                await _unbroken(self._commit(objects, emissions))
+            except Exception:
+                self._teller.at = before
+                raise
+        for event in events:
+            self._note(event)
+        if emissions:
+            self._events.publish(self._records.project, self._run_id, emissions)
 
-    def publish(self, batch: Batch) -> None:
-        """Pass events on to whoever listens."""
-        told = [self._emission(event) for event in batch if not isinstance(event, Kept)]
-        if told:
-            self._events.publish(self._records.project, self._run_id, told)
+    def _note(self, event: AssistantStreamEvent) -> None:
+        if isinstance(event.data, MessageDeltaEvent | RunStepDeltaEvent):
+            self._open.append(event)
+        else:
+            self._open = []
 
-    def end(self) -> None:
-        """Tell listeners that nothing more comes."""
-        self._events.publish(self._records.project, self._run_id, [DONE])
-        self._events.close(self._records.project, self._run_id)
+    async def checkpoint(self, message: Message) -> None:
+        """Store what is written of an open message. What is lost of it is only later told again."""
+        await _unbroken(self._commit([message], ()))
 
-    # --- to listeners -------------------------------------------------------------------------
-
-    def _emission(self, event: AssistantStreamEvent) -> Emission:
-        data = event.data
-        if isinstance(data, MessageDeltaEvent):
-            self._offset += _length(data)
-        elif not isinstance(data, RunStepDeltaEvent):
-            self._seq += 1
-            self._offset = 0
-        position = f"{self._run_id}:1.{self._seq}.{self._offset}"
-        return Emission(name=name_of(event), data=encode(data), position=position)
+    def close(self) -> None:
+        """Tell listeners that nothing more comes, where the run is at rest."""
+        if self._is_rest:
+            self._events.publish(self._records.project, self._run_id, [DONE])
+            self._events.close(self._records.project, self._run_id)
 
     # --- to disk ------------------------------------------------------------------------------
 
-    async def _commit(self, objects: Sequence[Run | RunStep | Message]) -> None:
-        for _ in range(COMMIT_ATTEMPTS_MAX):
-            unit: list[Write] = []
-            for one in objects:
-                unit.extend(await self._writes(one))
-            ends = [one for one in objects if isinstance(one, Run) and _frees_thread(one)]
-            if ends:
-                unit.extend(self._threads.vacate(self._thread_id))
-            try:
-                await self._records.commit(await self._join("runs.advance", unit))
-            except Conflict as conflict:
-                if conflict.reason == "version":
-                    # Somebody changed metadata meanwhile: read again, and merge.
-                    continue
-                raise RunGone(str(conflict)) from conflict
-            self._stored.update(one.id for one in objects if isinstance(one, Message))
-            return
+    async def _commit(self, objects: Sequence[Stored], emissions: Sequence[Emission]) -> None:
+        async with self._lock:
+            for _ in range(COMMIT_ATTEMPTS_MAX):
+                try:
+                    await self._records.commit(await self._unit(objects, emissions))
+                except Conflict as conflict:
+                    if conflict.kind != "job" and conflict.reason == "version":
+                        # Somebody changed metadata meanwhile: read again, and merge.
+                        continue
+                    raise RunGone(str(conflict)) from conflict
+                self._stored.update(one.id for one in objects if isinstance(one, Message))
+                self._is_rest = any(isinstance(one, Run) and is_at_rest(one) for one in objects)
+                return
         raise RunGone(f"run {self._run_id} was changed by others {COMMIT_ATTEMPTS_MAX} times")
 
-    async def _writes(self, one: Run | RunStep | Message) -> Unit:
+    async def _unit(self, objects: Sequence[Stored], emissions: Sequence[Emission]) -> Unit:
+        unit: list[Write] = []
+        for one in objects:
+            unit.extend(await self._writes(one))
+        at = self._teller.at
+        unit.extend(log_writes(self._run_id, self._thread_id, emissions, at=at))
+        run = next((one for one in objects if isinstance(one, Run)), None)
+        if run is not None and run.status in ENDS:
+            unit.extend(self._threads.vacate(self._thread_id))
+        unit.extend(self._of_job(run))
+        return await self._join("runs.advance", unit)
+
+    def _of_job(self, run: Run | None) -> Unit:
+        """What keeps a worker out that was given up for dead, or ends its work."""
+        if self._job is None:
+            return []
+        if run is not None and run.status in ENDS:
+            return self._jobs.finish(self._job)
+        if run is not None and run.status == "requires_action":
+            return [self._job.guard(), *self._jobs.park(self._job)]
+        return [self._job.guard()]
+
+    async def _writes(self, one: Stored) -> Unit:
         if isinstance(one, Run):
             return [await self._run_write(one)]
         if isinstance(one, RunStep):
             return [await self._step_write(one)]
-        if one.status == "in_progress" and one.id not in self._stored:
+        if one.status == "in_progress" and one.id not in self._stored and not one.content:
             return self._threads.insert_message(one)
         try:
             return await self._threads.replace_message(self._records.project, one)
@@ -124,7 +175,10 @@ class Journal:
         stored = await self._records.get("run", run.id)
         if stored is None:
             raise RunGone(f"run {run.id} is gone")
-        merged = replace(run, metadata=decode_run(stored.body).metadata)
+        now = decode_run(stored.body)
+        if now.status == "cancelling" and run.status != "cancelled":
+            raise RunCancelling
+        merged = replace(run, metadata=now.metadata)
         return Replace(
             kind="run",
             id=run.id,
@@ -148,6 +202,11 @@ class Journal:
         return Replace(kind="step", id=step.id, version=stored.version, body=encode(merged))
 
 
+def is_at_rest(run: Run) -> bool:
+    """Whether nothing happens to the run until a client does something."""
+    return run.status in ENDS or run.status == "requires_action"
+
+
 async def _unbroken(commit: Coroutine[None, None, None]) -> None:
     """Await a commit to its end even if cancelled meanwhile: half-known is worse than late."""
     task = asyncio.ensure_future(commit)
@@ -158,25 +217,10 @@ async def _unbroken(commit: Coroutine[None, None, None]) -> None:
         raise
 
 
-def _durable(batch: Batch) -> list[Run | RunStep | Message]:
+def _durable(batch: Batch) -> list[Stored]:
     """The objects of a batch as they are at its end, each once, in the order of appearance."""
-    last: dict[str, Run | RunStep | Message] = {}
+    last: dict[str, Stored] = {}
     for event in batch:
         if isinstance(event.data, Run | RunStep | Message):
             last[event.data.id] = event.data
     return list(last.values())
-
-
-def _frees_thread(run: Run) -> bool:
-    return run.status in ("completed", "failed", "cancelled", "expired", "incomplete")
-
-
-def _length(delta: MessageDeltaEvent) -> int:
-    length = 0
-    for block in delta.delta.content or ():
-        for field in ("text", "refusal"):
-            part = getattr(block, field, None)
-            value = getattr(part, "value", part)
-            if isinstance(value, str):
-                length += len(value)
-    return length

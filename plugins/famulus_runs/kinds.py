@@ -10,8 +10,11 @@ from famulus_schemas.records import Kind, Record
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import RunStep
 
-LIVE_STATUSES = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
-AT_WORK_STATUSES = frozenset({"queued", "in_progress", "cancelling"})
+JOB = "run"
+"""The kind of job that a run at work is."""
+
+ENDS = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
+"""Statuses that a run does not leave any more."""
 
 decode_run = msgspec.json.Decoder(Run).decode
 decode_step = msgspec.json.Decoder(RunStep).decode
@@ -33,7 +36,7 @@ decode_extra = msgspec.msgpack.Decoder(RunExtra).decode
 
 def run_index(run: Run) -> dict[str, str]:
     """The indexed names of a run."""
-    return {"at_work": "yes"} if run.status in AT_WORK_STATUSES else {}
+    return {"awaits": "client"} if run.status == "requires_action" else {}
 
 
 def step_index(step: RunStep) -> dict[str, str]:
@@ -45,11 +48,17 @@ def _run_index(record: Record) -> Mapping[str, str]:
     return run_index(decode_run(record.body))
 
 
+def _log_index(record: Record) -> Mapping[str, str]:
+    return {"run": record.id.partition(".")[0]}
+
+
 def _step_index(record: Record) -> Mapping[str, str]:
     return step_index(decode_step(record.body))
 
 
-RUN = Kind(name="run", indexes=("at_work",), index_of=_run_index)
+RUN = Kind(name="run", indexes=("awaits",), index_of=_run_index)
 """Parent: the thread."""
 STEP = Kind(name="step", indexes=("run",), index_of=_step_index)
 """Parent: the thread, so that a thread is removed in one write; listed by `run`."""
+LOG = Kind(name="run_event", indexes=("run",), index_of=_log_index)
+"""What a run told its listeners, one record a commit. Parent: the thread; listed by `run`."""

@@ -12,26 +12,55 @@ from msgspec.structs import replace
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.resources import found, modify
 from famulus_runs.frames import ListenerFrames
-from famulus_runs.kinds import RunExtra, decode_run, encode, encode_extra, run_index
+from famulus_runs.kinds import (
+    JOB,
+    RunExtra,
+    decode_run,
+    decode_step,
+    encode,
+    encode_extra,
+    run_index,
+)
+from famulus_runs.log import Teller, last_position, log_writes
+from famulus_runs.positions import START
 from famulus_runs.resolve import new_run
-from famulus_schemas.errors import ACTIVE_RUN, INVALID, MISSING_PARAMETER, NOT_FOUND, Problem
+from famulus_runs.resume import steps_of
+from famulus_runs.tool_outputs import check_outputs, events_of, resumed, with_outputs, writes_of
+from famulus_schemas.errors import (
+    ACTIVE_RUN,
+    INVALID,
+    MISSING_PARAMETER,
+    NOT_ACCEPTING_OUTPUTS,
+    NOT_FOUND,
+    TOO_BUSY,
+    Problem,
+)
 from famulus_schemas.events import (
     AssistantStreamEvent,
     ThreadCreated,
     ThreadRunCreated,
     ThreadRunQueued,
-    name_of,
 )
+from famulus_schemas.jobs import Ticket
 from famulus_schemas.lists import ListPage
 from famulus_schemas.ports import Emission
 from famulus_schemas.records import Conflict, Insert, Record, Replace, Unit
-from famulus_schemas.runs import CreateRun, CreateThreadAndRun, ModifyRun, Run, RunQuery
+from famulus_schemas.runs import (
+    CreateRun,
+    CreateThreadAndRun,
+    ModifyRun,
+    Run,
+    RunQuery,
+    SubmitToolOutputs,
+)
 from famulus_schemas.threads import CreateThread, Thread
 from famulus_schemas.tools import CreateToolResources, check_truncation
 from famulus_schemas.wire import ListQuery
 
 if TYPE_CHECKING:
     from famulus_runs.plugin import Runs
+
+CREATE_ATTEMPTS_MAX = 16
 
 
 class RunOperations:
@@ -47,7 +76,7 @@ class RunOperations:
         """Run an assistant on a thread."""
         _check(body)
         plugin = self._plugin
-        plugin.runner.hold_place()
+        plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
         run = new_run(
             body,
@@ -72,10 +101,12 @@ class RunOperations:
         """Create a thread and run an assistant on it."""
         _check(body)
         plugin = self._plugin
-        plugin.runner.hold_place()
+        plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
         request = body.thread if body.thread is not UNSET else CreateThread()
-        thread, made = await plugin.threads.create(call.project, _with_resources(request, body))
+        thread, made = await plugin.threads.create(
+            call.project, _with_resources(request, body), within="thread."
+        )
         run = new_run(
             body,
             assistant,
@@ -98,6 +129,11 @@ class RunOperations:
     ) -> Run | EventStream[AssistantStreamEvent]:
         """Commit the run, put it to work, and answer with it or with its stream."""
         plugin = self._plugin
+        events: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
+        events += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
+        teller = Teller(run.id, attempt=1, at=START)
+        emissions = [teller.tell(event) for event in events]
+        ticket = plugin.jobs.enqueue(call.project, JOB, run.id)
         unit = [
             *before,
             *plugin.threads.occupy(run.thread_id, run.id),
@@ -110,31 +146,100 @@ class RunOperations:
                 extra=encode_extra(extra),
                 index=run_index(run),
             ),
+            *log_writes(run.id, run.thread_id, emissions, at=teller.at),
+            *ticket.unit,
         ]
         await self._commit(call, run, unit)
+        plugin.remember(call.project, run, teller.at)
         call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
+        return await self._begun(call, run, ticket, emissions, stream)
+
+    async def _begun(
+        self,
+        call: Call,
+        run: Run,
+        ticket: Ticket,
+        emissions: Sequence[Emission],
+        stream: bool | None,
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        plugin = self._plugin
         if not stream:
-            plugin.runner.start(call.project, run)
+            plugin.events.publish(call.project, run.id, emissions)
+            plugin.jobs.started(ticket)
             return run
-        first: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
-        first += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
         frames = ListenerFrames(plugin.events.subscribe(call.project, run.id))
-        await frames.open([_emission(event) for event in first])
-        plugin.runner.start(call.project, run)
+        await frames.open(emissions)
+        plugin.jobs.started(ticket)
         return EventStream(frames)
 
     async def _commit(self, call: Call, run: Run, unit: Unit) -> None:
+        """Commit a new run. Raises Problem where its thread is busy or gone."""
         plugin = self._plugin
-        try:
-            joined = await plugin.joined(call.principal, "runs.create", unit)
-            await plugin.records.of(call.project).commit(joined)
-        except Conflict as conflict:
-            if conflict.kind == "active_run":
+        joined = await plugin.joined(call.principal, "runs.create", unit)
+        for _ in range(CREATE_ATTEMPTS_MAX):
+            try:
+                await plugin.records.of(call.project).commit(joined)
+            except Conflict as conflict:
+                if conflict.kind == "thread":
+                    raise Problem(NOT_FOUND, thing="thread", id=run.thread_id) from conflict
+                if conflict.kind != "active_run":
+                    raise
                 holder = await plugin.threads.occupant(call.project, run.thread_id)
-                raise Problem(ACTIVE_RUN, thread=run.thread_id, run=holder or "") from conflict
-            if conflict.kind == "thread":
-                raise Problem(NOT_FOUND, thing="thread", id=run.thread_id) from conflict
-            raise
+                if holder is not None and not await plugin.expire(call.project, holder):
+                    raise Problem(ACTIVE_RUN, thread=run.thread_id, run=holder) from conflict
+            else:
+                return
+        raise Problem(TOO_BUSY, reason=f"thread {run.thread_id} is wanted by many. Try again.")
+
+    @operation(
+        "POST", "/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", action="runs.write"
+    )
+    async def submit_tool_outputs_to_run(
+        self, call: Call, thread_id: str, run_id: str, body: SubmitToolOutputs
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        """Give a run the outputs of all the calls that it waits for."""
+        plugin = self._plugin
+        plugin.hold_place()
+        records = plugin.records.of(call.project)
+        await plugin.expire(call.project, run_id)
+        for _ in range(CREATE_ATTEMPTS_MAX):
+            record = await self._found(call, thread_id, run_id)
+            outputs = check_outputs(decode_run(record.body), body.tool_outputs)
+            run = resumed(decode_run(record.body))
+            step_record = await self._open_step(call, run)
+            step = with_outputs(decode_step(step_record.body), outputs, plugin.now())
+            at = await last_position(records, thread_id, run_id)
+            teller = Teller(run_id, attempt=1, at=at)
+            emissions = [teller.tell(event) for event in events_of(step, run)]
+            try:
+                ticket = await plugin.jobs.requeue(call.project, JOB, run_id)
+                unit = [
+                    *writes_of(record, run, step_record, step),
+                    *log_writes(run_id, thread_id, emissions, at=teller.at),
+                    *ticket.unit,
+                ]
+                joined = await plugin.joined(call.principal, "runs.submit", unit)
+                await records.commit(joined)
+            except (Conflict, LookupError):
+                # Somebody else submitted, cancelled, or changed metadata: look again.
+                continue
+            call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
+            return await self._begun(call, run, ticket, emissions, body.stream)
+        raise Problem(TOO_BUSY, reason=f"run {run_id} is being changed by many. Try again.")
+
+    async def _open_step(self, call: Call, run: Run) -> Record:
+        records = self._plugin.records.of(call.project)
+        for step in await steps_of(records, run):
+            if step.status == "in_progress" and step.type == "tool_calls":
+                return await found(records, "step", step.id, thing="run step", parent=run.thread_id)
+        raise Problem(NOT_ACCEPTING_OUTPUTS, status=run.status)
+
+    @operation("POST", "/v1/threads/{thread_id}/runs/{run_id}/cancel", action="runs.write")
+    async def cancel_run(self, call: Call, thread_id: str, run_id: str) -> Wire[Run]:
+        """Cancel a run that is not over."""
+        await self._found(call, thread_id, run_id)
+        await self._plugin.cancel(call.project, run_id)
+        return Wire((await self._found(call, thread_id, run_id)).body)
 
     @operation("GET", "/v1/threads/{thread_id}/runs", action="runs.read")
     async def list_runs(self, call: Call, thread_id: str, query: ListQuery) -> Wire[ListPage[Run]]:
@@ -170,10 +275,6 @@ class RunOperations:
     async def _found(self, call: Call, thread_id: str, run_id: str) -> Record:
         records = self._plugin.records.of(call.project)
         return await found(records, "run", run_id, thing="run", parent=thread_id)
-
-
-def _emission(event: AssistantStreamEvent) -> Emission:
-    return Emission(name=name_of(event), data=msgspec.json.encode(event.data))
 
 
 def _check(body: CreateRun | CreateThreadAndRun) -> None:

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
+
 from famulus import Operation, Plugin, hookimpl, need, operations
 from famulus_runs.engine import Engine
-from famulus_runs.journal import Journal
-from famulus_runs.kinds import RUN, STEP
+from famulus_runs.event_operations import EventOperations
+from famulus_runs.journal import Join, Journal
+from famulus_runs.kinds import ENDS, JOB, LOG, RUN, STEP, decode_run, encode
+from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
+from famulus_runs.positions import Position
 from famulus_runs.prompt import ThreadPrompter, TokenCounts
-from famulus_runs.recovery import fail_left_behind
-from famulus_runs.runner import Runner
+from famulus_runs.rest import Resting
+from famulus_runs.resume import Past, read_past
+from famulus_runs.runner import Runner, Work
 from famulus_runs.settings import RunSettings
 from famulus_runs.step_operations import StepOperations
 from famulus_runs.toolbox import Toolbox
+from famulus_schemas.errors import NOT_CANCELLABLE, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import ChatRequest, TokenUsage
-from famulus_schemas.ports import ASSISTANTS, EVENTS, INFERENCE, RECORDS, THREADS
-from famulus_schemas.records import Clear, Delete, Unit, Write
+from famulus_schemas.jobs import Job
+from famulus_schemas.ports import ASSISTANTS, EVENTS, INFERENCE, JOBS, RECORDS, THREADS
+from famulus_schemas.records import Clear, Conflict, Delete, Record, Replace, Unit, Write
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import ToolKind
+
+CANCEL_ATTEMPTS_MAX = 16
+REMEMBERED_MAX = 10_000
 
 
 class Runs(Plugin[RunSettings]):
@@ -33,51 +46,97 @@ class Runs(Plugin[RunSettings]):
     assistants = need(ASSISTANTS)
     inference = need(INFERENCE)
     events = need(EVENTS)
+    jobs = need(JOBS)
     gathers = ("register_tools",)
 
     runner: Runner
+    resting: Resting
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Take up what a former process left, then run until stopped."""
-        await self.records.declare(RUN, STEP)
+        """Do jobs of runs until stopped; what is not done then is handed back."""
+        await self.records.declare(RUN, STEP, LOG)
         self._kinds: list[ToolKind] = list(self.gather("register_tools"))
         self._counts = TokenCounts(self.inference)
-        await fail_left_behind(
-            self.every_project,
-            self.threads,
-            now=self.now(),
-            journal_of=self._journal,
-            log=self.log,
+        self._fresh: OrderedDict[tuple[str, str], tuple[Run, Position]] = OrderedDict()
+        self.resting = Resting(
+            threads=self.threads, jobs=self.jobs, events=self.events, now=self.now
         )
         self.runner = Runner(
-            make=self._make,
+            load=self._load,
+            drop=self._drop,
+            events=self.events,
             settings=self.settings,
             clock=self.host.clock,
             tell=self.tell,
             log=self.log,
         )
+        self.jobs.handle(JOB, self.runner.do, at_once_max=self.settings.runs_at_once_max)
+        loops = [
+            asyncio.create_task(self.runner.hear_others()),
+            asyncio.create_task(self._expire_all()),
+        ]
         try:
             yield
         finally:
-            await self.runner.stop()
+            await self.jobs.withdraw(JOB, grace_s=self.settings.finish_s)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
 
     @hookimpl
     def register_operations(self) -> list[Operation]:
-        """Runs and their steps."""
-        return [*operations(RunOperations(self)), *operations(StepOperations(self))]
+        """Runs, their steps and their events."""
+        return [
+            *operations(RunOperations(self)),
+            *operations(StepOperations(self)),
+            *operations(EventOperations(self)),
+        ]
 
     @hookimpl
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
-        """A deleted thread takes its runs and their steps along, in the same commit."""
+        """A deleted thread takes its runs, steps and events along, in the same commit."""
         if action != "threads.delete":
             return []
         gone = [write.id for write in unit if isinstance(write, Delete) and write.kind == "thread"]
-        return [Clear(kind=kind, parent=id) for id in gone for kind in ("run", "step")]
+        return [Clear(kind=kind, parent=id) for id in gone for kind in ("run", "step", "run_event")]
 
-    def _make(self, project: str, run: Run) -> tuple[Engine, Journal]:
+    def hold_place(self) -> None:
+        """Raise Problem (503) where no further run can be queued."""
+        if self.jobs.waiting(JOB) >= self.settings.runs_waiting_max:
+            reason = f"{self.settings.runs_waiting_max} runs are queued."
+            raise Problem(TOO_BUSY, headers={"retry-after": "5"}, reason=reason)
+
+    # --- work ---------------------------------------------------------------------------------
+
+    def remember(self, project: str, run: Run, at: Position) -> None:
+        """Spare the run that was just made here from being read again when it starts."""
+        self._fresh[project, run.id] = (run, at)
+        if len(self._fresh) > REMEMBERED_MAX:
+            self._fresh.popitem(last=False)
+
+    async def _load(self, job: Job) -> Work | None:
+        """The job's run, ready to go on; None where there is nothing left to do."""
+        fresh = self._fresh.pop((job.project, job.key), None)
+        if fresh is not None and job.attempt == 1:
+            return self._work(job, fresh[0], Past(), fresh[1])
+        records = self.records.of(job.project)
+        record = await records.get("run", job.key)
+        if record is None or (run := decode_run(record.body)).status in ENDS:
+            return None
+        past = await read_past(records, self.threads, run, self.new_id)
+        at = await last_position(records, run.thread_id, run.id)
+        return self._work(job, run, past, at)
+
+    async def _drop(self, job: Job) -> None:
+        try:
+            await self.records.of(job.project).commit(self.jobs.finish(job))
+        except Conflict:
+            self.log.info("job_gone", key=job.key)
+
+    def _work(self, job: Job, run: Run, past: Past, at: Position) -> Work:
         prompter = ThreadPrompter(
-            project=project,
+            project=job.project,
             threads=self.threads,
             inference=self.inference,
             counts=self._counts,
@@ -89,27 +148,33 @@ class Runs(Plugin[RunSettings]):
             model=self.inference,
             prompter=prompter,
             toolbox=Toolbox(self._kinds, run),
-            project=project,
+            project=job.project,
             limits=self.settings,
             now=self.now,
             new_id=self.new_id,
             count_usage=self._count_usage,
+            past=past,
         )
-        return engine, self._journal(project, run)
+        journal = Journal(
+            run,
+            records=self.records.of(job.project),
+            threads=self.threads,
+            events=self.events,
+            join=self._joiner(job.project, run.id),
+            jobs=self.jobs,
+            job=job,
+            at=at,
+            stored=[past.message.written().id] if past.message else [],
+        )
+        return engine, journal
 
-    def _journal(self, project: str, run: Run) -> Journal:
-        principal = Principal(id=f"run:{run.id}", project=project)
+    def _joiner(self, project: str, run_id: str) -> Join:
+        principal = Principal(id=f"run:{run_id}", project=project)
 
         async def join(action: str, unit: Unit) -> Unit:
             return await self.joined(principal, action, unit)
 
-        return Journal(
-            run,
-            records=self.records.of(project),
-            threads=self.threads,
-            events=self.events,
-            join=join,
-        )
+        return join
 
     async def _count_usage(self, request: ChatRequest, answer: str) -> TokenUsage:
         """An estimate, for a backend that reports no usage."""
@@ -120,3 +185,76 @@ class Runs(Plugin[RunSettings]):
         return TokenUsage(
             prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered
         )
+
+    # --- ends without work --------------------------------------------------------------------
+
+    async def cancel(self, project: str, run_id: str) -> None:
+        """Cancel a run wherever it is. Raises Problem where it is over already."""
+        records = self.records.of(project)
+        join = self._joiner(project, run_id)
+        for _ in range(CANCEL_ATTEMPTS_MAX):
+            record = await records.get("run", run_id)
+            if record is None:
+                return
+            run = decode_run(record.body)
+            if run.status in ENDS:
+                raise Problem(NOT_CANCELLABLE, status=run.status)
+            if await self.runner.cancel(project, run_id):
+                await self._hold_cancelled(project, run_id)
+                return
+            if await self.resting.end(records, record, "cancelled", join):
+                return
+            if await self._cancel_elsewhere(project, record):
+                return
+        raise Problem(TOO_BUSY, reason=f"run {run_id} is being changed by many. Try again.")
+
+    async def _hold_cancelled(self, project: str, run_id: str) -> None:
+        """The run that was at work here is at rest: either cancelled, or done before that."""
+        record = await self.records.of(project).get("run", run_id)
+        if record is not None and (run := decode_run(record.body)).status in ENDS:
+            if run.status != "cancelled":
+                raise Problem(NOT_CANCELLABLE, status=run.status)
+
+    async def _cancel_elsewhere(self, project: str, record: Record) -> bool:
+        """Mark a run that another process has, ask that process, and give it `cancel_s`."""
+        run = decode_run(record.body)
+        if run.status != "cancelling":
+            body = encode(replace(run, status="cancelling"))
+            mark = Replace(kind="run", id=record.id, version=record.version, body=body)
+            try:
+                await self.records.of(project).commit([mark])
+            except Conflict:
+                return False
+        self.runner.ask_others(project, record.id)
+        deadline = asyncio.get_running_loop().time() + self.settings.cancel_s
+        while asyncio.get_running_loop().time() < deadline:
+            stored = await self.records.of(project).get("run", record.id)
+            if stored is None or decode_run(stored.body).status in ENDS:
+                break
+            await asyncio.sleep(0.05)
+        return True
+
+    async def expire(self, project: str, run_id: str) -> bool:
+        """End a run that has waited too long for its client; whether it did, or was over."""
+        records = self.records.of(project)
+        record = await records.get("run", run_id)
+        if record is None:
+            return True
+        run = decode_run(record.body)
+        if run.status in ENDS:
+            return True
+        if run.status != "requires_action" or (run.expires_at or 0) > self.host.clock():
+            return False
+        return await self.resting.end(records, record, "expired", self._joiner(project, run_id))
+
+    async def _expire_all(self) -> None:
+        """Look after runs whose client never came back, for ever."""
+        while True:
+            await asyncio.sleep(self.settings.expiry_poll_s)
+            after = 0
+            while waiting := await self.every_project.scan(
+                "run", where={"awaits": "client"}, after_seq=after
+            ):
+                after = waiting[-1].seq
+                for record in waiting:
+                    await self.expire(record.project, record.id)

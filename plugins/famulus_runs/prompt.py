@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
-from famulus_runs.engine import PromptTooLong, Turn
+from famulus_runs.engine import PromptTooLong
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
+from famulus_runs.turns import Turn
 from famulus_schemas.formats import ResponseFormatText
 from famulus_schemas.inference import (
     CalledFunction,

@@ -1,112 +1,191 @@
-"""Runs at work: `journal(engine(prompt(run)))`, each as a task that outlives its listeners."""
+"""Runs at work: `journal(engine(prompt(run)))`, each a job that outlives its listeners."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from famulus_runs.engine import Engine
-from famulus_runs.journal import Journal, RunGone
-from famulus_schemas.errors import TOO_BUSY, Problem
+import msgspec
+from msgspec.structs import replace
+
+from famulus_runs.drafts import Batch, Kept, incomplete_message
+from famulus_runs.engine import EndStatus, Engine
+from famulus_runs.journal import Journal, RunCancelling, RunGone, is_at_rest
+from famulus_runs.log import added
+from famulus_schemas.events import (
+    AssistantStreamEvent,
+    ThreadMessageDelta,
+    ThreadMessageIncomplete,
+    ThreadRunStepCancelled,
+)
+from famulus_schemas.jobs import Job
+from famulus_schemas.messages import Message
 from famulus_schemas.notices import RunEnded
-from famulus_schemas.records import StoreUnavailable
-from famulus_schemas.runs import Run, RunError
+from famulus_schemas.ports import Emission, Events
+from famulus_schemas.runs import RunError
+from famulus_schemas.steps import RunStep
 
 if TYPE_CHECKING:
     from famulus.log import Log
     from famulus_runs.settings import RunSettings
     from famulus_schemas.notices import Notice
 
-STOPPED = "The server was stopped while the run was at work. Create the run again."
+SYSTEM = "system"
+CANCEL = "run_cancel"
+"""The topic on which processes ask each other to cancel a run."""
+
+LOST = (
+    "The process that worked on the run was lost, {attempts} times. Its records are kept; "
+    "create the run again."
+)
 BROKEN = "The server had an error while it worked on the run; its log says what, under the run's id."
 
-MakeWork = Callable[[str, Run], tuple[Engine, Journal]]
+Work = tuple[Engine, Journal]
+
+
+class Live:
+    """A run that is at work in this process."""
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self.engine = engine
+        self.journal = journal
+        self.task: asyncio.Task[None] | None = None
+        self.is_cancelled = False
+        self.over = asyncio.Event()
+
+    def cancel(self) -> None:
+        """Stop the work; the model's server is left at once."""
+        self.is_cancelled = True
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Runner:
-    """Starts runs, and ends what is left of them when the server stops."""
+    """Does the jobs that runs are."""
 
     def __init__(
         self,
         *,
-        make: MakeWork,
+        load: Callable[[Job], Awaitable[Work | None]],
+        drop: Callable[[Job], Awaitable[None]],
+        events: Events,
         settings: RunSettings,
         clock: Callable[[], float],
         tell: Callable[[Notice], None],
         log: Log,
     ) -> None:
-        self._make = make
+        self._load = load
+        self._drop = drop
+        self._events = events
         self._settings = settings
         self._clock = clock
         self._tell = tell
         self._log = log
-        self._places = asyncio.Semaphore(settings.runs_at_once_max)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stopping = False
+        self._live: dict[tuple[str, str], Live] = {}
 
-    def hold_place(self) -> None:
-        """Raise Problem (503) where no further run can be taken."""
-        if self._stopping:
-            raise Problem(TOO_BUSY, headers={"retry-after": "5"}, reason="it is being stopped.")
-        limit = self._settings.runs_at_once_max + self._settings.runs_waiting_max
-        if len(self._tasks) >= limit:
-            raise Problem(
-                TOO_BUSY, headers={"retry-after": "5"}, reason=f"{limit} runs are under way."
-            )
+    def live(self, project: str, run_id: str) -> Live | None:
+        """The run, where it is at work here."""
+        return self._live.get((project, run_id))
 
-    def start(self, project: str, run: Run) -> None:
-        """Put a queued run to work."""
-        task = asyncio.create_task(self._guarded(project, run), name=f"run {run.id}")
-        self._tasks[run.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
-
-    async def stop(self) -> None:
-        """Let runs finish for `finish_s`, then end them as failed."""
-        self._stopping = True
-        tasks = list(self._tasks.values())
-        if not tasks:
+    async def do(self, job: Job) -> None:
+        """Work on a run until it is at rest. Cancelling it leaves the run for another worker."""
+        work = await self._load(job)
+        if work is None:
+            await self._drop(job)
             return
-        _, late = await asyncio.wait(tasks, timeout=self._settings.finish_s)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
-
-    async def _guarded(self, project: str, run: Run) -> None:
-        engine, journal = self._make(project, run)
+        engine, journal = work
+        live = self._live[(job.project, job.key)] = Live(engine, journal)
         try:
-            await self._work(engine, journal)
-        except asyncio.CancelledError:
-            await self._end(engine, journal, RunError(code="server_error", message=STOPPED))
+            await self._do(job, live)
         except RunGone as gone:
-            self._log.info("run_gone", run=run.id, reason=str(gone))
-        except Exception as error:  # Isolation: a bug in one run must not take the others along.
-            self._log.error("run_broken", run=run.id, exc_info=error)
-            await self._end(engine, journal, RunError(code="server_error", message=BROKEN))
+            self._log.info("run_gone", run=job.key, reason=str(gone))
         finally:
-            journal.end()
-            self._report(project, engine.run)
+            self._live.pop((job.project, job.key), None)
+            live.over.set()
+            journal.close()
+            if is_at_rest(engine.run):
+                self._report(job.project, live)
 
-    async def _work(self, engine: Engine, journal: Journal) -> None:
-        left_s = (engine.run.expires_at or 0) - self._clock()
+    async def _do(self, job: Job, live: Live) -> None:
+        if job.attempt > self._settings.attempts_max:
+            text = LOST.format(attempts=job.attempt - 1)
+            await self._end(live, "failed", RunError(code="server_error", message=text))
+            return
+        live.task = asyncio.create_task(self._work(live), name=f"run {job.key}")
+        try:
+            await asyncio.wait([live.task])
+        except asyncio.CancelledError:
+            # The server stops: what is not done is handed back, not ended.
+            live.task.cancel()
+            await asyncio.wait([live.task])
+            raise
+        if live.is_cancelled and not is_at_rest(live.engine.run):
+            await self._end(live, "cancelled")
+        elif not live.task.cancelled() and (error := live.task.exception()):
+            await self._broken(live, error)
+
+    async def _broken(self, live: Live, error: BaseException) -> None:
+        if isinstance(error, RunGone):
+            raise error
+        self._log.error("run_broken", run=live.engine.run.id, exc_info=error)
+        await self._end(live, "failed", RunError(code="server_error", message=BROKEN))
+
+    async def _end(self, live: Live, status: EndStatus, error: RunError | None = None) -> None:
+        await live.journal.write(live.engine.end(status, error=error))
+
+    async def _work(self, live: Live) -> None:
+        left_s = (live.engine.run.expires_at or 0) - self._clock()
         try:
             async with asyncio.timeout(max(left_s, 0.0)):
-                async with self._places:
-                    async with aclosing(engine.work()) as batches:
-                        async for batch in batches:
-                            await journal.write(batch)
+                await self._drive(live)
         except TimeoutError:
-            await journal.write(engine.end("expired"))
+            await self._end(live, "expired")
 
-    async def _end(self, engine: Engine, journal: Journal, error: RunError) -> None:
-        try:
-            await journal.write(engine.end("failed", error=error))
-        except (RunGone, StoreUnavailable) as lost:
-            self._log.error("run_end_lost", run=engine.run.id, reason=str(lost))
+    async def _drive(self, live: Live) -> None:
+        pace = Pace(self._settings, asyncio.get_running_loop().time)
+        async with aclosing(live.engine.work()) as batches:
+            async for batch in batches:
+                try:
+                    await live.journal.write(batch)
+                    message = live.engine.open_message()
+                    if message is not None and pace.is_due(batch):
+                        await live.journal.checkpoint(message)
+                except RunCancelling:
+                    now = int(self._clock())
+                    ended = live.engine.end("cancelled")
+                    await live.journal.write([*cancelled_instead(batch, now), *ended])
+                    return
 
-    def _report(self, project: str, run: Run) -> None:
+    # --- cancelling ---------------------------------------------------------------------------
+
+    async def cancel(self, project: str, run_id: str) -> bool:
+        """Cancel a run that is at work here, and wait until it is at rest; whether it was here."""
+        live = self.live(project, run_id)
+        if live is None:
+            return False
+        live.cancel()
+        await live.over.wait()
+        return True
+
+    def ask_others(self, project: str, run_id: str) -> None:
+        """Ask whoever has the run to cancel it."""
+        data = msgspec.json.encode([project, run_id])
+        self._events.publish(SYSTEM, CANCEL, [Emission(name="cancel", data=data)])
+
+    async def hear_others(self) -> None:
+        """Cancel runs of this process that another was asked to cancel, for ever."""
+        async with self._events.subscribe(SYSTEM, CANCEL) as listener:
+            async for batch in listener:
+                for emission in batch:
+                    project, run_id = msgspec.json.decode(emission.data, type=tuple[str, str])
+                    live = self.live(project, run_id)
+                    if live is not None:
+                        live.cancel()
+
+    def _report(self, project: str, live: Live) -> None:
+        run = live.engine.run
         usage = run.usage
         self._tell(
             RunEnded(
@@ -119,3 +198,42 @@ class Runner:
             )
         )
 
+
+class Pace:
+    """When an open message is due to be stored."""
+
+    def __init__(self, settings: RunSettings, now: Callable[[], float]) -> None:
+        self._after_s = settings.checkpoint_ms / 1000
+        self._after_bytes = settings.checkpoint_bytes
+        self._now = now
+        self._last = now()
+        self._size = 0
+
+    def is_due(self, batch: Batch) -> bool:
+        """Whether it is, after this batch."""
+        deltas = [event.data for event in batch if isinstance(event, ThreadMessageDelta)]
+        if len(deltas) < len(batch):
+            # The batch stored it.
+            self._last, self._size = self._now(), 0
+            return False
+        self._size += sum(map(added, deltas))
+        now = self._now()
+        if now - self._last < self._after_s and self._size < self._after_bytes:
+            return False
+        self._last, self._size = now, 0
+        return True
+
+
+def cancelled_instead(batch: Batch, now: int) -> list[AssistantStreamEvent | Kept]:
+    """What a batch that could not be written any more leaves behind in a cancelled run."""
+    left: list[AssistantStreamEvent | Kept] = []
+    for event in batch:
+        data = event.data
+        if isinstance(data, Message) and data.status != "in_progress":
+            message = replace(data, completed_at=None)
+            ended = incomplete_message(message, "run_cancelled", now)
+            left.append(ThreadMessageIncomplete(data=ended))
+        elif isinstance(data, RunStep) and data.status != "in_progress":
+            step = replace(data, status="cancelled", completed_at=None, cancelled_at=now)
+            left.append(ThreadRunStepCancelled(data=step))
+    return left

@@ -30,6 +30,21 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     runs_waiting_max: Annotated[
         int, setting(why="Queued runs; further ones are answered 503.")
     ] = 10_000
+    attempts_max: Annotated[
+        int, setting(why="Workers that may be lost at one run before it fails.")
+    ] = 3
+    checkpoint_ms: Annotated[
+        int, setting(why="How often an open message is stored while it is written.")
+    ] = 250
+    checkpoint_bytes: Annotated[
+        int, setting(why="How much of an open message is written before it is stored again.")
+    ] = 4_096
+    expiry_poll_s: Annotated[
+        float, setting(why="How often runs that wait for tool outputs are looked at for expiry.")
+    ] = 1.0
+    cancel_s: Annotated[
+        float, setting(why="Seconds to wait for another process to cancel a run of its own.")
+    ] = 2.0
     prompt_messages_max: Annotated[
         int, setting(why="Messages of a thread that a prompt may hold.")
     ] = 1_000

@@ -101,6 +101,8 @@ class SqliteStore:
 class SqliteSystem(SqliteStore):
     """The cross-project view of the same store."""
 
+    exclusive = True
+
     def __init__(self, database: Database, *, records_per_fill_max: int, clock: Clock) -> None:
         super().__init__(database, records_per_fill_max=records_per_fill_max)
         self._clock = clock

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from famulus_schemas.inference import Inference
+from famulus_schemas.jobs import Jobs
 from famulus_schemas.records import RecordStore, SystemRecords, Unit
 
 if TYPE_CHECKING:
@@ -179,6 +180,15 @@ INFERENCE: Port[Inference] = Port("inference")
 EVENTS: Port[Events] = Port("events")
 ASSISTANTS: Port[Assistants] = Port("assistants")
 THREADS: Port[Threads] = Port("threads")
+JOBS: Port[Jobs] = Port("jobs")
 
-ALL_PORTS: tuple[Port[Any], ...] = (RECORDS, RECORDS.system, INFERENCE, EVENTS, ASSISTANTS, THREADS)
+ALL_PORTS: tuple[Port[Any], ...] = (
+    RECORDS,
+    RECORDS.system,
+    EVENTS,
+    JOBS,
+    INFERENCE,
+    ASSISTANTS,
+    THREADS,
+)
 """Every port, in the order in which they build on each other."""

@@ -202,6 +202,9 @@ class RecordStore(Protocol):
 class SystemRecords(Protocol):
     """What `need(RECORDS.system)` gives: all projects, for sweeps, claims and key lookups."""
 
+    exclusive: bool
+    """Whether no other process can have the store open, so that any other worker is dead."""
+
     def of(self, project: str) -> Records:
         """The records of that project."""
         ...

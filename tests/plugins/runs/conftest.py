@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from famulus import NoSettings, Plugin, hookimpl
 from famulus.testing import (
     FixedClock,
     NumberedIds,
@@ -19,12 +20,13 @@ from famulus.testing import (
     kernel_with,
 )
 from famulus_runs.drafts import Batch
-from famulus_runs.engine import Engine, PromptTooLong, Turn
+from famulus_runs.engine import Engine, PromptTooLong
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
+from famulus_runs.turns import Turn
 from famulus_schemas.inference import ChatRequest, OfferedFunction, PromptMessage, TokenUsage
 from famulus_schemas.runs import Run, RunUsage
-from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
+from famulus_schemas.tooling import ToolCall, ToolKind, ToolOutput, ToolScope
 from famulus_schemas.tools import FunctionDefinition, FunctionTool
 
 
@@ -137,7 +139,17 @@ def harness() -> EngineHarness:
     return EngineHarness()
 
 
-PLUGINS = ("sqlite", "events", "assistants", "threads", "models", "runs")
+class ToolPlugin(Plugin[NoSettings]):
+    """Brings the two kinds of tool to a server."""
+
+    name = "test_tools"
+
+    @hookimpl
+    def register_tools(self) -> list[ToolKind]:
+        return [Client(), Weather()]
+
+
+PLUGINS = ("sqlite", "events", "jobs", "assistants", "threads", "models", "runs")
 
 
 class Api:
@@ -182,6 +194,17 @@ class Api:
         """A new run, at rest."""
         return await self.ended(await self.run(thread, assistant, **fields))
 
+    async def submit(self, run: Any, **outputs: str) -> Any:
+        """The answer to submitting these outputs by call id."""
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/submit_tool_outputs"
+        listed = [{"tool_call_id": id, "output": text} for id, text in outputs.items()]
+        return await self.server.post(path, {"tool_outputs": listed})
+
+    async def cancel(self, run: Any) -> Any:
+        """The answer to cancelling."""
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/cancel"
+        return await self.server.post(path)
+
     async def messages(self, thread: str, **query: Any) -> list[Any]:
         """A thread's messages, oldest first."""
         params = {"order": "asc", **query}
@@ -209,7 +232,7 @@ def open_api(
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
         tables = {"runs": dict(settings or {})}
         async with kernel_with(
-            *PLUGINS, backend=backend, settings=tables, data_dir=tmp_path, **arguments
+            *PLUGINS, ToolPlugin, backend=backend, settings=tables, data_dir=tmp_path, **arguments
         ) as server:
             yield Api(server, backend)
 

@@ -352,18 +352,3 @@ async def test_polling_is_told_how_soon_to_ask_again(open_api: Any) -> None:
         assert created.headers["openai-poll-after-ms"] == "25"
         path = f"/v1/threads/{thread}/runs/{created.json()['id']}"
         assert (await api.server.get(path)).headers["openai-poll-after-ms"] == "25"
-
-
-async def test_a_run_that_a_stopped_server_left_fails_with_the_reason(open_api: Any) -> None:
-    never = asyncio.Event()
-    script = Script().says("Half of it").waits_for(never, after=2)
-    async with open_api(script, settings={"finish_s": 0.0}) as api:
-        assistant = await api.assistant()
-        thread = await api.thread("hi")
-        run = await api.run(thread, assistant)
-        await api.backend.arrived()
-    async with open_api(Script().says("Again.")) as api:
-        left = await api.ended(run)
-        assert left["status"] == "failed"
-        assert "stopped" in left["last_error"]["message"]
-        assert (await api.ran(thread, assistant))["status"] == "completed"

@@ -13,7 +13,7 @@ from openai import AsyncAssistantEventHandler, AsyncOpenAI
 
 from famulus.testing import Script, ScriptedBackend, live_server, make_kernel
 
-PLUGINS = ("sqlite", "events", "keys", "assistants", "threads", "models", "runs")
+PLUGINS = ("sqlite", "events", "jobs", "keys", "assistants", "threads", "models", "runs")
 KEY = "sk-test-key-of-the-sdk-suite"
 
 

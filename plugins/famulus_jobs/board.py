@@ -1,0 +1,277 @@
+"""The board of jobs: who does which here, and which waiting one is taken next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from famulus_jobs.kinds import JobBody, decode_job, job_of, moved, new_job
+from famulus_schemas.jobs import Handler, Job, Ticket, job_id
+from famulus_schemas.ports import Emission, Events
+from famulus_schemas.records import (
+    Conflict,
+    Delete,
+    Record,
+    StoreUnavailable,
+    SystemRecords,
+    Unit,
+)
+
+if TYPE_CHECKING:
+    from famulus.log import Log
+    from famulus_jobs.settings import JobSettings
+
+WAKE = Emission(name="wake", data=b"{}")
+TOPIC = "jobs"
+
+
+class _Desk:
+    """One kind of job that is done here."""
+
+    def __init__(self, handler: Handler, at_once_max: int) -> None:
+        self.handler = handler
+        self.at_once_max = at_once_max
+        self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.waiting = 0
+
+    @property
+    def room(self) -> int:
+        return self.at_once_max - len(self.tasks)
+
+
+class Board:
+    """The Jobs port of one process."""
+
+    def __init__(
+        self,
+        worker: str,
+        *,
+        system: SystemRecords,
+        events: Events,
+        settings: JobSettings,
+        now: Callable[[], int],
+        log: Log,
+    ) -> None:
+        self.worker = worker
+        self._system = system
+        self._events = events
+        self._settings = settings
+        self._now = now
+        self._log = log
+        self._desks: dict[str, _Desk] = {}
+        self._woken = asyncio.Event()
+        self._may_wait = True
+        """Whether the store may hold a waiting job that nobody here has looked at."""
+
+    # --- for those who have jobs done ---------------------------------------------------------
+
+    def handle(self, kind: str, handler: Handler, *, at_once_max: int) -> None:
+        """As Jobs.handle."""
+        self._desks[kind] = _Desk(handler, at_once_max)
+        self.wake()
+
+    async def withdraw(self, kind: str, *, grace_s: float) -> None:
+        """As Jobs.withdraw."""
+        desk = self._desks.pop(kind, None)
+        if desk is None or not desk.tasks:
+            return
+        _, late = await asyncio.wait(list(desk.tasks.values()), timeout=grace_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+            self._tell_others()
+
+    def room_for(self, kind: str) -> int:
+        """As Jobs.room_for."""
+        return self._desks[kind].room if kind in self._desks else 0
+
+    def waiting(self, kind: str) -> int:
+        """As Jobs.waiting."""
+        return self._desks[kind].waiting if kind in self._desks else 0
+
+    def enqueue(self, project: str, kind: str, key: str, *, priority: int = 0) -> Ticket:
+        """As Jobs.enqueue."""
+        is_mine = self.room_for(kind) > 0
+        body = JobBody(
+            kind=kind,
+            key=key,
+            state="leased" if is_mine else "waiting",
+            worker=self.worker if is_mine else "",
+            priority=priority,
+        )
+        job = Job(project=project, kind=kind, key=key, attempt=1, fence=1, version=1)
+        unit = [new_job(body, now=self._now())]
+        return Ticket(kind=kind, unit=unit, job=job if is_mine else None)
+
+    async def requeue(self, project: str, kind: str, key: str) -> Ticket:
+        """As Jobs.requeue."""
+        record = await self._system.of(project).get("job", job_id(kind, key))
+        if record is None or decode_job(record.body).state != "parked":
+            raise LookupError(f"there is no parked job {kind} {key}")
+        is_mine = self.room_for(kind) > 0
+        body = replace(
+            decode_job(record.body),
+            state="leased" if is_mine else "waiting",
+            worker=self.worker if is_mine else "",
+            attempt=1,
+        )
+        job = job_of(record)
+        taken = replace(job, fence=job.fence + 1, version=job.version + 1, attempt=1)
+        unit = [moved(job, body, fence=taken.fence)]
+        return Ticket(kind=kind, unit=unit, job=taken if is_mine else None)
+
+    def started(self, ticket: Ticket) -> None:
+        """As Jobs.started."""
+        if ticket.job is not None and ticket.job.kind in self._desks:
+            self._begin(ticket.job)
+            return
+        if ticket.kind in self._desks:
+            self._desks[ticket.kind].waiting += 1
+        self.wake()
+        self._tell_others()
+
+    def finish(self, job: Job) -> Unit:
+        """As Jobs.finish."""
+        return [job.guard(), Delete(kind="job", id=job_id(job.kind, job.key))]
+
+    def park(self, job: Job) -> Unit:
+        """As Jobs.park."""
+        body = JobBody(kind=job.kind, key=job.key, state="parked")
+        return [moved(job, body, fence=job.fence)]
+
+    async def discard(self, project: str, kind: str, key: str) -> Unit | None:
+        """As Jobs.discard."""
+        record = await self._system.of(project).get("job", job_id(kind, key))
+        if record is None or decode_job(record.body).state == "leased":
+            return None
+        return [Delete(kind="job", id=record.id, version=record.version)]
+
+    # --- doing --------------------------------------------------------------------------------
+
+    def _begin(self, job: Job) -> None:
+        desk = self._desks[job.kind]
+        task = asyncio.create_task(self._do(desk, job), name=f"job {job.kind} {job.key}")
+        place = (job.project, job.key)
+        desk.tasks[place] = task
+        task.add_done_callback(lambda _: self._over(desk, place))
+
+    def _over(self, desk: _Desk, place: tuple[str, str]) -> None:
+        desk.tasks.pop(place, None)
+        if self._may_wait:
+            self._woken.set()
+
+    async def _do(self, desk: _Desk, job: Job) -> None:
+        try:
+            await desk.handler(job)
+        except asyncio.CancelledError:
+            await self._put_back(job, attempts=0)
+            return
+        except Exception as error:  # Isolation: one handler's bug must not stop the others.
+            self._log.error("job_failed", kind=job.kind, key=job.key, exc_info=error)
+        # Nothing is left to put back of a job that was finished, parked, or taken over.
+        await self._put_back(job, attempts=1)
+
+    async def _put_back(self, job: Job, *, attempts: int) -> None:
+        """Hand back a job that its handler neither finished nor parked."""
+        try:
+            record = await self._system.of(job.project).get("job", job_id(job.kind, job.key))
+            if record is None or record.fence != job.fence:
+                return
+            body = decode_job(record.body)
+            if body.state != "leased":
+                return
+            if attempts:
+                await asyncio.sleep(self._settings.retry_s)
+            waiting = replace(body, state="waiting", worker="", attempt=body.attempt + attempts)
+            held = replace(job, version=record.version)
+            await self._system.of(job.project).commit([moved(held, waiting, fence=job.fence + 1)])
+        except (Conflict, StoreUnavailable) as error:
+            self._log.warning("job_not_handed_back", key=job.key, reason=str(error))
+            return
+        self.wake()
+
+    def drop_all(self) -> None:
+        """Cancel everything at work: the lease is lost, and others have the jobs."""
+        for desk in self._desks.values():
+            for task in desk.tasks.values():
+                task.cancel()
+
+    # --- taking -------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look for waiting jobs soon."""
+        self._may_wait = True
+        self._woken.set()
+
+    def _tell_others(self) -> None:
+        self._events.publish("system", TOPIC, [WAKE])
+
+    async def take(self) -> None:
+        """Take waiting jobs for ever: when woken, and every `poll_s`."""
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.poll_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            try:
+                await self._take_all()
+            except StoreUnavailable as error:
+                self._log.warning("jobs_not_taken", reason=str(error))
+
+    async def hear_others(self) -> None:
+        """Look for jobs when another process says that there are some."""
+        async with self._events.subscribe("system", TOPIC) as listener:
+            async for _ in listener:
+                self.wake()
+
+    async def _take_all(self) -> None:
+        self._may_wait = False
+        for kind in list(self._desks):
+            if self.room_for(kind) <= 0:
+                self._may_wait = True
+                continue
+            waiting = await self._system.scan(
+                "job", where={"waiting": kind}, limit=self._settings.scan_max
+            )
+            self._may_wait |= len(waiting) > self.room_for(kind)
+            if len(waiting) < self._settings.scan_max:
+                self._desks[kind].waiting = max(0, len(waiting) - self.room_for(kind))
+            for record in fairly(waiting):
+                if self.room_for(kind) <= 0:
+                    break
+                await self._take_one(record)
+
+    async def _take_one(self, record: Record) -> None:
+        job = job_of(record)
+        body = replace(decode_job(record.body), state="leased", worker=self.worker)
+        taken = replace(job, fence=job.fence + 1, version=job.version + 1)
+        try:
+            await self._system.of(job.project).commit([moved(job, body, fence=taken.fence)])
+        except Conflict:
+            return
+        if job.kind in self._desks:
+            self._begin(taken)
+
+
+def fairly(records: Sequence[Record]) -> list[Record]:
+    """By priority, and within it one project after the other, oldest first."""
+    by_priority: dict[int, dict[str, deque[Record]]] = {}
+    for record in records:
+        projects = by_priority.setdefault(decode_job(record.body).priority, {})
+        projects.setdefault(record.project, deque()).append(record)
+    ordered = []
+    for _, projects in sorted(by_priority.items()):
+        queues = deque(projects.values())
+        while queues:
+            queue = queues.popleft()
+            ordered.append(queue.popleft())
+            if queue:
+                queues.append(queue)
+    return ordered

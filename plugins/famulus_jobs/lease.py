@@ -1,0 +1,122 @@
+"""The worker's lease: one heartbeat a process, and the jobs of those whose heart has stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from famulus_jobs.kinds import SYSTEM, WorkerBody, decode_job, decode_worker, encode, job_of, moved
+from famulus_schemas.records import (
+    Conflict,
+    Delete,
+    Insert,
+    Record,
+    Replace,
+    StoreUnavailable,
+    SystemRecords,
+)
+
+if TYPE_CHECKING:
+    from famulus.log import Log
+    from famulus_jobs.settings import JobSettings
+
+
+class Lease:
+    """This process's worker, as the store knows it."""
+
+    def __init__(
+        self,
+        worker: str,
+        *,
+        system: SystemRecords,
+        settings: JobSettings,
+        log: Log,
+        on_lost: Callable[[], None],
+        on_freed: Callable[[], None],
+    ) -> None:
+        self.worker = worker
+        self._system = system
+        self._records = system.of(SYSTEM)
+        self._settings = settings
+        self._log = log
+        self._on_lost = on_lost
+        self._on_freed = on_freed
+        self._version = 1
+
+    async def open(self) -> None:
+        """Enter the worker, and take up what dead ones left."""
+        now = await self._system.now()
+        body = encode(WorkerBody(beat=now))
+        insert = Insert(kind="worker", id=self.worker, created_at=int(now), body=body)
+        await self._records.commit([insert])
+        self._version = 1
+        await self.bury()
+
+    async def close(self) -> None:
+        """Leave; jobs must have been handed back before."""
+        try:
+            await self._records.commit([Delete(kind="worker", id=self.worker)])
+        except (Conflict, StoreUnavailable) as error:
+            self._log.warning("worker_not_removed", worker=self.worker, reason=str(error))
+
+    async def keep(self) -> None:
+        """Beat for ever, and look after the others."""
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_s)
+            try:
+                await self._beat()
+                await self.bury()
+            except StoreUnavailable as error:
+                # Others will take the jobs over; the fence keeps our late writes out.
+                self._log.warning("heartbeat_failed", worker=self.worker, reason=str(error))
+
+    async def _beat(self) -> None:
+        body = encode(WorkerBody(beat=await self._system.now()))
+        beat = Replace(kind="worker", id=self.worker, version=self._version, body=body)
+        try:
+            await self._records.commit([beat])
+        except Conflict:
+            self._log.error("lease_lost", worker=self.worker)
+            self._on_lost()
+            return
+        self._version += 1
+
+    async def bury(self) -> None:
+        """Give the jobs of dead workers back to whoever has room."""
+        now = await self._system.now()
+        for record in await self._system.scan("worker", limit=1000):
+            if record.id != self.worker and self._is_dead(record, now):
+                await self._bury_one(record)
+
+    def _is_dead(self, record: Record, now: float) -> bool:
+        # Where no other process can have the store open, every other worker is a former one.
+        if self._system.exclusive:
+            return True
+        return decode_worker(record.body).beat < now - self._settings.lease_s
+
+    async def _bury_one(self, dead: Record) -> None:
+        freed = 0
+        while jobs := await self._system.scan("job", where={"worker": dead.id}, limit=100):
+            for record in jobs:
+                freed += await self._free(record)
+        try:
+            await self._records.commit([Delete(kind="worker", id=dead.id, version=dead.version)])
+        except Conflict:
+            return
+        if freed:
+            self._log.warning("worker_lost", worker=dead.id, jobs=freed)
+            self._on_freed()
+
+    async def _free(self, record: Record) -> int:
+        job, body = job_of(record), decode_job(record.body)
+        freed = replace(body, state="waiting", worker="", attempt=body.attempt + 1)
+        try:
+            await self._system.of(record.project).commit(
+                [moved(job, freed, fence=job.fence + 1)]
+            )
+        except Conflict:
+            return 0
+        return 1

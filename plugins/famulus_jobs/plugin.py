@@ -1,0 +1,69 @@
+"""The plugin class: one worker a process, its lease, and its board."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from famulus import Plugin, hookimpl, need
+from famulus_jobs.board import Board
+from famulus_jobs.kinds import JOB, WORKER
+from famulus_jobs.lease import Lease
+from famulus_jobs.settings import JobSettings
+from famulus_schemas.health import Health
+from famulus_schemas.ports import EVENTS, JOBS, RECORDS
+
+
+class JobsPlugin(Plugin[JobSettings]):
+    """Does jobs in this process, and takes over those of processes that died."""
+
+    provides = (JOBS,)
+    system = need(RECORDS.system)
+    events = need(EVENTS)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Enter the worker, work, and hand back what is left."""
+        await self.system.declare(JOB, WORKER)
+        worker = self.new_id("worker_")
+        board = Board(
+            worker,
+            system=self.system,
+            events=self.events,
+            settings=self.settings,
+            now=self.now,
+            log=self.log,
+        )
+        self._lost = False
+        lease = Lease(
+            worker,
+            system=self.system,
+            settings=self.settings,
+            log=self.log,
+            on_lost=lambda: self._lose(board),
+            on_freed=board.wake,
+        )
+        await lease.open()
+        self.provide(JOBS, board)
+        loops = [
+            asyncio.create_task(loop) for loop in (lease.keep(), board.take(), board.hear_others())
+        ]
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await lease.close()
+
+    def _lose(self, board: Board) -> None:
+        self._lost = True
+        board.drop_all()
+
+    @hookimpl
+    async def check_health(self) -> Health:
+        """Down once the lease is lost: the process must be restarted."""
+        if self._lost:
+            return Health(status="down", detail="this process lost its lease; restart it")
+        return Health()

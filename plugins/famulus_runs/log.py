@@ -1,0 +1,132 @@
+"""What a run told: its events as emissions with positions, and the records that keep them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+import msgspec
+
+from famulus_runs.kinds import encode
+from famulus_runs.positions import Position
+from famulus_schemas.deltas import (
+    FunctionToolCallDelta,
+    MessageDeltaEvent,
+    RefusalDeltaBlock,
+    RunStepDeltaEvent,
+    TextDelta,
+    TextDeltaBlock,
+    ToolCallsStepDelta,
+)
+from famulus_schemas.events import AssistantStreamEvent, name_of
+from famulus_schemas.ports import Emission
+from famulus_schemas.records import Insert, Records, UnknownCursor
+
+PAGE = 100
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event as the log keeps it."""
+
+    event: str
+    position: str
+    data: msgspec.Raw
+
+
+_decode = msgspec.json.Decoder(list[Entry]).decode
+
+
+class Teller:
+    """Numbers a run's events."""
+
+    def __init__(self, run_id: str, *, attempt: int, at: Position) -> None:
+        self.run_id = run_id
+        self.at = at
+        self._attempt = attempt
+
+    def tell(self, event: AssistantStreamEvent) -> Emission:
+        """The event as it is sent, at the next position."""
+        if isinstance(event.data, MessageDeltaEvent | RunStepDeltaEvent):
+            self.at = Position(self.at.seq, self.at.offset + added(event.data))
+        else:
+            self.at = Position(self.at.seq + 1, 0)
+        position = self.at.text(self.run_id, self._attempt)
+        return Emission(name=name_of(event), data=encode(event.data), position=position)
+
+
+def is_delta(name: str) -> bool:
+    """Whether an event of this name is a delta."""
+    return name.endswith(".delta")
+
+
+def added(delta: MessageDeltaEvent | RunStepDeltaEvent) -> int:
+    """How far a delta moves the offset: its characters, and one for each call that it opens."""
+    if isinstance(delta, MessageDeltaEvent):
+        return sum(len(_text(block)) for block in delta.delta.content or ())
+    details = delta.delta.step_details
+    calls = details.tool_calls if isinstance(details, ToolCallsStepDelta) else ()
+    return sum(_of_call(call) for call in calls or () if isinstance(call, FunctionToolCallDelta))
+
+
+def _text(block: object) -> str:
+    if isinstance(block, TextDeltaBlock) and isinstance(block.text, TextDelta):
+        return block.text.value or ""
+    if isinstance(block, RefusalDeltaBlock):
+        return block.refusal or ""
+    return ""
+
+
+def _of_call(call: FunctionToolCallDelta) -> int:
+    arguments = call.function.arguments if call.function else ""
+    return len(arguments or "") + (1 if call.id else 0)
+
+
+def log_writes(
+    run_id: str, thread_id: str, emissions: Sequence[Emission], *, at: Position
+) -> list[Insert]:
+    """The write that keeps a commit's events; none where they are all deltas."""
+    lasting = [one for one in emissions if not is_delta(one.name)]
+    if not lasting:
+        return []
+    entries = (
+        b'{"event":"%b","position":"%b","data":%b}'
+        % (one.name.encode(), one.position.encode(), one.data)
+        for one in lasting
+    )
+    return [
+        Insert(
+            kind="run_event",
+            id=f"{run_id}.{at.seq}",
+            parent=thread_id,
+            created_at=0,
+            body=b"[" + b",".join(entries) + b"]",
+            index={"run": run_id},
+        )
+    ]
+
+
+async def last_position(records: Records, thread_id: str, run_id: str) -> Position:
+    """Where a run's log ends."""
+    page = await records.page("run_event", thread_id, where={"run": run_id}, limit=1)
+    if not page.records:
+        return Position()
+    return Position(int(page.records[0].id.rpartition(".")[2]))
+
+
+async def read_log(
+    records: Records, thread_id: str, run_id: str
+) -> AsyncGenerator[Entry, None]:
+    """A run's events from the first, as far as they are kept now."""
+    after: str | None = None
+    while True:
+        try:
+            page = await records.page(
+                "run_event", thread_id, where={"run": run_id}, order="asc", after=after, limit=PAGE
+            )
+        except UnknownCursor:
+            return
+        for record in page.records:
+            after = record.id
+            for entry in _decode(record.body):
+                yield entry
+        if not page.has_more:
+            return

@@ -1,0 +1,114 @@
+"""Runs at rest that end without work: cancelled, or expired while they waited for a client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from msgspec.structs import replace
+
+from famulus_runs.drafts import broken_step
+from famulus_runs.journal import DONE
+from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
+from famulus_runs.log import Teller, last_position, log_writes
+from famulus_runs.resume import steps_of
+from famulus_schemas.events import (
+    AssistantStreamEvent,
+    ThreadRunCancelled,
+    ThreadRunCancelling,
+    ThreadRunExpired,
+)
+from famulus_schemas.jobs import Jobs
+from famulus_schemas.ports import Events, Threads
+from famulus_schemas.records import Conflict, Record, Records, Replace, Unit, Write
+from famulus_schemas.runs import Run
+from famulus_schemas.steps import RunStep
+
+Join = Callable[[str, Unit], Awaitable[Unit]]
+
+
+class Resting:
+    """Ends runs that no worker has."""
+
+    def __init__(
+        self, *, threads: Threads, jobs: Jobs, events: Events, now: Callable[[], int]
+    ) -> None:
+        self._threads = threads
+        self._jobs = jobs
+        self._events = events
+        self._now = now
+
+    async def end(
+        self, records: Records, record: Record, status: Literal["cancelled", "expired"], join: Join
+    ) -> bool:
+        """End the run as it was read; whether it was still so, and in no worker's hands."""
+        run = decode_run(record.body)
+        of_job = await self._jobs.discard(records.project, JOB, run.id)
+        if of_job is None or run.status in ENDS:
+            return False
+        now = self._now()
+        open_steps = [s for s in await steps_of(records, run) if s.status == "in_progress"]
+        events = _events(run, open_steps, status, now)
+        teller = Teller(
+            run.id, attempt=1, at=await last_position(records, run.thread_id, run.id)
+        )
+        emissions = [teller.tell(event) for event in events]
+        unit: list[Write] = [*of_job, *self._threads.vacate(run.thread_id)]
+        unit += await self._writes(records, record, events)
+        unit += log_writes(run.id, run.thread_id, emissions, at=teller.at)
+        try:
+            await records.commit(await join("runs.end", unit))
+        except Conflict:
+            return False
+        self._events.publish(records.project, run.id, [*emissions, DONE])
+        self._events.close(records.project, run.id)
+        return True
+
+    async def _writes(
+        self, records: Records, record: Record, events: list[AssistantStreamEvent]
+    ) -> list[Write]:
+        writes: list[Write] = []
+        for event in events:
+            data = event.data
+            if isinstance(data, RunStep):
+                stored = await records.get("step", data.id)
+                assert stored is not None
+                writes.append(
+                    Replace(
+                        kind="step",
+                        id=data.id,
+                        version=stored.version,
+                        body=encode(data),
+                        index=step_index(data),
+                    )
+                )
+        ended = events[-1].data
+        assert isinstance(ended, Run)
+        writes.append(
+            Replace(
+                kind="run",
+                id=record.id,
+                version=record.version,
+                body=encode(ended),
+                index=run_index(ended),
+            )
+        )
+        return writes
+
+
+def _events(
+    run: Run, open_steps: list[RunStep], status: Literal["cancelled", "expired"], now: int
+) -> list[AssistantStreamEvent]:
+    events: list[AssistantStreamEvent] = []
+    for step in open_steps:
+        events += broken_step(step, status, now, None)
+    ended = replace(run, required_action=None, expires_at=None)
+    if status == "expired":
+        return [*events, ThreadRunExpired(data=replace(ended, status="expired"))]
+    cancelling = replace(run, status="cancelling")
+    cancelled = replace(ended, status="cancelled", cancelled_at=now)
+    return [
+        ThreadRunCancelling(data=cancelling),
+        *events,
+        ThreadRunCancelled(data=cancelled),
+    ]

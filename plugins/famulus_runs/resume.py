@@ -1,0 +1,103 @@
+"""A run as its records tell it: what a worker needs to go on where another one stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from famulus_runs.drafts import MessageDraft, ToolsDraft
+from famulus_runs.kinds import decode_step
+from famulus_runs.turns import Turn
+from famulus_schemas.errors import Problem
+from famulus_schemas.messages import Message, TextContentBlock
+from famulus_schemas.ports import Threads
+from famulus_schemas.records import Records
+from famulus_schemas.runs import Run, RunUsage
+from famulus_schemas.steps import MessageCreationStepDetails, RunStep
+
+PAGE = 100
+
+
+class Past(msgspec.Struct, kw_only=True):
+    """What a run has behind it."""
+
+    turns: list[Turn] = []
+    spent: RunUsage = RunUsage()
+    message: MessageDraft | None = None
+    """A message that was begun and must be written again, under its id."""
+    tools: ToolsDraft | None = None
+    """A round of calls that is not done."""
+
+
+async def steps_of(records: Records, run: Run) -> list[RunStep]:
+    """All steps of a run, oldest first."""
+    steps: list[RunStep] = []
+    after: str | None = None
+    while True:
+        page = await records.page(
+            "step", run.thread_id, where={"run": run.id}, order="asc", after=after, limit=PAGE
+        )
+        steps += [decode_step(record.body) for record in page.records]
+        if not page.has_more:
+            return steps
+        after = page.records[-1].id
+
+
+async def read_past(
+    records: Records, threads: Threads, run: Run, new_id: Callable[[str], str]
+) -> Past:
+    """What the records say. A step without its message, deleted by a client, is passed over."""
+    past = Past()
+    for step in await steps_of(records, run):
+        past.spent = _sum(past.spent, step.usage)
+        if isinstance(step.step_details, MessageCreationStepDetails):
+            await _take_message(past, threads, records.project, step)
+        else:
+            _take_tools(past, step, new_id)
+    return past
+
+
+async def _take_message(past: Past, threads: Threads, project: str, step: RunStep) -> None:
+    assert isinstance(step.step_details, MessageCreationStepDetails)
+    try:
+        message = await threads.get_message(
+            project, step.thread_id, step.step_details.message_creation.message_id
+        )
+    except Problem:
+        return
+    if step.status == "in_progress":
+        past.message = MessageDraft(message, step)
+        return
+    turn = Turn()
+    turn.content = _text(message)
+    past.turns.append(turn)
+
+
+def _take_tools(past: Past, step: RunStep, new_id: Callable[[str], str]) -> None:
+    draft = ToolsDraft(step, new_id)
+    calls = draft.calls()
+    if calls:
+        # Calls that followed a text belong to the same answer as the text.
+        turn = past.turns[-1] if past.turns and not past.turns[-1].calls else Turn()
+        if not past.turns or past.turns[-1] is not turn:
+            past.turns.append(turn)
+        turn.calls, turn.outputs = calls, draft.outputs()
+    if step.status == "in_progress":
+        past.tools = draft
+
+
+def _text(message: Message) -> str:
+    return "".join(
+        block.text.value for block in message.content if isinstance(block, TextContentBlock)
+    )
+
+
+def _sum(spent: RunUsage, more: RunUsage | None) -> RunUsage:
+    if more is None:
+        return spent
+    return RunUsage(
+        prompt_tokens=spent.prompt_tokens + more.prompt_tokens,
+        completion_tokens=spent.completion_tokens + more.completion_tokens,
+        total_tokens=spent.total_tokens + more.total_tokens,
+    )

@@ -1,0 +1,100 @@
+"""Jobs: work that must be done once it was promised, by this process or another.
+
+A job is a record written in the same unit as what it is for. A *worker* is one process at work;
+its lease is one heartbeat record. A job names its worker, and its `fence` rises each time that
+another worker takes it over: every unit that a worker commits for a job carries the job's guard,
+so that a worker that was given up for dead cannot write any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from famulus_schemas.records import Guard, Unit
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as its handler is given it."""
+
+    project: str
+    kind: str
+    key: str
+    """What it is for, such as the id of a run; unique within project and kind."""
+    attempt: int
+    """1 at first, and one more each time that a worker was lost at it."""
+    fence: int
+    version: int
+    """Of the job's record, as this worker holds it."""
+
+    def guard(self) -> Guard:
+        """What every unit that is committed for the job must carry."""
+        return Guard(kind="job", id=job_id(self.kind, self.key), fence=self.fence)
+
+
+def job_id(kind: str, key: str) -> str:
+    """The id of a job's record."""
+    return f"{kind}:{key}"
+
+
+Handler = Callable[[Job], Awaitable[None]]
+"""Does a job. It must end the job's record itself, by `finish` or `park` in its last unit.
+
+One that returns without either, or raises, has failed; the job is tried again later.
+"""
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is about to be committed."""
+
+    kind: str
+    unit: Unit
+    """The writes that make it, for the unit of what it is for."""
+    job: Job | None
+    """The job, where this worker has it from the start."""
+
+
+class Jobs(Protocol):
+    """What `need(JOBS)` gives."""
+
+    def handle(self, kind: str, handler: Handler, *, at_once_max: int) -> None:
+        """Have jobs of a kind done by this handler, so many at the same time, from now on."""
+        ...
+
+    async def withdraw(self, kind: str, *, grace_s: float) -> None:
+        """Take no more jobs of a kind; after `grace_s`, cancel those at work and hand them back."""
+        ...
+
+    def enqueue(self, project: str, kind: str, key: str, *, priority: int = 0) -> Ticket:
+        """Make a job; lower priorities go first. Where this worker has room, it is its own."""
+        ...
+
+    async def requeue(self, project: str, kind: str, key: str) -> Ticket:
+        """Wake a parked job, as `enqueue`. Raises LookupError where it is not parked."""
+        ...
+
+    def started(self, ticket: Ticket) -> None:
+        """The ticket's unit was committed: begin, or tell those who have room."""
+        ...
+
+    def finish(self, job: Job) -> Unit:
+        """The writes that end a job for good."""
+        ...
+
+    def park(self, job: Job) -> Unit:
+        """The writes that lay a job aside until it is requeued."""
+        ...
+
+    async def discard(self, project: str, kind: str, key: str) -> Unit | None:
+        """The writes that end a job that is parked or waits; None where it is at work or gone."""
+        ...
+
+    def room_for(self, kind: str) -> int:
+        """How many more jobs of a kind this process would take at once."""
+        ...
+
+    def waiting(self, kind: str) -> int:
+        """Jobs of a kind that wait for room, as far as this process knows."""
+        ...
