@@ -9,7 +9,7 @@ import msgspec
 from famulus import Settings
 
 
-class BuiltinSettings(Settings):
+class BuiltinSettings(Settings, frozen=True, kw_only=True):
     """Table `[plugins.builtin]`."""
 
     tokens_per_s: Annotated[
