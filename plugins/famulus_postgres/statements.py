@@ -32,9 +32,9 @@ NOW: Final = "select extract(epoch from clock_timestamp())::float8"
 
 # --- A batch, in the order of its statements. ----------------------------------------------------
 
-# The levels are stated, because a database or role may default to others: each statement must
-# see what was committed while the one before it waited for a lock.
-BEGIN: Final = "begin isolation level read committed read write"
+# The level is stated, because a database or role may default to another: each statement must see
+# what was committed while the one before it waited for a lock.
+BEGIN: Final = "begin isolation level read committed"
 
 LOCK: Final = """
 select pg_advisory_xact_lock_shared($1)

@@ -28,8 +28,8 @@ from famulus_postgres.sessions import Sessions
 from famulus_postgres.settings import PostgresSettings
 from famulus_schemas.records import Conflict, Insert, Replace, StoreUnavailable, Unit
 
-_STATEMENTS_PER_BATCH = 6
-"""Begin, lock, read, remove, write, commit."""
+_WAITS_PER_BATCH = 2
+"""Statements that may have to wait: for the locks, and for the rows."""
 
 
 class Waiting:
@@ -75,6 +75,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._connection: Any = None
+        self._last_used = 0.0
         self.down = ""
         """Why nothing can be written now; empty while it can."""
 
@@ -199,7 +200,7 @@ class Writer:
         try:
             connection = await self._connected()
             # The server's own limit comes first; this one is for a server that is silent.
-            async with asyncio.timeout(_STATEMENTS_PER_BATCH * self._settings.statement_s):
+            async with asyncio.timeout(_WAITS_PER_BATCH * self._settings.statement_s):
                 refusals, xid = await write_batch(
                     connection,
                     units,
@@ -217,20 +218,27 @@ class Writer:
 
     async def _commit(self, connection: Any, xid: int | None, batch: Sequence[Waiting]) -> None:
         try:
-            async with asyncio.timeout(self._settings.statement_s):
-                tag = await connection.execute(statements.COMMIT)
-            if tag == "COMMIT":
+            error = await self._send_commit(connection)
+            if error is None or (xid is not None and await self._was_committed(xid, error)):
                 return
-            error: Exception = asyncpg.InternalClientError(f"commit was answered with {tag}")
         except asyncio.CancelledError:
             self._disconnect()
             _answer_all(batch, lambda: OutcomeUnknown("the server stopped during a commit"))
             raise
-        except Exception as caught:  # Each of them leaves it open whether the commit happened.
-            error = caught
+        raise _Failed(error) from error
+
+    async def _send_commit(self, connection: Any) -> Exception | None:
+        """Commit; whatever went wrong, it leaves open whether the commit happened."""
+        try:
+            async with asyncio.timeout(self._settings.statement_s):
+                tag = await connection.execute(statements.COMMIT)
+        except Exception as error:  # Not to be told apart here: the server is asked instead.
+            self._disconnect()
+            return error
+        if tag == "COMMIT":
+            return None
         self._disconnect()
-        if xid is None or not await self._was_committed(xid, error):
-            raise _Failed(error) from error
+        return ConnectionError(f"commit was answered with {tag}")
 
     async def _was_committed(self, xid: int, error: Exception) -> bool:
         """Ask until the server knows. Raises OutcomeUnknown if it never says."""
@@ -281,6 +289,11 @@ class Writer:
                 pause = min(2 * pause, self._settings.retry_max_s)
 
     async def _connected(self) -> Any:
+        now = asyncio.get_running_loop().time()
+        # A connection that was idle for long may have died unseen, somewhere on the way.
+        if now - self._last_used > self._settings.pool_idle_s:
+            self._disconnect()
+        self._last_used = now
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._sessions.open()
             if self.down:
