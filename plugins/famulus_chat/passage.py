@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from famulus import encode_event
-from famulus_schemas.errors import BACKEND_DOWN, ErrorEnvelope, Problem
+from famulus_schemas.errors import ErrorEnvelope, Fault, Problem
 from famulus_schemas.inference import BackendFault, Relay
 
 if TYPE_CHECKING:
     from famulus.log import Log
+
+BROKE_OFF = Fault(
+    503,
+    "backend_unavailable",
+    "The model server '{backend}' broke off: {reason}",
+    "server_error",
+)
 
 
 class Passage:
@@ -43,7 +50,7 @@ class Passage:
         except BackendFault as fault:
             self._is_over = True
             self._log.warning("stream_broken", backend=fault.backend, reason=fault.message)
-            problem = Problem(BACKEND_DOWN, backend=fault.backend, reason=fault.message)
+            problem = Problem(BROKE_OFF, backend=fault.backend, reason=fault.message)
             return encode_event(msgspec.json.encode(ErrorEnvelope(error=problem.body)))
 
     async def aclose(self) -> None:

@@ -97,5 +97,7 @@ class Chat(Plugin[ChatSettings]):
 
 def _header(name: str) -> str:
     """The name in what a header may hold."""
+    if name.isascii() and name.isprintable():
+        return name
     shown = name.encode("ascii", "backslashreplace").decode()
     return "".join(char if char.isprintable() else "?" for char in shown)

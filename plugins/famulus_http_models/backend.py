@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from famulus_schemas.inference import (
 )
 
 if TYPE_CHECKING:
-    from famulus_http_models.link import Exchange, Link
+    from famulus_http_models.link import Answer, Exchange, Link
 
 ERROR_BYTES_MAX = 262_144
 """Of the body of an answer that is not a success."""
@@ -96,7 +96,7 @@ class HttpBackend:
             with suppress(BackendFault):
                 await self._recognise()
             return [self._card(id) for id in self._server.models]
-        body = await self._ask_all(self._address.api + "/models", None)
+        body = await self._ask_small(self._address.api + "/models", None)
         await self._recognise()
         return read_models(body, backend=self.name, context_tokens=self._server.context_tokens)
 
@@ -114,11 +114,8 @@ class HttpBackend:
 
     async def chat(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
         """Stream an answer; what one read of the network brought is one item."""
-        exchange = await self._ask(
-            self._address.api + "/chat/completions", self.dialect.chat_body(request), stream=True
-        )
+        exchange = await self.begin_stream("chat/completions", self.dialect.chat_body(request))
         try:
-            await self._expect_events(exchange)
             reader = ChatReader(self.name)
             splitter = Splitter(self._limits.event_bytes_max, backend=self.name)
             while not reader.is_done:
@@ -137,32 +134,9 @@ class HttpBackend:
         finally:
             exchange.close()
 
-    @asynccontextmanager
-    async def relay(self, request: RelayRequest) -> AsyncIterator[Relay]:
-        """Send a client's request on. Raises BackendFault unless the server accepted it."""
-        exchange = await self._ask(
-            f"{self._address.api}/{request.endpoint}",
-            msgspec.json.encode(request.fields),
-            stream=request.stream,
-            request_id=request.request_id,
-        )
-        try:
-            if request.stream:
-                await self._expect_events(exchange)
-                yield StreamedAnswer(
-                    exchange,
-                    served_by=request.model,
-                    backend=self.name,
-                    event_bytes_max=self._limits.event_bytes_max,
-                )
-                return
-            body = await exchange.read_all(self._limits.answer_bytes_max)
-            fault = fault_of_whole(body, exchange.content_type, backend=self.name)
-            if fault:
-                raise fault
-            yield WholeAnswer(body, exchange.content_type, served_by=request.model)
-        finally:
-            exchange.close()
+    def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[Relay]:
+        """Send a client's request on. Entering raises BackendFault unless it is accepted."""
+        return _Relaying(self, request)
 
     async def embed(
         self, model: str, texts: Sequence[str], dimensions: int | None = None
@@ -175,14 +149,8 @@ class HttpBackend:
             question = EmbeddingQuestion(
                 model=model, input=part, encoding_format="float", dimensions=dimensions
             )
-            exchange = await self._ask(
-                self._address.api + "/embeddings", msgspec.json.encode(question), stream=False
-            )
-            body = await self._whole(exchange)
-            fault = fault_of_whole(body, exchange.content_type, backend=self.name)
-            if fault:
-                raise fault
-            vectors += read_vectors(body, len(part), backend=self.name)
+            answer = await self.ask_whole("embeddings", msgspec.json.encode(question))
+            vectors += read_vectors(answer.body, len(part), backend=self.name)
         return vectors
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int]:
@@ -193,65 +161,110 @@ class HttpBackend:
 
     async def ask_own(self, path: str, body: bytes | None) -> bytes:
         """What the server answers at a path beside its API. Raises BackendFault."""
-        return await self._ask_all(self._address.root + path, body)
+        return await self._ask_small(self._address.root + path, body)
 
-    async def _ask_all(self, url: str, body: bytes | None) -> bytes:
-        exchange = await self._ask(url, body, limit_s=self._timeouts.list_timeout_s)
-        return await self._whole(exchange)
-
-    async def _whole(self, exchange: Exchange) -> bytes:
-        try:
-            return await exchange.read_all(self._limits.answer_bytes_max)
-        finally:
-            exchange.close()
-
-    async def _ask(
-        self,
-        url: str,
-        body: bytes | None,
-        *,
-        stream: bool = False,
-        limit_s: float | None = None,
-        request_id: str = "",
-    ) -> Exchange:
-        headers = {**self._headers, "X-Request-Id": request_id} if request_id else self._headers
-        # A whole answer begins when it is complete, so only the limit of the call fits it.
-        first_byte_s = limit_s or (
-            self._timeouts.first_byte_timeout_s if stream else self._timeouts.call_timeout_s
+    async def ask_whole(self, endpoint: str, body: bytes, *, request_id: str = "") -> Answer:
+        """A successful answer of an endpoint, not streamed. Raises BackendFault."""
+        question = self._question(
+            f"{self._address.api}/{endpoint}",
+            body,
+            # It begins when it is complete, so only the limit of the whole call fits it.
+            first_byte_s=self._timeouts.call_timeout_s,
+            request_id=request_id,
         )
-        exchange = await self._link.ask(
-            Question(
-                url=url,
-                headers=headers,
-                body=body,
-                backend=self.name,
-                timeouts=self._timeouts,
-                first_byte_s=first_byte_s,
-            )
+        answer = await self._link.ask(question, self._limits.answer_bytes_max)
+        if answer.status != 200:
+            raise self._refusal(answer.status, answer.headers, answer.body, question.url)
+        content_type = answer.headers.get("Content-Type", "")
+        fault = fault_of_whole(answer.body, content_type, backend=self.name)
+        if fault:
+            raise fault
+        return answer
+
+    async def begin_stream(self, endpoint: str, body: bytes, *, request_id: str = "") -> Exchange:
+        """A stream of events that the server has begun to send. Raises BackendFault."""
+        question = self._question(
+            f"{self._address.api}/{endpoint}",
+            body,
+            first_byte_s=self._timeouts.first_byte_timeout_s,
+            request_id=request_id,
         )
-        if exchange.status == 200:
+        exchange = await self._link.begin(question)
+        content_type = exchange.headers.get("Content-Type", "")
+        if exchange.status == 200 and content_type.startswith("text/event-stream"):
             return exchange
         try:
-            said = await exchange.read_all(ERROR_BYTES_MAX)
+            said = await exchange.rest(ERROR_BYTES_MAX)
         finally:
             exchange.close()
-        raise fault_of_answer(
-            exchange.status,
-            exchange.headers,
-            said,
+        if exchange.status != 200:
+            raise self._refusal(exchange.status, exchange.headers, said, question.url)
+        fault = fault_of_whole(said, content_type, backend=self.name)
+        raise fault or unexpected_type(content_type, "text/event-stream", backend=self.name)
+
+    def streamed(self, exchange: Exchange, *, served_by: str) -> StreamedAnswer:
+        """The stream as an answer to pass on."""
+        return StreamedAnswer(
+            exchange,
+            served_by=served_by,
             backend=self.name,
-            url=url,
-            now=self._clock(),
+            event_bytes_max=self._limits.event_bytes_max,
         )
 
-    async def _expect_events(self, exchange: Exchange) -> None:
-        if exchange.content_type.startswith("text/event-stream"):
-            return
-        body = await exchange.read_all(self._limits.answer_bytes_max)
-        fault = fault_of_whole(body, exchange.content_type, backend=self.name)
-        raise fault or unexpected_type(
-            exchange.content_type, "text/event-stream", backend=self.name
+    async def _ask_small(self, url: str, body: bytes | None) -> bytes:
+        question = self._question(url, body, first_byte_s=self._timeouts.list_timeout_s)
+        answer = await self._link.ask(question, self._limits.answer_bytes_max)
+        if answer.status != 200:
+            raise self._refusal(answer.status, answer.headers, answer.body, url)
+        return answer.body
+
+    def _question(
+        self, url: str, body: bytes | None, *, first_byte_s: float, request_id: str = ""
+    ) -> Question:
+        headers = self._headers
+        if request_id:
+            headers = {**headers, "X-Request-Id": request_id}
+        return Question(
+            url=url,
+            headers=headers,
+            body=body,
+            backend=self.name,
+            timeouts=self._timeouts,
+            first_byte_s=first_byte_s,
         )
+
+    def _refusal(
+        self, status: int, headers: Mapping[str, str], body: bytes, url: str
+    ) -> BackendFault:
+        return fault_of_answer(status, headers, body, backend=self.name, url=url, now=self._clock())
+
+
+class _Relaying:
+    """One request on its way: accepted when entered, let go of when left."""
+
+    def __init__(self, backend: HttpBackend, request: RelayRequest) -> None:
+        self._backend = backend
+        self._request = request
+        self._exchange: Exchange | None = None
+
+    async def __aenter__(self) -> Relay:
+        request = self._request
+        body = msgspec.json.encode(request.fields)
+        if request.stream:
+            self._exchange = await self._backend.begin_stream(
+                request.endpoint, body, request_id=request.request_id
+            )
+            return self._backend.streamed(self._exchange, served_by=request.model)
+        answer = await self._backend.ask_whole(
+            request.endpoint, body, request_id=request.request_id
+        )
+        return WholeAnswer(
+            answer.body, answer.headers.get("Content-Type", ""), served_by=request.model
+        )
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
 
 
 def _headers(api_key: Secret | None, further: dict[str, Secret]) -> dict[str, str]:

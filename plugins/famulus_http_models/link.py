@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
+import msgspec
 import yarl
 
 from famulus_http_models.question import Question
@@ -30,22 +31,56 @@ class Link:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self.limits = limits
 
-    async def ask(self, question: Question) -> Exchange:
-        """Send and wait for the answer's status. Raises BackendFault where there is none."""
+    async def ask(self, question: Question, bytes_max: int) -> Answer:
+        """Send, and read the whole answer. Raises BackendFault where none comes in time."""
         try:
             async with asyncio.timeout(question.first_byte_s):
-                response = await self._session.request(
-                    "GET" if question.body is None else "POST",
-                    yarl.URL(question.url, encoded=True),
-                    data=question.body,
-                    headers=question.headers,
-                    # A key must not follow a redirect to wherever it leads.
-                    allow_redirects=False,
-                    timeout=self._timeout(question.timeouts.connect_timeout_s),
-                )
+                response = await self._send(question)
+                try:
+                    body = await self._read_all(response, question, bytes_max)
+                finally:
+                    response.close()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _fault(error, question) from error
+        return Answer(response.status, response.headers, body)
+
+    async def begin(self, question: Question) -> Exchange:
+        """Send, and wait for the answer's status. Raises BackendFault where there is none."""
+        try:
+            async with asyncio.timeout(question.first_byte_s):
+                response = await self._send(question)
         except (aiohttp.ClientError, OSError) as error:
             raise _fault(error, question) from error
         return Exchange(response, question, self.limits.read_bytes_max)
+
+    async def _send(self, question: Question) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            "GET" if question.body is None else "POST",
+            yarl.URL(question.url, encoded=True),
+            data=question.body,
+            headers=question.headers,
+            # A key must not follow a redirect to wherever it leads.
+            allow_redirects=False,
+            timeout=self._timeout(question.timeouts.connect_timeout_s),
+        )
+
+    async def _read_all(
+        self, response: aiohttp.ClientResponse, question: Question, bytes_max: int
+    ) -> bytes:
+        read = response.content.read
+        body = await read(self.limits.read_bytes_max)
+        if not body:
+            return body
+        pieces = [body]
+        size = len(body)
+        while piece := await read(self.limits.read_bytes_max):
+            pieces.append(piece)
+            size += len(piece)
+            if size > bytes_max:
+                raise _too_long(bytes_max, question)
+        if size > bytes_max:
+            raise _too_long(bytes_max, question)
+        return body if len(pieces) == 1 else b"".join(pieces)
 
     def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
         timeout = self._timeouts.get(connect_s)
@@ -69,14 +104,21 @@ async def open_link(limits: Limits) -> AsyncIterator[Link]:
         yield Link(session, limits)
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """An answer that is there."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Exchange:
-    """An answer that has begun: its status, its headers and, piece by piece, its body."""
+    """An answer that has begun: its status, its headers and, read by read, its body."""
 
     def __init__(
         self, response: aiohttp.ClientResponse, question: Question, read_bytes_max: int
     ) -> None:
         self.status = response.status
-        self.content_type = response.headers.get("Content-Type", "")
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._content = response.content
@@ -97,20 +139,12 @@ class Exchange:
             await asyncio.sleep(0)
         return piece
 
-    async def read_all(self, bytes_max: int) -> bytes:
-        """The whole body. Raises BackendFault, also where it is longer than `bytes_max`."""
-        pieces = []
-        size = 0
-        while piece := await self.read():
-            pieces.append(piece)
-            size += len(piece)
-            if size > bytes_max:
-                raise BackendFault(
-                    "broken",
-                    f"its answer is longer than {bytes_max} bytes; raise answer_bytes_max",
-                    backend=self._question.backend,
-                )
-        return b"".join(pieces)
+    async def rest(self, bytes_max: int) -> bytes:
+        """What is left of the body, or as much of it as is needed. Raises BackendFault."""
+        body = b""
+        while len(body) < bytes_max and (piece := await self.read()):
+            body += piece
+        return body
 
     async def settle(self) -> None:
         """Read what little follows a complete answer, so that the connection can be kept."""
@@ -178,6 +212,14 @@ class _Watch:
     def _next_look(self, now: float, due: float) -> float:
         # The first byte may come meanwhile, and then the shorter limit holds.
         return min(due, now + self._quiet_max_s, now + self._timeouts.idle_timeout_s)
+
+
+def _too_long(bytes_max: int, question: Question) -> BackendFault:
+    return BackendFault(
+        "broken",
+        f"its answer is longer than {bytes_max} bytes; raise answer_bytes_max",
+        backend=question.backend,
+    )
 
 
 def _fault(error: Exception, question: Question) -> BackendFault:

@@ -16,20 +16,32 @@ DONE_EVENT = b"data: [DONE]\n\n"
 SAMPLE_BYTES = 200
 """How far into a whole answer an error is looked for."""
 
+# The classes here are their own iterators and contexts: as generators, each would cost a request
+# as much as parsing it does.
+
 
 class WholeAnswer:
-    """An answer that is not streamed."""
+    """An answer that is not streamed: one item, the body."""
 
     status = 200
 
     def __init__(self, body: bytes, content_type: str, *, served_by: str) -> None:
         self.content_type = content_type
         self.served_by = served_by
-        self._body = body
+        self._body: bytes | None = body
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body, at once."""
-        yield self._body
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._body is None:
+            raise StopAsyncIteration
+        body, self._body = self._body, None
+        return body
 
 
 class StreamedAnswer:
@@ -49,25 +61,35 @@ class StreamedAnswer:
         self._is_done = False
         self._fault: BackendFault | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """Whole events, all that came together. Raises BackendFault, also where one is an error.
 
         The end is always `[DONE]`, and only where the answer is whole.
         """
-        while not self._is_done:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            if self._fault is not None:
+                raise self._fault
+            if self._is_done:
+                await self._exchange.settle()
+                raise StopAsyncIteration
             piece = await self._exchange.read()
             passed = self._take(piece)
             if passed:
-                yield passed
-            if self._fault:
-                raise self._fault
-            if not piece:
-                break
-        if not self._is_done:
-            if not self._is_finished:
-                raise self._broken("its answer ended without a finish_reason")
-            yield DONE_EVENT
-        await self._exchange.settle()
+                return passed
+            if not piece and self._fault is None and not self._is_done:
+                return self._end()
+
+    def _end(self) -> bytes:
+        if not self._is_finished:
+            raise self._broken("its answer ended without a finish_reason")
+        self._is_done = True
+        return DONE_EVENT
 
     def _take(self, piece: bytes) -> bytes:
         events = self._splitter.feed(piece) if piece else self._splitter.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from famulus_schemas.inference import Backend, BackendFault, ModelCard
+from famulus_schemas.inference import Backend, BackendFault, ModelCard, RelaysRequests
 
 if TYPE_CHECKING:
     from famulus.log import Log
@@ -19,6 +19,8 @@ class Served(msgspec.Struct, frozen=True):
 
     card: ModelCard
     backend: Backend
+    relays: RelaysRequests | None = None
+    """The backend, where it takes a client's request as it is."""
 
 
 class Listing:
@@ -158,7 +160,7 @@ class Catalog:
     def _listed(self) -> Listing:
         # A server that is silent now is still the one to ask for what it served before.
         served = [
-            (backend.name, Served(card, backend))
+            (backend.name, Served(card, backend, _relaying(backend)))
             for backend in self._backends
             for card in self._cards.get(backend.name, ())
         ]
@@ -168,3 +170,8 @@ class Catalog:
             [one for name, one in served if name == self._last_resort],
             is_alone=all(backend.name == self._last_resort for backend in self._backends),
         )
+
+
+def _relaying(backend: Backend) -> RelaysRequests | None:
+    # Asked here and not at each request: such a question costs as much as sending one.
+    return backend if isinstance(backend, RelaysRequests) else None

@@ -13,8 +13,16 @@ from famulus_schemas.errors import (
     BACKEND_REFUSED,
     MODEL_NOT_FOUND,
     NOT_SUPPORTED,
+    Fault,
 )
 from famulus_schemas.inference import BackendFault
+
+BACKEND_FAILED = Fault(
+    503,
+    "backend_unavailable",
+    "The model server '{backend}' cannot answer: {reason}",
+    "server_error",
+)
 
 
 def problem_of(fault: BackendFault, *, model: str) -> Problem:
@@ -38,4 +46,5 @@ def problem_of(fault: BackendFault, *, model: str) -> Problem:
     if fault.kind == "overloaded" and fault.status != 503:
         limit = msgspec.structs.replace(BACKEND_LIMIT, code=code or BACKEND_LIMIT.code)
         return Problem(limit, headers=headers, reason=fault.message)
-    return Problem(BACKEND_DOWN, headers=headers, backend=fault.backend, reason=fault.message)
+    down = BACKEND_DOWN if fault.kind in ("unreachable", "timeout") else BACKEND_FAILED
+    return Problem(down, headers=headers, backend=fault.backend, reason=fault.message)

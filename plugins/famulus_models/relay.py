@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 from msgspec import Raw
@@ -13,11 +13,11 @@ from famulus_models.catalog import Served
 from famulus_models.rename import Renamer
 from famulus_models.typed import TypedRelays
 from famulus_models.usage import with_usage, without_usage
-from famulus_schemas.inference import BackendFault, Relay, RelayRequest, RelaysRequests
+from famulus_schemas.inference import BackendFault, Relay, RelayRequest
 
 
 class RoutedRelay:
-    """An answer on its way from the server that was chosen."""
+    """An answer on its way from the server that was chosen; its own iterator of the body."""
 
     def __init__(self, request: RelayRequest, served: Served, typed: TypedRelays) -> None:
         self.served_by = served.card.id
@@ -28,7 +28,7 @@ class RoutedRelay:
         self._typed = typed
         self._rename = Renamer(request.model)
         self._hides_usage = False
-        self._open = AsyncExitStack()
+        self._context: AbstractAsyncContextManager[Relay] | None = None
         self._items: AsyncIterator[bytes] | None = None
         self._first: asyncio.Task[bytes | None] | None = None
 
@@ -40,27 +40,34 @@ class RoutedRelay:
         try:
             await self._enter()
             if self._request.stream:
-                self._first = asyncio.create_task(self._next())
-                await asyncio.wait([self._first], timeout=first_event_s)
-                if self._first.done() and self._first.exception():
-                    self._first.result()
+                await self._hold(first_event_s)
         except BaseException:
             await self.close()
             raise
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body, under the client's name for the model. Raises BackendFault."""
-        if self._first is not None:
-            item = await self._first
-        else:
-            item = await self._next()
-        while item is not None:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        assert self._items is not None
+        while True:
+            if self._first is None:
+                item = await anext(self._items)
+            else:
+                first, self._first = self._first, None
+                held = await first
+                if held is None:
+                    raise StopAsyncIteration
+                item = held
             item = self._rename(item)
             if self._hides_usage:
                 item = without_usage(item)
             if item:
-                yield item
-            item = await self._next()
+                return item
 
     async def close(self) -> None:
         """Leave; an answer that is not at its end is aborted."""
@@ -70,7 +77,17 @@ class RoutedRelay:
         close = getattr(self._items, "aclose", None)
         if close is not None:
             await close()
-        await self._open.aclose()
+        if self._context is not None:
+            context, self._context = self._context, None
+            await context.__aexit__(None, None, None)
+
+    async def _hold(self, first_event_s: float) -> None:
+        assert self._items is not None
+        self._first = asyncio.ensure_future(anext(self._items, None))
+        await asyncio.wait([self._first], timeout=first_event_s)
+        if self._first.done():
+            # A fault is raised here, while another server can still be asked.
+            self._first.result()
 
     async def _enter(self) -> None:
         try:
@@ -86,12 +103,16 @@ class RoutedRelay:
         self._items = relay.chunks()
 
     async def _accepted(self, fields: dict[str, Raw]) -> Relay:
-        fields["model"] = Raw(msgspec.json.encode(self._served.card.id))
-        request = msgspec.structs.replace(self._request, model=self._served.card.id, fields=fields)
-        backend = self._served.backend
-        if isinstance(backend, RelaysRequests):
-            return await self._open.enter_async_context(backend.relay(request))
-        return await self._open.enter_async_context(self._typed.relay(request, backend))
+        served = self._served
+        fields["model"] = Raw(msgspec.json.encode(served.card.id))
+        request = msgspec.structs.replace(self._request, model=served.card.id, fields=fields)
+        if served.relays is not None:
+            context = served.relays.relay(request)
+        else:
+            context = self._typed.relay(request, served.backend)
+        relay = await context.__aenter__()
+        self._context = context
+        return relay
 
     def _fields(self) -> dict[str, Raw]:
         if not self._request.stream:
@@ -99,10 +120,6 @@ class RoutedRelay:
         fields, asked = with_usage(self._request.fields)
         self._hides_usage = not asked
         return fields
-
-    async def _next(self) -> bytes | None:
-        assert self._items is not None
-        return await anext(self._items, None)
 
 
 def _refuses_usage(fault: BackendFault) -> bool:

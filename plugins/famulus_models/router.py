@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -91,14 +91,9 @@ class Router:
             else:
                 return
 
-    @asynccontextmanager
-    async def relay(self, request: RelayRequest) -> AsyncIterator[Relay]:
-        """Pass a client's request on. Raises Problem until it is accepted."""
-        relay = await self._open(request)
-        try:
-            yield relay
-        finally:
-            await relay.close()
+    def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[Relay]:
+        """Pass a client's request on. Entering raises Problem unless it is accepted."""
+        return _Passing(self, request)
 
     async def embed(
         self, model: str, texts: Sequence[str], dimensions: int | None = None
@@ -187,7 +182,8 @@ class Router:
 
     # --- relays and counts ----------------------------------------------------------------------
 
-    async def _open(self, request: RelayRequest) -> RoutedRelay:
+    async def open(self, request: RelayRequest) -> RoutedRelay:
+        """The answer of the first server that accepts the request. Raises Problem."""
         try:
             attempts = Attempts(await self._candidates(request.model), self._policy)
             async for candidate in attempts:
@@ -225,3 +221,20 @@ class Router:
 
 def _key(served: Served) -> str:
     return f"{served.card.backend}/{served.card.id}"
+
+
+class _Passing:
+    """One relay, opened when entered and closed when left."""
+
+    def __init__(self, router: Router, request: RelayRequest) -> None:
+        self._router = router
+        self._request = request
+        self._relay: RoutedRelay | None = None
+
+    async def __aenter__(self) -> Relay:
+        self._relay = await self._router.open(self._request)
+        return self._relay
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._relay is not None:
+            await self._relay.close()
