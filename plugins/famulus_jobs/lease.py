@@ -56,8 +56,9 @@ class Lease:
         await self.bury()
 
     async def close(self) -> None:
-        """Leave; jobs must have been handed back before."""
+        """Leave. Jobs that nobody handed back are freed first: without the worker none would."""
         try:
+            await self._free_all(self.worker)
             await self._records.commit([Delete(kind="worker", id=self.worker)])
         except (Conflict, StoreUnavailable) as error:
             self._log.warning("worker_not_removed", worker=self.worker, reason=str(error))
@@ -98,10 +99,7 @@ class Lease:
         return decode_worker(record.body).beat < now - self._settings.lease_s
 
     async def _bury_one(self, dead: Record) -> None:
-        freed = 0
-        while jobs := await self._system.scan("job", where={"worker": dead.id}, limit=100):
-            for record in jobs:
-                freed += await self._free(record)
+        freed = await self._free_all(dead.id)
         try:
             await self._records.commit([Delete(kind="worker", id=dead.id, version=dead.version)])
         except Conflict:
@@ -109,6 +107,14 @@ class Lease:
         if freed:
             self._log.warning("worker_lost", worker=dead.id, jobs=freed)
             self._on_freed()
+
+    async def _free_all(self, worker: str) -> int:
+        """Free every job that names the worker; how many there were."""
+        freed = 0
+        while jobs := await self._system.scan("job", where={"worker": worker}, limit=100):
+            for record in jobs:
+                freed += await self._free(record)
+        return freed
 
     async def _free(self, record: Record) -> int:
         job, body = job_of(record), decode_job(record.body)

@@ -25,7 +25,7 @@ THIRD_PARTY = Path(__file__).parents[1] / "third_party"
 PACKAGE = THIRD_PARTY / "famulus-example"
 BROKEN = THIRD_PARTY / "broken"
 
-RUNS = ("sqlite", "models", "assistants", "threads", "events", "runs")
+RUNS = ("sqlite", "models", "assistants", "threads", "events", "jobs", "functions", "runs")
 
 
 @pytest.fixture(scope="module")

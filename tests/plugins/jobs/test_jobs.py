@@ -1,0 +1,299 @@
+"""Jobs: done once they were promised, by one worker at a time, whatever happens to workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from famulus import NoSettings, Plugin, need
+from famulus.testing import kernel_with
+from famulus_jobs.board import fairly
+from famulus_jobs.kinds import JobBody, encode
+from famulus_schemas.jobs import Job, Jobs
+from famulus_schemas.ports import JOBS, RECORDS
+from famulus_schemas.records import Conflict, Delete, Record, RecordStore
+
+
+class Desk(Plugin[NoSettings]):
+    """Reaches the ports for a test."""
+
+    name = "desk"
+    jobs = need(JOBS)
+    records = need(RECORDS)
+    system = need(RECORDS.system)
+
+
+class Office:
+    """A server with jobs, and what its handler was given."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.jobs: Jobs = desk.jobs
+        self.records: RecordStore = desk.records
+        self.system = desk.system
+        self.given: list[Job] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self._more = asyncio.Event()
+
+    async def do(self, job: Job) -> None:
+        """Notes the job, waits for `go_on`, and finishes it."""
+        self.given.append(job)
+        self._more.set()
+        await self.go_on.wait()
+        await self.records.of(job.project).commit(self.jobs.finish(job))
+
+    async def promise(self, key: str, *, project: str = "p", priority: int = 0) -> None:
+        """Enqueue a job, commit it, and say so."""
+        ticket = self.jobs.enqueue(project, "work", key, priority=priority)
+        await self.records.of(project).commit(ticket.unit)
+        self.jobs.started(ticket)
+
+    async def got(self, count: int) -> list[Job]:
+        """What the handler was given, once it is that much."""
+        async with asyncio.timeout(20):
+            while len(self.given) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self.given
+
+    async def left(self) -> list[Record]:
+        """All jobs that are not finished."""
+        return list(await self.system.scan("job"))
+
+    async def none_left(self) -> None:
+        """Return once every job is finished."""
+        async with asyncio.timeout(20):
+            while await self.left():
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def open_office(tmp_path: Path) -> Callable[..., Any]:
+    @asynccontextmanager
+    async def opened(**arguments: Any) -> AsyncIterator[Office]:
+        settings = {"jobs": {"poll_s": 0.02, "retry_s": 0.01, **arguments.pop("jobs", {})}}
+        async with kernel_with(
+            "sqlite", "events", "jobs", Desk, settings=settings, data_dir=tmp_path, **arguments
+        ) as server:
+            yield Office(server.plugin("desk"))
+
+    return opened
+
+
+async def test_a_promised_job_is_done_once(open_office: Any) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        await office.promise("a")
+        (job,) = await office.got(1)
+        assert (job.project, job.key, job.attempt) == ("p", "a", 1)
+        await office.none_left()
+        assert len(office.given) == 1
+
+
+async def test_a_job_of_a_refused_unit_is_never_done(open_office: Any) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        ticket = office.jobs.enqueue("p", "work", "a")
+        with pytest.raises(Conflict):
+            await office.records.of("p").commit([*ticket.unit, Delete(kind="job", id="missing")])
+        await office.promise("b")
+        assert [job.key for job in await office.got(1)] == ["b"]
+
+
+async def test_no_more_are_done_at_once_than_there_is_room_for(open_office: Any) -> None:
+    async with open_office() as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=3)
+        for n in range(10):
+            await office.promise(str(n))
+        await office.got(3)
+        await asyncio.sleep(0.1)
+        assert len(office.given) == 3
+        office.go_on.set()
+        await office.none_left()
+        assert len(office.given) == 10
+
+
+async def test_a_job_that_was_promised_before_a_stop_is_done_after_it(open_office: Any) -> None:
+    async with open_office() as office:
+        await office.promise("a")
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        assert [job.key for job in await office.got(1)] == ["a"]
+
+
+async def test_a_stopping_worker_hands_back_without_counting_an_attempt(open_office: Any) -> None:
+    async with open_office() as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=4)
+        await office.promise("a")
+        (first,) = await office.got(1)
+        await office.jobs.withdraw("work", grace_s=0.0)
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        (second,) = await office.got(1)
+        assert second.attempt == first.attempt
+        assert second.fence > first.fence
+
+
+async def test_a_worker_that_was_given_up_cannot_write_any_more(open_office: Any) -> None:
+    async with open_office() as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=4)
+        await office.promise("a")
+        (zombie,) = await office.got(1)
+        await office.jobs.withdraw("work", grace_s=0.0)
+        office.go_on.set()
+        office.jobs.handle("work", office.do, at_once_max=4)
+        await office.got(2)
+        await office.none_left()
+        with pytest.raises(Conflict):
+            await office.records.of("p").commit([zombie.guard()])
+        with pytest.raises(Conflict):
+            await office.records.of("p").commit(office.jobs.finish(zombie))
+
+
+async def test_jobs_of_a_worker_that_died_are_taken_over_with_one_attempt_more(
+    open_office: Any,
+) -> None:
+    class Dies(Exception):
+        pass
+
+    with pytest.raises(Dies):
+        async with open_office() as office:
+            office.go_on.clear()
+            office.jobs.handle("work", office.do, at_once_max=4)
+            await office.promise("a")
+            await office.got(1)
+            # The heart stops: nothing is handed back, and nothing is said.
+            office.jobs._put_back = _nothing
+            office.jobs.withdraw = _nothing
+            raise Dies
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        (job,) = await office.got(1)
+        assert (job.key, job.attempt) == ("a", 2)
+
+
+async def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Instead of what a dead process does not do."""
+
+
+async def test_a_job_whose_handler_fails_is_tried_again(open_office: Any) -> None:
+    async with open_office() as office:
+        tries: list[int] = []
+
+        async def stumble(job: Job) -> None:
+            tries.append(job.attempt)
+            if len(tries) < 3:
+                raise RuntimeError("not yet")
+            await office.records.of(job.project).commit(office.jobs.finish(job))
+
+        office.jobs.handle("work", stumble, at_once_max=4)
+        await office.promise("a")
+        await office.none_left()
+        assert tries == [1, 2, 3]
+
+
+async def test_a_parked_job_rests_until_it_is_requeued(open_office: Any) -> None:
+    async with open_office() as office:
+        parked = asyncio.Event()
+
+        async def park(job: Job) -> None:
+            office.given.append(job)
+            if len(office.given) == 1:
+                await office.records.of(job.project).commit(office.jobs.park(job))
+                parked.set()
+            else:
+                await office.records.of(job.project).commit(office.jobs.finish(job))
+
+        office.jobs.handle("work", park, at_once_max=4)
+        await office.promise("a")
+        await parked.wait()
+        await asyncio.sleep(0.1)
+        assert len(office.given) == 1
+        ticket = await office.jobs.requeue("p", "work", "a")
+        await office.records.of("p").commit(ticket.unit)
+        office.jobs.started(ticket)
+        await office.none_left()
+        first, second = office.given
+        assert second.fence > first.fence
+
+
+async def test_only_a_parked_job_can_be_requeued(open_office: Any) -> None:
+    async with open_office() as office:
+        await office.promise("a")
+        for key in ("a", "unknown"):
+            with pytest.raises(LookupError):
+                await office.jobs.requeue("p", "work", key)
+
+
+async def test_a_job_that_waits_can_be_discarded_and_one_at_work_cannot(open_office: Any) -> None:
+    async with open_office() as office:
+        await office.promise("a")
+        unit = await office.jobs.discard("p", "work", "a")
+        await office.records.of("p").commit(unit)
+        assert await office.left() == []
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=1)
+        await office.promise("b")
+        await office.got(1)
+        assert await office.jobs.discard("p", "work", "b") is None
+        office.go_on.set()
+
+
+def record(number: int, project: str, priority: int) -> Record:
+    body = JobBody(kind="work", key=str(number), state="waiting", priority=priority)
+    return Record(
+        project=project, kind="job", id=str(number), seq=number, created_at=0, body=encode(body)
+    )
+
+
+def test_one_project_with_much_to_do_does_not_hold_up_another() -> None:
+    many = [record(n, "busy", 0) for n in range(5)]
+    taken = fairly([*many, record(9, "small", 0)])
+    assert [one.id for one in taken] == ["0", "9", "1", "2", "3", "4"]
+
+
+def test_lower_priorities_go_first() -> None:
+    taken = fairly([record(1, "p", 5), record(2, "p", 0), record(3, "p", -1)])
+    assert [one.id for one in taken] == ["3", "2", "1"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=30))
+def test_taking_fairly_loses_nothing_and_keeps_each_projects_order(
+    given_jobs: list[tuple[str, int]],
+) -> None:
+    records = [record(n, project, priority) for n, (project, priority) in enumerate(given_jobs)]
+    taken = fairly(records)
+    assert sorted(one.seq for one in taken) == list(range(len(records)))
+    for project in "abc":
+        for priority in range(3):
+            mine = [
+                one.seq
+                for one in taken
+                if one.project == project and given_jobs[one.seq][1] == priority
+            ]
+            assert mine == sorted(mine)
+
+
+async def test_a_lost_lease_is_told_by_readiness(tmp_path: Path) -> None:
+    settings = {"jobs": {"heartbeat_s": 0.01}}
+    async with kernel_with(
+        "sqlite", "events", "jobs", Desk, settings=settings, data_dir=tmp_path
+    ) as server:
+        assert (await server.get("/health/ready")).status_code == 200
+        system = server.plugin("desk").system
+        (worker,) = await system.scan("worker")
+        await system.of(worker.project).commit([Delete(kind="worker", id=worker.id)])
+        async with asyncio.timeout(20):
+            while (ready := await server.get("/health/ready")).status_code == 200:
+                await asyncio.sleep(0.01)
+        assert "lease" in ready.json()["plugins"]["jobs"]["detail"]
