@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -189,6 +190,8 @@ def _serve() -> click.Command:
 def _run(server: Any, kernel: Kernel) -> None:
     import uvloop
 
+    # uvicorn stops gracefully at a signal and then raises it again: a good end, not a death.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         uvloop.run(server.serve())
     except KeyboardInterrupt:
@@ -198,7 +201,8 @@ def _run(server: Any, kernel: Kernel) -> None:
     if kernel.failure is not None:
         raise BootError(describe(kernel.failure)) from kernel.failure
     if not server.started:
-        raise BootError(f"could not listen on {server.config.host}:{server.config.port}")
+        where = f"{server.config.host}:{server.config.port}"
+        raise BootError(": ".join([f"could not listen on {where}", *server.troubles[:1]]))
 
 
 def _check() -> click.Command:

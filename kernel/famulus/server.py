@@ -181,7 +181,10 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(settings.drain_s),
             )
         )
-        _forward_logs(kernel)
+        self.troubles: list[str] = []
+        """What was wrong before it served; whoever runs it words that for the operator."""
+        self._log = kernel.log
+        _forward_logs(_Kept(self.troubles))
         self._on_ready = on_ready
         self._on_hangup = on_hangup
 
@@ -192,6 +195,7 @@ class Server(uvicorn.Server):
         except SystemExit:
             # uvicorn ends the process here; whoever runs the server words the reason first.
             self.should_exit = True
+        _forward_logs(ForwardToLog(self._log))
         if self.should_exit:
             return
         if self._on_hangup is not None:
@@ -209,9 +213,20 @@ class Server(uvicorn.Server):
         return f"http://{self.config.host}:{self.config.port}"
 
 
-def _forward_logs(kernel: Kernel) -> None:
+class _Kept(logging.Handler):
+    """Keeps what is said instead of writing it."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
+def _forward_logs(handler: logging.Handler) -> None:
     for name in ("uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
-        logger.handlers = [ForwardToLog(kernel.log)]
+        logger.handlers = [handler]
         logger.setLevel(logging.WARNING)
         logger.propagate = False

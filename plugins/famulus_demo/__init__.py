@@ -1,0 +1,28 @@
+"""`famulus demo`: a whole conversation with a server of its own, by the official client."""
+
+from __future__ import annotations
+
+import click
+
+from famulus import NoSettings, Plugin, hookimpl
+
+__all__ = ["Demo"]
+
+
+class Demo(Plugin[NoSettings]):
+    """Brings the command `famulus demo`."""
+
+    name = "demo"
+
+    @classmethod
+    def off_because(cls, settings: NoSettings) -> str | None:
+        """It takes no part in a server."""
+        return "it only brings the command `famulus demo`"
+
+    @staticmethod
+    @hookimpl
+    def register_commands(cli: click.Group) -> None:
+        """`famulus demo`."""
+        from famulus_demo.command import demo
+
+        cli.add_command(demo())
