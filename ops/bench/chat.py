@@ -35,9 +35,10 @@ def run(options: Options) -> list[Table]:
     with (
         model_stub(list(models.values()), folder) as stub,
         floor("relay", folder / "relay.log", UPSTREAM_PORT=str(stub.port)) as relay,
+        floor("client_relay", folder / "client.log", UPSTREAM_PORT=str(stub.port)) as client,
         famulus(folder, backend=stub) as server,
     ):
-        sides = {"relay": relay, "Famulus": server}
+        sides = {"relay": relay, "aiohttp relay": client, "Famulus": server}
         whole = sample.chat(models[RATES[0]], stream=False)
         cells: dict[str, Measure] = {}
         for clients in CLIENTS:
@@ -47,7 +48,7 @@ def run(options: Options) -> list[Table]:
         cells = {}
         for rate, model in models.items():
             body = sample.chat(model, stream=True)
-            for side, each in sides.items():
+            for side, each in (("relay", relay), ("Famulus", server)):
                 cells[f"{side}, {STREAMS} x {rate} tok/s"] = _streamed(each, options, body, rate)
         streamed = interleave(cells, options)
     return [_requests(found), _tokens(streamed)]
@@ -68,6 +69,7 @@ def _requests(found: Rounds) -> Table:
     for clients in CLIENTS:
         floor_name = f"relay, c={clients}"
         rows.append(row(found, floor_name, beside=beside))
+        rows.append(row(found, f"aiohttp {floor_name}", floor=floor_name, beside=beside))
         name, target = f"Famulus, c={clients}", Target("<=", 4)
         rows.append(row(found, name, floor=floor_name, target=target, beside=beside))
     return Table(title="CPU a request, not streamed", unit="CPU us", rows=rows)

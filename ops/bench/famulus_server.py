@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from servers import HOST, Served, free_port, served
+from servers import HOST, NotReady, Served, free_port, served
 
 READY = "/health/ready"
-
-EVERYONE = '''
-from famulus import NoSettings, Plugin, hookimpl
-from famulus_schemas.identity import Principal
-
-class Everyone(Plugin[NoSettings]):
-    """Lets everyone in."""
-
-    name = "everyone"
-
-    @hookimpl
-    async def authenticate(self, headers):
-        return Principal(id="bench", project="default")
-'''
-
-
-def command(folder: Path, port: int, backend: str | None) -> list[str]:
-    """How it is started."""
-    line = [sys.executable, "-m", "famulus", "serve", "--host", HOST, "--port", str(port)]
-    line += ["--data-dir", str(folder / "data")]
-    (folder / "plugins").mkdir(exist_ok=True)
-    (folder / "plugins" / "everyone.py").write_text(EVERYONE)
-    line += ["--plugins-dir", str(folder / "plugins")]
-    return [*line, "--backend", backend] if backend else line
+_FIRST_KEY = re.compile(r"OPENAI_API_KEY=(\S+)")
 
 
 @contextmanager
@@ -43,15 +21,15 @@ def famulus(
     backend: Served | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
-    """A server with a key for its requests."""
-    port = free_port()
-    url = f"{backend.url}/v1" if backend else None
-    with served(
-        command(folder, port, url),
-        port=port,
-        log=folder / "famulus.log",
-        ready_path=READY,
-        environment=environment,
-    ) as server:
-        server.headers["authorization"] = "Bearer sk-everyone"
+    """A server, and the key that it printed at its first start."""
+    port, log = free_port(), folder / "famulus.log"
+    command = [sys.executable, "-m", "famulus", "serve", "--host", HOST, "--port", str(port)]
+    command += ["--data-dir", str(folder / "data")]
+    if backend is not None:
+        command += ["--backend", f"{backend.url}/v1"]
+    with served(command, port=port, log=log, ready_path=READY, environment=environment) as server:
+        found = _FIRST_KEY.search(log.read_text())
+        if found is None:
+            raise NotReady("it printed no first key")
+        server.headers["authorization"] = f"Bearer {found[1]}"
         yield server

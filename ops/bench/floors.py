@@ -3,7 +3,8 @@
 `whole` answers a GET with bytes of a stored message's size, and a POST with the same after a typed
 decode of its body. `relay` sends a chat request on to the model server at `UPSTREAM_PORT` over a
 pool of raw connections and passes the answer's bytes on: no TLS, no timeouts, no errors, so it is
-a floor and no product.
+a floor and no product. `client_relay` does the same with aiohttp, which is the least that a relay
+with a real client costs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
+import aiohttp
 import httptools
 import msgspec
 
@@ -158,3 +160,23 @@ async def _pass(upstream: Upstream, send: Send) -> None:
     while piece := await upstream.read():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+# --- the relay with a real client ---------------------------------------------------------------
+
+_sessions: list[aiohttp.ClientSession] = []
+
+
+async def client_relay(scope: Scope, receive: Receive, send: Send) -> None:
+    """As `relay`, by aiohttp; whole answers only."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    body = await _body(receive)
+    if not _sessions:
+        connector = aiohttp.TCPConnector(limit=0)
+        _sessions.append(aiohttp.ClientSession(connector=connector))
+    url = f"http://127.0.0.1:{os.environ['UPSTREAM_PORT']}/v1/chat/completions"
+    async with _sessions[0].post(url, data=body, headers={"content-type": "application/json"}) as r:
+        answer = await r.read()
+    await _answer(send, answer)
