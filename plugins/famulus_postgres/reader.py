@@ -99,7 +99,7 @@ class Reader:
                     return await self._pool.fetch(statement, values)
             except StoreUnavailable:
                 raise
-            except Exception as error:
+            except Exception as error:  # Drivers and sockets raise many kinds; it is judged here.
                 failure = failure_of(error)
                 if failure is Failure.UNIT:
                     raise

@@ -27,7 +27,6 @@ SYSTEM_RECORDS = {
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_runs": "ends runs of every project whose client never came back",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",
-    "famulus_runs": "claims, sweeps and goes on with the runs of every project",
 }
 """The only plugins that see the records of all projects, each with its reason."""
 
