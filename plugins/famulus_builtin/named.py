@@ -12,6 +12,8 @@ from famulus_builtin.words import EMPTY, row, words
 LIST_CHARS_MAX = 500
 NAME_WORDS_MAX = 8
 
+_SENTENCES = (Kind.TEXT, Kind.TITLE, Kind.QUERY)
+_CLAUSE = re.compile(r"[^,;.\n]+")
 _LEADS = row("with and the in of for to at a an")
 _VALUE = r"(\"[^\"]+\"|'[^']+'|`[^`]+`|[A-Z][\w-]*(?: [A-Z][\w-]*)*|[\w@.+#/-]{0,80}[\w@+#/-])"
 
@@ -30,10 +32,13 @@ def assigned(said: Said, name: str, kind: Kind) -> Iterator[Span]:
         marked = text[0] in "\"'`" or text[:1].isupper() or any(char.isdigit() for char in text)
         lead = said.word_before(Span(*match.span(), ""))
         plain = link in (":", "=", "is", "as") or (not link and lead in _LEADS)
-        if link in ("to", "of") and kind in (Kind.TEXT, Kind.TITLE, Kind.QUERY):
+        if kind in _SENTENCES and link in ("to", "of"):
             continue
+        if kind in _SENTENCES and link in (":", "=") and text[0] not in "\"'`":
+            clause = _CLAUSE.match(said.text, match.start(2))
+            text = clause[0].strip() if clause else text
         if (marked or plain) and text.lower() not in EMPTY:
-            yield Span(match.start(2), match.end(2), text.strip("\"'`"))
+            yield Span(match.start(2), match.start(2) + len(text), text.strip("\"'`"))
 
 
 def listed(said: Said, name: str) -> list[Span]:

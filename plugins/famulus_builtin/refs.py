@@ -79,16 +79,21 @@ def _both(key: str, one: Any, other: Any) -> Any:
         return min(one, other)
     if key == "type":
         left, right = types_of({"type": one}), types_of({"type": other})
-        both = [name for name in left if name in right or (name, "number") == ("integer", *right)]
-        both += [name for name in right if name == "integer" and "number" in left]
-        return list(dict.fromkeys(both))
+        return [name for name in dict.fromkeys((*left, *right)) if _in(name, left, right)]
     if key == "enum":
         return [value for value in one if value in other]
     if key in ("items", "additionalProperties"):
         return {"allOf": [one, other]}
-    if key in ("uniqueItems",):
+    if key == "uniqueItems":
         return one or other
     return one
+
+
+def _in(name: str, left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether both name a type, of which an integer is a number too."""
+    return all(
+        name in types or (name == "integer" and "number" in types) for types in (left, right)
+    )
 
 
 def _all_of(name: str, one: Schema, other: Schema) -> Any:

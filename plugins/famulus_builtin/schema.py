@@ -188,7 +188,8 @@ def _names(schema: Schema) -> list[str]:
     for name in names:
         wanted = schema.get("dependentRequired", {}).get(name, ())
         names += [other for other in wanted if other not in names]
-    return list(dict.fromkeys(names))
+    in_order = [name for name in properties if name in names]
+    return list(dict.fromkeys([*in_order, *names]))
 
 
 def _property(schema: Schema, name: str) -> Any:

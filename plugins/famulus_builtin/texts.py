@@ -72,7 +72,8 @@ def likely(said: Said, kind: Kind) -> Iterator[Span]:
     if kind is Kind.TITLE:
         yield from said.rest_after("about", "to", "on")
     elif kind is Kind.TEXT:
-        yield from said.rest_after("that", "to")
+        yield from said.rest_after("that")
+        yield from said.rest_after("to")
     elif kind is Kind.QUERY and not said.text.rstrip().endswith("?"):
         yield from said.rest_after("about")
     if kind in (Kind.TEXT, Kind.QUERY):

@@ -68,6 +68,14 @@ class ScriptedFault(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode({"error": error})
 
 
+class Broken(Exception):
+    """A scripted answer has come to its fault."""
+
+    def __init__(self, fault: ScriptedFault) -> None:
+        self.fault = fault
+        super().__init__(fault.message)
+
+
 def status(
     code: int, message: str = "", *, retry_after_s: float | None = None, type: str = ""
 ) -> ScriptedFault:

@@ -20,14 +20,14 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from math import sqrt
 from typing import Any
 
 import msgspec
 
 from famulus.testing import faults
-from famulus.testing.faults import ScriptedFault
+from famulus.testing.faults import Broken, ScriptedFault
 from famulus.testing.script import BEFORE_HEADERS, Script, ScriptedCall, Turn, tool, words
 from famulus_schemas.inference import (
     BackendFault,
@@ -104,12 +104,14 @@ class ScriptedBackend:
         api_key: str | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         kept_requests_max: int = 10_000,
+        body_bytes_max: int = 64 << 20,
     ) -> None:
         self.name = name
         self.model_ids = tuple(models)
         self.context_tokens = context_tokens
         self.embedding_size = embedding_size
         self.api_key = api_key
+        self.body_bytes_max = body_bytes_max
         self.requests: deque[Received] = deque(maxlen=kept_requests_max)
         """Every request, oldest first; the oldest are forgotten past `kept_requests_max`."""
         self.faults: dict[str, ScriptedFault] = {}
@@ -161,12 +163,14 @@ class ScriptedBackend:
     @asynccontextmanager
     async def refusing(self) -> AsyncIterator[None]:
         """Refuse connections while inside, and cut those that are open; the port stays ours."""
-        assert self._server is not None, "refusing() is for a backend inside serve()"
-        await self._server.refuse()
+        server = self._server
+        assert server is not None, "refusing() is for a backend inside serve()"
+        await server.refuse()
         try:
             yield
         finally:
-            await self._server.listen()
+            if self._server is server:
+                await server.listen()
 
     # -- as a backend ---------------------------------------------------------------------------
 
@@ -186,11 +190,13 @@ class ScriptedBackend:
         self.open_chats += 1
         broken = False
         try:
-            async for beat in self.beats(self.turn_for(request), received):
-                if isinstance(beat, ScriptedFault):
-                    raise beat.raised_by(self.name)
-                if beat:
-                    yield beat
+            async with aclosing(self.beats(self.turn_for(request), received)) as beats:
+                async for batch in beats:
+                    if batch:
+                        yield batch
+        except Broken as breaking:
+            broken = True
+            raise breaking.fault.raised_by(self.name) from None
         except BackendFault:
             broken = True
             raise
@@ -244,15 +250,15 @@ class ScriptedBackend:
         self._next += 1
         return turns[min(self._next, len(turns)) - 1]
 
-    async def beats(
-        self, turn: Turn, received: Received
-    ) -> AsyncIterator[list[ChatChunk] | ScriptedFault]:
-        """The turn as it happens: an empty batch where headers go out, batches, or a fault."""
+    async def beats(self, turn: Turn, received: Received) -> AsyncGenerator[list[ChatChunk], None]:
+        """The turn as it happens: an empty batch where headers go out, then batches.
+
+        Raises Broken where the script says so.
+        """
         for event in turn.waits_at(BEFORE_HEADERS):
             await event.wait()
         if turn.fault is not None and turn.fault_after == BEFORE_HEADERS:
-            yield turn.fault
-            return
+            raise Broken(turn.fault)
         yield []
         batch: list[ChatChunk] = []
         place = 0
@@ -263,8 +269,7 @@ class ScriptedBackend:
             for event in turn.waits_at(place):
                 await event.wait()
             if turn.fault is not None and turn.fault_after == place:
-                yield turn.fault
-                return
+                raise Broken(turn.fault)
             await self._sleep(turn.pause_s)
             batch.append(chunk)
             place += 1
@@ -277,8 +282,7 @@ class ScriptedBackend:
         for event in turn.waits_from(place):
             await event.wait()
         if turn.fault is not None:
-            yield turn.fault
-            return
+            raise Broken(turn.fault)
         received.answered = True
         usage = self.usage_of(turn, received) if turn.sends_usage else None
         yield [ChatChunk(finish_reason=turn.ends_with, usage=usage)]

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from famulus.sse import DONE, encode_event
 from famulus.testing import faults, scripted_wire
-from famulus.testing.faults import ScriptedFault
+from famulus.testing.faults import Broken, ScriptedFault
 from famulus.testing.script import BEFORE_HEADERS, Turn, words
 from famulus.testing.scripted_wire import WireForm
 from famulus_schemas.inference import BackendFault, ChatChunk, ChatRequest
@@ -29,9 +30,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class ScriptedServer:
     """One listening port of a scripted backend."""
 
-    def __init__(self, backend: ScriptedBackend, *, body_bytes_max: int = 64 << 20) -> None:
+    def __init__(self, backend: ScriptedBackend) -> None:
         self._backend = backend
-        self._body_bytes_max = body_bytes_max
         self._port = 0
         self._asyncio_server: asyncio.Server | None = None
         self._placeholder: socket.socket | None = None
@@ -117,8 +117,9 @@ class ScriptedServer:
         data = b""
         while chunk := await request.content.readany():
             data += chunk
-            if len(data) > self._body_bytes_max:
-                raise BackendFault("refused", f"body larger than {self._body_bytes_max} bytes")
+            if len(data) > self._backend.body_bytes_max:
+                limit = self._backend.body_bytes_max
+                raise BackendFault("refused", f"the body is larger than {limit} bytes")
         return msgspec.json.decode(data, type=dict[str, Any]) if data else {}
 
     async def _models(self, request: web.BaseRequest, body: dict[str, Any]) -> web.StreamResponse:
@@ -236,10 +237,12 @@ class ScriptedServer:
         self, request: web.BaseRequest, turn: Turn, received: Received, form: WireForm
     ) -> web.StreamResponse:
         chunks: list[ChatChunk] = []
-        async for beat in self._backend.beats(turn, received):
-            if isinstance(beat, ScriptedFault):
-                return await self._play_fault(request, beat)
-            chunks += beat
+        try:
+            async with aclosing(self._backend.beats(turn, received)) as beats:
+                async for batch in beats:
+                    chunks += batch
+        except Broken as broken:
+            return await self._play_fault(request, broken.fault)
         return _json(form.whole(chunks))
 
     async def _stream(
@@ -247,15 +250,17 @@ class ScriptedServer:
     ) -> web.StreamResponse:
         events = _Events(request, turn)
         first = True
-        async for beat in self._backend.beats(turn, received):
-            if isinstance(beat, ScriptedFault):
-                return await self._break_stream(request, events, turn, beat)
-            await events.begin()
-            sent = b""
-            for chunk in beat:
-                sent += form.event(chunk, first=first)
-                first = False
-            await events.send(sent)
+        try:
+            async with aclosing(self._backend.beats(turn, received)) as beats:
+                async for batch in beats:
+                    await events.begin()
+                    sent = b""
+                    for chunk in batch:
+                        sent += form.event(chunk, first=first)
+                        first = False
+                    await events.send(sent)
+        except Broken as broken:
+            return await self._break_stream(request, events, turn, broken.fault)
         if turn.sends_done:
             await events.send(encode_event(DONE))
         return events.response

@@ -27,6 +27,7 @@ from famulus_schemas.inference import (
     ChatRequest,
     CountsTokens,
     EmbedsTexts,
+    FaultKind,
     PromptMessage,
 )
 
@@ -700,3 +701,184 @@ async def test_two_servers_at_once_have_two_ports() -> None:
         "1",
         "2",
     ]
+
+
+async def test_a_function_can_answer_with_a_turn_or_a_script_of_one() -> None:
+    answers = {"turn": Turn(text="a turn"), "script": Script().says("a script")}
+    backend = ScriptedBackend(lambda request: answers[str(request.messages[-1].content)])
+    assert said(await played(backend, "turn")) == "a turn"
+    assert said(await played(backend, "script")) == "a script"
+
+
+async def test_a_function_that_answers_with_several_turns_is_a_mistake() -> None:
+    backend = ScriptedBackend(lambda request: Script().says("a").says("b"))
+    with pytest.raises(ValueError, match="must be one turn, not 2"):
+        await played(backend)
+
+
+async def test_the_texts_of_message_parts_are_counted() -> None:
+    backend = ScriptedBackend(Script().says("x"))
+    parts = [
+        {"type": "text", "text": "one two"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+    ]
+    body = {"model": "scripted", "messages": [{"role": "user", "content": parts}]}
+    async for batch in backend.chat(msgspec.convert(body, ChatRequest)):
+        last = batch[-1]
+    assert last.usage is not None
+    assert last.usage.prompt_tokens == 2
+
+
+async def test_a_fault_and_a_wait_past_the_end_come_at_the_end() -> None:
+    gate = asyncio.Event()
+    script = Script().says("a b").waits_for(gate, after=9).breaks(faults.hang_up(), after=9)
+    answer = ScriptedBackend(script).chat(asked())
+    assert said([*await anext(answer), *await anext(answer)]) == "a b"
+    gate.set()
+    with pytest.raises(BackendFault):
+        await anext(answer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("overloaded", 503),
+        ("refused", 400),
+        ("not_found", 404),
+        ("broken", 500),
+        ("unsupported", 501),
+    ],
+)
+async def test_a_kind_of_fault_is_a_status_over_http(kind: FaultKind, status: int) -> None:
+    backend = ScriptedBackend(Script().fails(faults.kind(kind)).fails(faults.kind(kind)))
+    async with backend.serve() as base_url:
+        assert (await fetched(base_url)).status == status
+    with pytest.raises(BackendFault) as caught:
+        await played(backend)
+    assert caught.value.kind == kind
+
+
+async def test_unreachable_is_a_reset_and_timeout_a_stall_over_http() -> None:
+    script = Script().fails(faults.kind("unreachable")).fails(faults.kind("timeout"))
+    async with ScriptedBackend(script).serve() as base_url:
+        reset = await fetched(base_url)
+        stalled = await fetched(base_url, timeout_s=0.3)
+    assert isinstance(reset.error, aiohttp.ClientError | OSError)
+    assert not isinstance(reset.error, TimeoutError)
+    assert isinstance(stalled.error, TimeoutError)
+
+
+@pytest.mark.parametrize("fault", [faults.error_event(), faults.garbage(), faults.hang_up()])
+async def test_a_whole_answer_fails_as_a_whole(fault: ScriptedFault) -> None:
+    async with ScriptedBackend(Script().says("a b").breaks(fault, after=1)).serve() as base_url:
+        seen = await fetched(base_url, stream=False)
+    assert b'"content"' not in seen.data
+    assert seen.status in (0, 200, 500)
+
+
+@pytest.mark.parametrize("fault", [faults.status(503), faults.wrong_content_type()])
+async def test_a_fault_that_comes_too_late_for_its_form_ends_the_stream(
+    fault: ScriptedFault,
+) -> None:
+    async with ScriptedBackend(Script().says("a b").breaks(fault, after=1)).serve() as base_url:
+        seen = await fetched(base_url)
+    assert seen.status == 200
+    assert b'"content":"a"' in seen.data
+    assert b"scripted status 503" in seen.data or seen.data.endswith(b"</html>")
+
+
+async def test_refusal_and_reasoning_go_over_http_whole_and_streamed() -> None:
+    script = Script().refuses("No.").thinks("Hm.").forever()
+    async with ScriptedBackend(script).serve() as base_url:
+        whole = msgspec.json.decode((await fetched(base_url, stream=False)).data)
+        streamed = await fetched(base_url)
+    message = whole["choices"][0]["message"]
+    assert (message["refusal"], message["reasoning"], message["content"]) == ("No.", "Hm.", None)
+    deltas = [msgspec.json.decode(event)["choices"][0]["delta"] for event in streamed.events[:-1]]
+    assert [delta.get("reasoning") for delta in deltas] == ["Hm.", None, None]
+    assert [delta.get("refusal") for delta in deltas] == [None, "No.", None]
+
+
+async def test_an_empty_answer_has_empty_content() -> None:
+    async with ScriptedBackend(Script().says("")).serve() as base_url:
+        whole = msgspec.json.decode((await fetched(base_url, stream=False)).data)
+    assert whole["choices"][0]["message"]["content"] == ""
+
+
+async def test_arguments_in_pieces_are_whole_again_over_http() -> None:
+    script = Script().calls(tool("f", {"city": "Oslo"}), tool("g", {})).cut_by(3).forever()
+    async with ScriptedBackend(script).serve() as base_url:
+        whole = msgspec.json.decode((await fetched(base_url, stream=False)).data)
+        streamed = await fetched(base_url)
+    calls = whole["choices"][0]["message"]["tool_calls"]
+    assert [call["function"]["arguments"] for call in calls] == ['{"city":"Oslo"}', "{}"]
+    deltas = [msgspec.json.decode(event)["choices"][0]["delta"] for event in streamed.events[:-1]]
+    parts = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+    first = [part["function"]["arguments"] for part in parts if part["index"] == 0]
+    assert "".join(first) == '{"city":"Oslo"}'
+    assert len(first) > 2
+
+
+async def posted(url: str, data: bytes) -> tuple[int, bytes]:
+    async with aiohttp.ClientSession() as session, session.post(url, data=data) as response:
+        return response.status, await response.read()
+
+
+async def test_legacy_completions_stream_text() -> None:
+    backend = ScriptedBackend(Script().says("once upon"))
+    async with backend.serve() as base_url:
+        body = b'{"model":"scripted","prompt":["Tell","me"],"stream":true}'
+        _, data = await posted(f"{base_url}/completions", body)
+    events = [msgspec.json.decode(part[6:]) for part in data.split(b"\n\n")[:-2]]
+    assert [event["choices"][0]["text"] for event in events] == ["once", " upon", ""]
+    assert {event["object"] for event in events} == {"text_completion"}
+    assert backend.chats[0].endpoint == "completions"
+
+
+async def test_a_body_that_is_no_chat_is_a_400() -> None:
+    backend = ScriptedBackend()
+    async with backend.serve() as base_url:
+        bodies = (b"{broken", b'{"model":"scripted","messages":3}')
+        answers = [await posted(f"{base_url}/chat/completions", body) for body in bodies]
+    assert [status for status, _ in answers] == [400, 400]
+    assert not backend.requests
+
+
+async def test_a_body_over_the_limit_is_refused() -> None:
+    backend = ScriptedBackend(Script().says("x"), body_bytes_max=100)
+    async with backend.serve() as base_url:
+        status, data = await posted(f"{base_url}/chat/completions", b" " * 101)
+    assert status == 400
+    assert b"larger than 100 bytes" in data
+
+
+@pytest.mark.parametrize("endpoint", ["models", "embeddings", "tokenize", "metrics"])
+async def test_each_endpoint_fails_as_told(endpoint: str) -> None:
+    backend = ScriptedBackend()
+    backend.faults[endpoint] = faults.status(503, "Later.")
+    paths = {"tokenize": "/tokenize", "metrics": "/metrics"}
+    async with backend.serve() as base_url:
+        url = base_url.removesuffix("/v1") + paths.get(endpoint, f"/v1/{endpoint}")
+        if endpoint in ("models", "metrics"):
+            status, text = await _got(url)
+        else:
+            status, data = await posted(url, b'{"model":"scripted"}')
+            text = data.decode()
+    assert status == 503
+    assert "Later." in text
+    assert [request.endpoint for request in backend.requests] == [endpoint]
+
+
+async def test_a_server_can_be_closed_while_it_refuses() -> None:
+    backend = ScriptedBackend()
+    serving, refusing = backend.serve(), backend.refusing()
+    base_url = await serving.__aenter__()
+    await refusing.__aenter__()
+    await serving.__aexit__(None, None, None)
+    await refusing.__aexit__(None, None, None)
+    assert isinstance((await fetched(base_url)).error, aiohttp.ClientConnectorError)
+
+
+async def test_only_a_server_can_refuse_connections() -> None:
+    with pytest.raises(AssertionError, match="inside serve"):
+        await ScriptedBackend().refusing().__aenter__()

@@ -280,6 +280,24 @@ SAID: list[tuple[Any, str, Any]] = [
     ),
 ]
 
+SAID += [
+    (obj(destination=string()), "A hotel for Rome", {"destination": "Rome"}),
+    (
+        obj(title=string(), body=string()),
+        "Post it with title: the end of it, body: I am done",
+        {"title": "the end of it", "body": "I am done"},
+    ),
+    (obj(language=string()), "translate it into finnish", {"language": "finnish"}),
+    (obj(note=string()), "Take a note: buy milk and eggs", {"note": "buy milk and eggs"}),
+    (obj(comment=string()), "I want to add that nothing works", {"comment": "nothing works"}),
+    (obj(question=string()), "Tell me about black holes", {"question": "black holes"}),
+    (obj(timestamp=string()), "Meet tomorrow at 9:30", {"timestamp": "tomorrow 09:30"}),
+    (obj(timestamp=string()), "Meet at 9:30", {"timestamp": "09:30"}),
+    (obj(at=string(format="time")), "Wake me at 7am", {"at": "07:00:00Z"}),
+    (obj(level=enum("", "low")), "low", {"level": "low"}),
+    (obj(sides={"type": "integer", "enum": [6, 20]}), "Roll with 20 sides", {"sides": 20}),
+]
+
 # These were written afterwards, to see what the rules do with other words.
 SAID_IN_OTHER_WORDS: list[tuple[Any, str, Any]] = [
     (obj(gate=string(), hours=integer()), "Close gate 14 for 3 hours", {"gate": "14", "hours": 3}),

@@ -166,6 +166,22 @@ def test_an_answered_call_is_not_made_again(
     assert reply.text == "The function get_weather answered: rain."
 
 
+def test_a_value_of_an_enum_that_is_said_speaks_for_its_function(ask: Ask, offer: Offer) -> None:
+    tools = [
+        offer("set_light", None, level={"type": "string", "enum": ["bright", "dim"]}),
+        offer("set_heat", None, level={"type": "string", "enum": ["cosy", "frosty"]}),
+    ]
+    assert called(ask("set it to frosty", tools=tools, tool_choice="required")) == [
+        ("set_heat", {"level": "frosty"})
+    ]
+
+
+def test_parameters_that_are_no_object_are_called_with_none(ask: Ask) -> None:
+    function = {"name": "get_time", "parameters": {"type": "string"}}
+    tools = [{"type": "function", "function": function}]
+    assert called(ask("What time is it?", tools=tools)) == [("get_time", {})]
+
+
 def test_a_function_without_parameters_is_called_with_none(ask: Ask) -> None:
     tool = {"type": "function", "function": {"name": "get_time"}}
     assert called(ask("What time is it?", tools=[tool])) == [("get_time", {})]

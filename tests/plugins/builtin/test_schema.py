@@ -90,6 +90,31 @@ LINKED = {
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 0.5),
         ({"allOf": [{"minimum": 3}, {"type": "integer"}, {"minimum": 9}]}, 9),
         ({"allOf": [{"type": ["integer", "string"]}, {"type": "number"}]}, 0),
+        ({"allOf": [{"type": "number"}, {"type": "integer"}]}, 0),
+        ({"allOf": [{"enum": [1, 2, 3]}, {"enum": [2, 3, 4]}]}, 2),
+        ({"allOf": [{"maxLength": 9, "type": "string"}, {"maxLength": 2}]}, "te"),
+        (
+            {
+                "allOf": [
+                    {"type": "object", "properties": {"a": {"minimum": 2}}, "required": ["a"]},
+                    {
+                        "properties": {"a": {"type": "integer"}, "b": {"const": 1}},
+                        "required": ["b"],
+                    },
+                ]
+            },
+            {"a": 2, "b": 1},
+        ),
+        (
+            {
+                "allOf": [
+                    {"type": "array", "items": {"minimum": 2}, "minItems": 2},
+                    {"items": {"type": "integer"}, "uniqueItems": True},
+                    {"uniqueItems": False},
+                ]
+            },
+            [2, 3],
+        ),
         ({"not": {"type": "string"}}, None),
         (LINKED, {"value": 3, "next": None}),
         ({"definitions": {"a/b": {"const": 1}}, "$ref": "#/definitions/a~1b"}, 1),
