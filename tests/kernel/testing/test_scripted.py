@@ -704,7 +704,10 @@ async def test_two_servers_at_once_have_two_ports() -> None:
 
 
 async def test_a_function_can_answer_with_a_turn_or_a_script_of_one() -> None:
-    answers = {"turn": Turn(text="a turn"), "script": Script().says("a script")}
+    answers: dict[str, Turn | Script] = {
+        "turn": Turn(text="a turn"),
+        "script": Script().says("a script"),
+    }
     backend = ScriptedBackend(lambda request: answers[str(request.messages[-1].content)])
     assert said(await played(backend, "turn")) == "a turn"
     assert said(await played(backend, "script")) == "a script"
