@@ -106,8 +106,8 @@ class Writer:
                 await asyncio.sleep(0)
         finally:
             # However it ended, nobody may be left to wait for it.
+            self._go_down("the store is closed" if self._closing.is_set() else "the writer failed")
             self._closing.set()
-            self._go_down("the store is closed")
             self._disconnect()
 
     def stop(self) -> None:
@@ -221,7 +221,9 @@ class Writer:
             error = await self._send_commit(connection)
             if error is None or (xid is not None and await self._was_committed(xid, error)):
                 return
-        except asyncio.CancelledError:
+        except OutcomeUnknown:
+            raise
+        except BaseException:
             self._disconnect()
             _answer_all(batch, lambda: OutcomeUnknown("the server stopped during a commit"))
             raise

@@ -53,7 +53,7 @@ def dsn() -> str:
     async def can_connect() -> bool:
         try:
             await (await asyncpg.connect(LOCAL, timeout=5)).close()
-        except OSError:
+        except (OSError, asyncpg.PostgresError):
             return False
         return True
 
