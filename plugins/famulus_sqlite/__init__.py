@@ -23,6 +23,7 @@ class Sqlite(Plugin[SqliteSettings]):
 
     name = "sqlite"
     provides = (RECORDS, RECORDS.system)
+    stand_in = True
     _database: Database | None = None
 
     @property
