@@ -211,8 +211,8 @@ class Engine:
         if self._message is None:
             self._message = MessageDraft.new(self.run, self._new_id, self._now())
             events += self._message.opened()
-        turn.content += text
         if text:
+            turn.add(text)
             events.append(self._message.add_text(text))
         if refusal:
             events.append(self._message.add_refusal(refusal))

@@ -53,5 +53,5 @@ class ListenerFrames:
 def frames_of(emissions: Sequence[Emission]) -> bytes:
     """Encoded frames, one after the other."""
     return b"".join(
-        encode_event(one.data, name=one.name, position=one.position) for one in emissions
+        [encode_event(one.data, name=one.name, position=one.position) for one in emissions]
     )

@@ -33,6 +33,10 @@ DONE = Emission(name="done", data=b"[DONE]")
 Join = Callable[[str, Unit], Awaitable[Unit]]
 Stored = Run | RunStep | Message
 
+# Tuples, because this is asked for every token, and a union is made anew at each asking.
+_STORED = (Run, RunStep, Message)
+_DELTAS = (MessageDeltaEvent, RunStepDeltaEvent)
+
 
 class RunGone(Exception):
     """The run is no longer this worker's: its thread was deleted, or another worker has it."""
@@ -104,7 +108,7 @@ class Journal:
             self._events.publish(self._records.project, self._run_id, emissions)
 
     def _note(self, event: AssistantStreamEvent) -> None:
-        if isinstance(event.data, MessageDeltaEvent | RunStepDeltaEvent):
+        if isinstance(event.data, _DELTAS):
             self._open.append(event)
         else:
             self._open = []
@@ -221,6 +225,6 @@ def _durable(batch: Batch) -> list[Stored]:
     """The objects of a batch as they are at its end, each once, in the order of appearance."""
     last: dict[str, Stored] = {}
     for event in batch:
-        if isinstance(event.data, Run | RunStep | Message):
+        if isinstance(event.data, _STORED):
             last[event.data.id] = event.data
     return list(last.values())

@@ -69,9 +69,7 @@ async def _take_message(past: Past, threads: Threads, project: str, step: RunSte
     if step.status == "in_progress":
         past.message = MessageDraft(message, step)
         return
-    turn = Turn()
-    turn.content = _text(message)
-    past.turns.append(turn)
+    past.turns.append(Turn(_text(message)))
 
 
 def _take_tools(past: Past, step: RunStep, new_id: Callable[[str], str]) -> None:

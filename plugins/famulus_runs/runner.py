@@ -13,10 +13,9 @@ from msgspec.structs import replace
 from famulus_runs.drafts import Batch, Kept, incomplete_message
 from famulus_runs.engine import EndStatus, Engine
 from famulus_runs.journal import Journal, RunCancelling, RunGone, is_at_rest
-from famulus_runs.log import added
+from famulus_runs.positions import Position
 from famulus_schemas.events import (
     AssistantStreamEvent,
-    ThreadMessageDelta,
     ThreadMessageIncomplete,
     ThreadRunStepCancelled,
 )
@@ -144,13 +143,13 @@ class Runner:
             await self._end(live, "expired")
 
     async def _drive(self, live: Live) -> None:
-        pace = Pace(self._settings, asyncio.get_running_loop().time)
+        pace = Pace(self._settings, asyncio.get_running_loop().time, live.journal.at)
         async with aclosing(live.engine.work()) as batches:
             async for batch in batches:
                 try:
                     await live.journal.write(batch)
-                    message = live.engine.open_message()
-                    if message is not None and pace.is_due(batch):
+                    # Putting the message together costs as much as it is long: only when due.
+                    if pace.is_due(live.journal.at) and (message := live.engine.open_message()):
                         await live.journal.checkpoint(message)
                 except RunCancelling:
                     now = int(self._clock())
@@ -202,26 +201,27 @@ class Runner:
 class Pace:
     """When an open message is due to be stored."""
 
-    def __init__(self, settings: RunSettings, now: Callable[[], float]) -> None:
+    def __init__(self, settings: RunSettings, now: Callable[[], float], at: Position) -> None:
         self._after_s = settings.checkpoint_ms / 1000
-        self._after_bytes = settings.checkpoint_bytes
+        self._after_characters = settings.checkpoint_bytes
         self._now = now
-        self._last = now()
-        self._size = 0
+        self._stored_at = at
+        self._stored_s = now()
 
-    def is_due(self, batch: Batch) -> bool:
-        """Whether it is, after this batch."""
-        deltas = [event.data for event in batch if isinstance(event, ThreadMessageDelta)]
-        if len(deltas) < len(batch):
-            # The batch stored it.
-            self._last, self._size = self._now(), 0
-            return False
-        self._size += sum(map(added, deltas))
+    def is_due(self, at: Position) -> bool:
+        """Whether it is, now that the run was told up to there."""
         now = self._now()
-        if now - self._last < self._after_s and self._size < self._after_bytes:
-            return False
-        self._last, self._size = now, 0
-        return True
+        if at.seq == self._stored_at.seq:
+            if (
+                now - self._stored_s < self._after_s
+                and at.offset - self._stored_at.offset < self._after_characters
+            ):
+                return False
+            self._stored_at, self._stored_s = at, now
+            return True
+        # What was told stored it.
+        self._stored_at, self._stored_s = at, now
+        return False
 
 
 def cancelled_instead(batch: Batch, now: int) -> list[AssistantStreamEvent | Kept]:
