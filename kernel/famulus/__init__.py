@@ -12,6 +12,7 @@ from famulus.operations import Operation, operation, operations
 from famulus.plugin import NoSettings, Plugin, Settings, need, want
 from famulus.resources import found, missing, modify
 from famulus.sse import encode_event
+from famulus.tools import tool, tools
 from famulus_schemas.errors import Problem
 from famulus_schemas.wire import ListQuery
 
@@ -39,5 +40,7 @@ __all__ = [
     "operation",
     "operations",
     "setting",
+    "tool",
+    "tools",
     "want",
 ]
