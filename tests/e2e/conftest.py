@@ -1,0 +1,175 @@
+"""The places where the road is walked: every store with every kind of model.
+
+Three variables say what there is besides SQLite and the models that need nothing:
+FAMULUS_TEST_POSTGRES is the dsn of a PostgreSQL server for tests. FAMULUS_VLLM_URL is the base URL
+of a running vLLM that serves the trained model of `ops/vllm`; or FAMULUS_TINY_MODEL is that
+model's folder, and FAMULUS_VLLM_PYTHON the interpreter of an environment with vLLM to start it in.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import asyncpg
+import httpx
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from tests.e2e.models import BUILTIN, SCRIPTED, TINY, Model
+from tests.e2e.places import Place
+from tests.e2e.scripted_model import scripted_server
+from tests.e2e.serving import serve
+
+LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+VLLM = Path(__file__).parents[2] / "ops" / "vllm" / "serve.py"
+VLLM_PORT = 8109
+
+PLACES = [
+    pytest.param((store, model), id=f"{store}-{model}", marks=marks)
+    for model, marks in (("builtin", ()), ("scripted", ()), ("vllm", pytest.mark.vllm))
+    for store in ("sqlite", "postgres")
+]
+
+
+@pytest.fixture(scope="session", params=PLACES)
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """A server for each store and model. At the end it must have nothing to complain of."""
+    store, kind = request.param
+    folder = tmp_path_factory.mktemp(f"{store}-{kind}")
+    with _store(store, request) as environment, _backend(kind, request) as (url, model):
+        arguments = ["--backend", url] if url else []
+        environment = {**environment, "FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false"}
+        with serve(folder, arguments=arguments, environment=environment) as served:
+            yield Place(served=served, store=store, model=model)
+            complaints = [e for e in served.events() if e["level"] in ("error", "critical")]
+    assert complaints == []
+
+
+@pytest.fixture
+def model(place: Place) -> Model:
+    return place.model
+
+
+@pytest.fixture
+def client(place: Place) -> Iterator[OpenAI]:
+    with place.served.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(place: Place) -> AsyncIterator[AsyncOpenAI]:
+    async with place.served.async_client() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def scripted_url() -> Iterator[str]:
+    """The base URL of a scripted model server."""
+    with scripted_server() as url:
+        yield url
+
+
+# --- stores -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _store(store: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The variables that name the store."""
+    if store == "sqlite":
+        yield {}
+        return
+    dsn = request.getfixturevalue("postgres_dsn")
+    schema = f"e2e_{secrets.token_hex(6)}"
+    yield {
+        "FAMULUS_POSTGRES__DSN": dsn,
+        "FAMULUS_POSTGRES__SCHEMA": schema,
+    }
+    anyio.run(_execute, dsn, f"drop schema if exists {schema} cascade")
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> str:
+    if named := os.environ.get("FAMULUS_TEST_POSTGRES"):
+        return named
+    try:
+        anyio.run(_execute, LOCAL_POSTGRES, "select 1")
+    except OSError:
+        pytest.skip("NO POSTGRESQL: set FAMULUS_TEST_POSTGRES to the dsn of a server for tests")
+    return LOCAL_POSTGRES
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    await connection.execute(statement)
+    await connection.close()
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _backend(kind: str, request: pytest.FixtureRequest) -> Iterator[tuple[str | None, Model]]:
+    """The base URL of the model server, if there is one, and its model."""
+    if kind == "builtin":
+        yield None, BUILTIN
+    elif kind == "scripted":
+        yield request.getfixturevalue("scripted_url"), SCRIPTED
+    else:
+        url = request.getfixturevalue("vllm_url")
+        listed = httpx.get(f"{url}/models", timeout=60).json()["data"]
+        yield url, replace(TINY, id=listed[0]["id"])
+
+
+@pytest.fixture(scope="session")
+def vllm_url() -> Iterator[str]:
+    """The base URL of a vLLM with the trained model."""
+    if url := os.environ.get("FAMULUS_VLLM_URL"):
+        yield url
+        return
+    with _started_vllm() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def vllm_embedder_url() -> Iterator[str]:
+    """The base URL of a vLLM that embeds."""
+    if url := os.environ.get("FAMULUS_VLLM_EMBED_URL"):
+        yield url
+        return
+    with _started_vllm("--embed", "--port", str(VLLM_PORT + 1)) as url:
+        yield url
+
+
+def _started_vllm(*arguments: str) -> AbstractContextManager[str]:
+    model, python = os.environ.get("FAMULUS_TINY_MODEL"), os.environ.get("FAMULUS_VLLM_PYTHON")
+    if not (model and python):
+        pytest.skip(
+            "NO VLLM: set FAMULUS_VLLM_URL, or FAMULUS_TINY_MODEL and FAMULUS_VLLM_PYTHON; "
+            "see ops/vllm/README.md"
+        )
+    return _vllm([python, str(VLLM), model, "--port", str(VLLM_PORT), "--name", "tiny", *arguments])
+
+
+@contextmanager
+def _vllm(command: list[str]) -> Iterator[str]:
+    process: subprocess.Popen[Any] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("ready "):
+                yield line.split()[1]
+                return
+        raise RuntimeError(f"vLLM ended with {process.wait()}")
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
