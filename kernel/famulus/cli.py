@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -106,7 +107,7 @@ def _disabled_early() -> set[str]:
 def _config_option() -> Path | None:
     """The file that the command line or the environment names, before click reads either."""
     words = sys.argv[1:]
-    for word, value in zip(words, [*words[1:], ""], strict=True):
+    for word, value in itertools.pairwise([*words, ""]):
         if word == "--config":
             return Path(value)
         if word.startswith("--config="):

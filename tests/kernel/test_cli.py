@@ -160,6 +160,12 @@ def test_help_lists_the_commands_and_what_they_are_for(home: Path) -> None:
         assert about[:40] in line
 
 
+def test_without_a_command_it_shows_the_help(home: Path) -> None:
+    shown = famulus(home)
+    assert "Traceback" not in shown.stderr
+    assert "Usage: famulus" in shown.stdout + shown.stderr
+
+
 def test_the_version_is_the_packages(home: Path) -> None:
     assert famulus(home, "--version").stdout == f"famulus, version {__version__}\n"
 
