@@ -20,6 +20,7 @@ class Call:
         "query_string",
         "request_id",
         "response_headers",
+        "resume_path",
     )
 
     def __init__(
@@ -44,6 +45,8 @@ class Call:
         """The request's body as received; empty for methods that have none."""
         self.response_headers: dict[str, str] = {}
         """Headers to send with the answer, lower-case names."""
+        self.resume_path: str | None = None
+        """Where the answer, if it is a stream, can be read again by GET; set before a commit."""
 
     @property
     def project(self) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -209,7 +210,8 @@ class Dispatcher:
         resource = values[endpoint.resource_at] if values else None
         if not endpoint.is_public:
             await self._hooks.authorize(principal, endpoint.operation.action, resource)
-        return await endpoint.function(call, **arguments)
+        proceed = partial(endpoint.function, call, **arguments)
+        return await self._hooks.around_call(call, endpoint.operation, proceed)
 
     async def _principal(self, path: str, headers: Headers) -> Principal:
         if path in PUBLIC_PATHS:

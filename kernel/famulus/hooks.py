@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from famulus.call import Call
     from famulus.log import Log
+    from famulus.operations import Operation, Proceed
     from famulus_schemas.errors import Problem
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import PromptMessage
@@ -123,6 +125,7 @@ class Hooks:
 
         self._authenticate = of("authenticate")
         self._authorize = of("authorize")
+        self._around_call = of("around_call")
         self._prepare_messages = of("prepare_messages")
         self._join_unit = of("join_unit")
         self._handle_exception = tuple(relay.implementations("handle_exception", running))
@@ -141,6 +144,12 @@ class Hooks:
         """All must agree; a refusal propagates."""
         for function in self._authorize:
             await function(principal=principal, action=action, resource=resource)
+
+    async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
+        """Serve a call through every plugin that is around it, the first one outermost."""
+        for function in reversed(self._around_call):
+            proceed = partial(function, call=call, operation=operation, proceed=proceed)
+        return await proceed()
 
     async def prepare_messages(
         self, run: Run, messages: list[PromptMessage]

@@ -6,7 +6,7 @@ port. A hook that is not here does not exist. How answers are gathered is in `ho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from famulus.markers import hookspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from famulus.call import Call
     from famulus.middleware import Layer
     from famulus.migrations import Migrations
-    from famulus.operations import Operation
+    from famulus.operations import Operation, Proceed
     from famulus_schemas.errors import Problem
     from famulus_schemas.health import Health
     from famulus_schemas.identity import Principal
@@ -71,6 +71,11 @@ async def authenticate(headers: Headers) -> Principal | None:
 @hookspec
 async def authorize(principal: Principal, action: str, resource: str | None) -> None:
     """Raise a Problem to refuse an action on a resource; every plugin must agree."""
+
+
+@hookspec
+async def around_call(call: Call, operation: Operation, proceed: Proceed) -> Any:
+    """Answer an authorized call, by `await proceed()` or instead of it; each is around the next."""
 
 
 @hookspec

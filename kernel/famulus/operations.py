@@ -23,6 +23,9 @@ import msgspec
 from famulus.answers import Bytes, EventStream, Wire
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Proceed = Callable[[], Awaitable[Any]]
+"""Serves a call: whatever comes next around it, and in the end its operation."""
+
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 _PATH_NAME = re.compile(r"\{([a-z_]+)(?::path)?\}")

@@ -16,7 +16,7 @@ class ClientFunctions:
     """Takes every function that no plugin of the server runs."""
 
     type = "function"
-    place: Literal["client"] = "client"
+    place: Literal["server", "client"] = "client"
 
     def offers(self, definition: Mapping[str, Any]) -> Sequence[OfferedFunction]:
         """The function as the assistant defines it."""

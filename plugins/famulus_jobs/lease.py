@@ -120,9 +120,7 @@ class Lease:
         job, body = job_of(record), decode_job(record.body)
         freed = replace(body, state="waiting", worker="", attempt=body.attempt + 1)
         try:
-            await self._system.of(record.project).commit(
-                [moved(job, freed, fence=job.fence + 1)]
-            )
+            await self._system.of(record.project).commit([moved(job, freed, fence=job.fence + 1)])
         except Conflict:
             return 0
         return 1

@@ -61,7 +61,6 @@ from famulus_schemas.steps import (
 from famulus_schemas.tooling import ToolCall
 
 
-
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """A step that must be stored as it now is, although no event tells of it."""
 

@@ -320,8 +320,8 @@ class Engine:
         try:
             async with asyncio.timeout(self._limits.tool_s):
                 output = ToolOutput(text="")
-                async for output in offer.kind.run(call, scope):
-                    pass
+                async for progress in offer.kind.run(call, scope):
+                    output = progress
         except TimeoutError:
             text = f"Error: {call.name} did not end within {self._limits.tool_s:g} seconds."
             return ToolOutput(text=text, is_error=True)

@@ -118,9 +118,7 @@ async def last_position(records: Records, thread_id: str, run_id: str) -> Positi
     return Position(int(page.records[0].id.rpartition(".")[2]))
 
 
-async def read_log(
-    records: Records, thread_id: str, run_id: str
-) -> AsyncGenerator[Entry, None]:
+async def read_log(records: Records, thread_id: str, run_id: str) -> AsyncGenerator[Entry, None]:
     """A run's events from the first, as far as they are kept now."""
     after: str | None = None
     while True:

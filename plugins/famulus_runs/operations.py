@@ -129,6 +129,7 @@ class RunOperations:
     ) -> Run | EventStream[AssistantStreamEvent]:
         """Commit the run, put it to work, and answer with it or with its stream."""
         plugin = self._plugin
+        _tell_resume_path(call, run, stream)
         events: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
         events += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
         teller = Teller(run.id, attempt=1, at=START)
@@ -206,6 +207,7 @@ class RunOperations:
             record = await self._found(call, thread_id, run_id)
             outputs = check_outputs(decode_run(record.body), body.tool_outputs)
             run = resumed(decode_run(record.body))
+            _tell_resume_path(call, run, body.stream)
             step_record = await self._open_step(call, run)
             step = with_outputs(decode_step(step_record.body), outputs, plugin.now())
             at = await last_position(records, thread_id, run_id)
@@ -264,9 +266,7 @@ class RunOperations:
 
             def change(record: Record) -> Replace:
                 run = replace(decode_run(record.body), metadata=metadata)
-                return Replace(
-                    kind="run", id=run_id, version=record.version, body=encode(run)
-                )
+                return Replace(kind="run", id=run_id, version=record.version, body=encode(run))
 
             records = self._plugin.records.of(call.project)
             await modify(records, "run", run_id, thing="run", parent=thread_id, change=change)
@@ -275,6 +275,11 @@ class RunOperations:
     async def _found(self, call: Call, thread_id: str, run_id: str) -> Record:
         records = self._plugin.records.of(call.project)
         return await found(records, "run", run_id, thing="run", parent=thread_id)
+
+
+def _tell_resume_path(call: Call, run: Run, stream: bool | None) -> None:
+    if stream:
+        call.resume_path = f"/v1/threads/{run.thread_id}/runs/{run.id}/events"
 
 
 def _check(body: CreateRun | CreateThreadAndRun) -> None:

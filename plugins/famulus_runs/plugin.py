@@ -211,9 +211,9 @@ class Runs(Plugin[RunSettings]):
     async def _hold_cancelled(self, project: str, run_id: str) -> None:
         """The run that was at work here is at rest: either cancelled, or done before that."""
         record = await self.records.of(project).get("run", run_id)
-        if record is not None and (run := decode_run(record.body)).status in ENDS:
-            if run.status != "cancelled":
-                raise Problem(NOT_CANCELLABLE, status=run.status)
+        status = decode_run(record.body).status if record is not None else "cancelled"
+        if status in ENDS and status != "cancelled":
+            raise Problem(NOT_CANCELLABLE, status=status)
 
     async def _cancel_elsewhere(self, project: str, record: Record) -> bool:
         """Mark a run that another process has, ask that process, and give it `cancel_s`."""

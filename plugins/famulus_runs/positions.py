@@ -10,7 +10,9 @@ import re
 
 import msgspec
 
-_FORM = re.compile(r"^(?P<run>[^:]{1,200}):(?P<attempt>\d{1,9})\.(?P<seq>\d{1,9})\.(?P<offset>\d{1,12})$")
+_FORM = re.compile(
+    r"^(?P<run>[^:]{1,200}):(?P<attempt>\d{1,9})\.(?P<seq>\d{1,9})\.(?P<offset>\d{1,12})$"
+)
 
 
 class Position(msgspec.Struct, frozen=True, order=True):

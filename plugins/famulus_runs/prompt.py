@@ -152,9 +152,7 @@ class ThreadPrompter:
         return room - (await self._counts.of_text(run.model, fixed) if fixed else 0)
 
 
-async def _earlier(
-    history: AsyncIterator[Message], run: Run
-) -> AsyncGenerator[Message, None]:
+async def _earlier(history: AsyncIterator[Message], run: Run) -> AsyncGenerator[Message, None]:
     """What was said before this run; its own messages are told by its turns."""
     async for message in history:
         if message.run_id != run.id:
@@ -205,9 +203,7 @@ def _of_turns(turns: Sequence[Turn]) -> list[PromptMessage]:
             for call in turn.calls
         )
         messages.append(
-            PromptMessage(
-                role="assistant", content=turn.content or None, tool_calls=calls or None
-            )
+            PromptMessage(role="assistant", content=turn.content or None, tool_calls=calls or None)
         )
         messages += [
             PromptMessage(role="tool", content=turn.outputs[call.id], tool_call_id=call.id)
@@ -216,9 +212,7 @@ def _of_turns(turns: Sequence[Turn]) -> list[PromptMessage]:
     return messages
 
 
-def _tool_choice(
-    run: Run, toolbox: Toolbox, turns: Sequence[Turn]
-) -> str | dict[str, Any] | None:
+def _tool_choice(run: Run, toolbox: Toolbox, turns: Sequence[Turn]) -> str | dict[str, Any] | None:
     """The run's choice for its first answer; after it the model must be free to stop calling."""
     choice = run.tool_choice
     if not toolbox.offers or choice in (None, "auto"):

@@ -50,9 +50,7 @@ _STEP_ENDS = frozenset(
 )
 _AT_REST = frozenset(
     f"thread.run.{status}"
-    for status in (
-        "requires_action", "completed", "incomplete", "failed", "cancelled", "expired"
-    )
+    for status in ("requires_action", "completed", "incomplete", "failed", "cancelled", "expired")
 )
 
 
@@ -154,9 +152,7 @@ def _decoded(emission: Emission) -> MessageDeltaEvent | RunStepDeltaEvent:
 class Replay:
     """One reader's way through one run's stream."""
 
-    def __init__(
-        self, records: Records, *, thread_id: str, run_id: str, after: Position
-    ) -> None:
+    def __init__(self, records: Records, *, thread_id: str, run_id: str, after: Position) -> None:
         self._records = records
         self._thread_id = thread_id
         self._run_id = run_id
@@ -165,9 +161,7 @@ class Replay:
         self._is_at_rest = False
         self._told_end = 0
 
-    async def frames(
-        self, listener: Listener, live: Telling | None
-    ) -> AsyncGenerator[bytes, None]:
+    async def frames(self, listener: Listener, live: Telling | None) -> AsyncGenerator[bytes, None]:
         """Encoded frames to the end of the stream. `live` was taken right after listening began."""
         told = list(live.told) if live is not None else []
         async for frame in self._from_log():
@@ -281,4 +275,3 @@ class Replay:
                 return self._delta(delta, end=added(delta))
             await asyncio.sleep(GAP_WAIT_S)
         return b""
-

@@ -49,9 +49,7 @@ class Resting:
         now = self._now()
         open_steps = [s for s in await steps_of(records, run) if s.status == "in_progress"]
         events = _events(run, open_steps, status, now)
-        teller = Teller(
-            run.id, attempt=1, at=await last_position(records, run.thread_id, run.id)
-        )
+        teller = Teller(run.id, attempt=1, at=await last_position(records, run.thread_id, run.id))
         emissions = [teller.tell(event) for event in events]
         unit: list[Write] = [*of_job, *self._threads.vacate(run.thread_id)]
         unit += await self._writes(records, record, events)

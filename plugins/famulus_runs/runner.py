@@ -39,7 +39,9 @@ LOST = (
     "The process that worked on the run was lost, {attempts} times. Its records are kept; "
     "create the run again."
 )
-BROKEN = "The server had an error while it worked on the run; its log says what, under the run's id."
+BROKEN = (
+    "The server had an error while it worked on the run; its log says what, under the run's id."
+)
 
 Work = tuple[Engine, Journal]
 

@@ -27,9 +27,9 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     runs_at_once_max: Annotated[
         int, setting(why="Runs that are at work at the same time; others stay queued.")
     ] = 256
-    runs_waiting_max: Annotated[
-        int, setting(why="Queued runs; further ones are answered 503.")
-    ] = 10_000
+    runs_waiting_max: Annotated[int, setting(why="Queued runs; further ones are answered 503.")] = (
+        10_000
+    )
     attempts_max: Annotated[
         int, setting(why="Workers that may be lost at one run before it fails.")
     ] = 3
@@ -54,9 +54,9 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     answer_tokens_reserved: Annotated[
         int, setting(why="Tokens kept free for the answer when a thread is cut to fit.")
     ] = 1_024
-    poll_after_ms: Annotated[
-        int, setting(why="How soon the SDKs' polling helpers ask again.")
-    ] = 100
+    poll_after_ms: Annotated[int, setting(why="How soon the SDKs' polling helpers ask again.")] = (
+        100
+    )
     finish_s: Annotated[
         float, setting(why="Seconds that runs may go on when the server stops.")
     ] = 5.0

@@ -20,7 +20,7 @@ from famulus_schemas.steps import RunStep
 
 
 def check_outputs(run: Run, outputs: Sequence[ToolOutput]) -> dict[str, str]:
-    """Outputs by the id of their call. Raises Problem where the run does not wait for just these."""
+    """Outputs by the id of their call. Raises Problem unless the run waits for just these."""
     if run.status != "requires_action" or run.required_action is None:
         raise Problem(NOT_ACCEPTING_OUTPUTS, status=run.status)
     expected = [call.id for call in run.required_action.submit_tool_outputs.tool_calls]

@@ -24,6 +24,7 @@ MAY_IMPORT = {
 """The only imports from one folder of `plugins/` to another, each with its reason."""
 
 SYSTEM_RECORDS = {
+    "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_runs": "ends runs of every project whose client never came back",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",

@@ -29,6 +29,7 @@ from famulus import (
 from famulus.cli import command_line
 from famulus.middleware import Layer
 from famulus.migrations import Migrations
+from famulus.operations import Proceed
 from famulus.testing import Script, ScriptedBackend, kernel_with, make_kernel
 from famulus_schemas.errors import WRONG_API_KEY, Fault
 from famulus_schemas.health import Health
@@ -85,7 +86,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 13
+    assert len(hook_names()) == 14
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -365,6 +366,30 @@ async def test_a_plugin_that_cannot_join_its_writes_refuses_the_unit() -> None:
     async with kernel_with(Greeter, with_hooks("audit", join_unit=join_unit)) as server:
         with pytest.raises(RuntimeError, match="no audit, no write"):
             await server.plugin("greeter").joined(Principal(id="ada"), "x", [])
+
+
+async def test_hook_around_call() -> None:
+    def around(name: str) -> Any:
+        async def around_call(
+            self: Any, call: Call, operation: Operation, proceed: Proceed
+        ) -> Any:
+            if call.headers.get("x-stop-at") == name:
+                return {"stopped": name, "operation": operation.name}
+            answer = await proceed()
+            before = call.response_headers.get("x-around", "")
+            call.response_headers["x-around"] = f"{before}{name}"
+            return answer
+
+        return around_call
+
+    plugins = [with_hooks(name, around_call=around(name)) for name in ("a", "b")]
+    async with kernel_with(Greeter, *plugins) as server:
+        greeted = await server.get("/hello/ada")
+        assert greeted.status_code == 200
+        assert greeted.headers["x-around"] == "ba"
+        stopped = await server.get("/hello/ada", headers={"x-stop-at": "b"})
+        assert stopped.json()["stopped"] == "b"
+        assert stopped.headers["x-around"] == "a"
 
 
 async def test_hook_handle_exception() -> None:

@@ -1,4 +1,4 @@
-"""A stranger's package runs its own tests, from its own folder: see tests/kernel/test_third_party.py."""
+"""A stranger's package runs its own tests, from its own folder: see test_third_party.py."""
 
 from __future__ import annotations
 

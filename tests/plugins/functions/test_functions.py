@@ -20,7 +20,10 @@ LOOKUP = {
 async def run_of(server: Any, definition: dict[str, Any]) -> Any:
     body = {"model": "scripted", "tools": [{"type": "function", "function": definition}]}
     assistant = (await server.post("/v1/assistants", body)).json()["id"]
-    request = {"assistant_id": assistant, "thread": {"messages": [{"role": "user", "content": "?"}]}}
+    request = {
+        "assistant_id": assistant,
+        "thread": {"messages": [{"role": "user", "content": "?"}]},
+    }
     run = (await server.post("/v1/threads/runs", request)).json()
     path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
     for _ in range(1000):

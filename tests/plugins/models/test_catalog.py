@@ -115,14 +115,28 @@ async def test_a_backend_that_breaks_in_listing_hides_no_other(routed):
 
 async def test_health_is_well_where_all_answer(routed):
     async with routed(backend()) as server:
+        await server.inference.models()
         assert await server.health() == ("ok", "")
 
 
-async def test_health_is_down_where_nothing_is_served(routed):
+async def test_health_says_where_no_model_is_served(routed):
     async with routed() as server:
+        await server.inference.models()
         status, detail = await server.health()
-    assert status == "down"
+    assert status == "degraded"
     assert "--backend" in detail
+
+
+async def test_health_does_not_wait_for_a_server_that_never_answers(routed):
+    class Hangs:
+        name = "hangs"
+
+        async def models(self):
+            await asyncio.Event().wait()
+
+    async with routed(Hangs(), models_timeout_s=3600.0) as server:
+        assert await server.health() == ("degraded", "the model servers are being asked")
+        assert (await server.server.get("/health/ready")).status_code == 200
 
 
 async def test_two_backends_of_one_name_are_a_mistake_of_configuration():

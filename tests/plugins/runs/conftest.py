@@ -41,7 +41,9 @@ class PlainPrompter:
     ) -> ChatRequest:
         if self.too_long:
             raise PromptTooLong
-        told = [PromptMessage(role="tool", content=out) for t in turns for out in t.outputs.values()]
+        told = [
+            PromptMessage(role="tool", content=out) for t in turns for out in t.outputs.values()
+        ]
         messages = (PromptMessage(role="user", content="hi"), *told)
         return ChatRequest(model=run.model, messages=messages, tools=toolbox.offered())
 
@@ -215,7 +217,9 @@ class Api:
     async def steps(self, run: Any) -> list[Any]:
         """A run's steps, oldest first."""
         path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/steps"
-        data: list[Any] = (await self.ok(await self.server.get(path, params={"order": "asc"})))["data"]
+        data: list[Any] = (await self.ok(await self.server.get(path, params={"order": "asc"})))[
+            "data"
+        ]
         return data
 
 

@@ -19,9 +19,7 @@ def added_up(events: list[Any]) -> Any:
             told.append("done")
             continue
         data = event.json()
-        if event.name == "thread.message.created":
-            items[data["id"]] = ""
-        elif event.name == "thread.run.step.created" and data["type"] == "tool_calls":
+        if event.name in ("thread.message.created", "thread.run.step.created"):
             items[data["id"]] = ""
         if event.name == "thread.message.delta":
             for block in data["delta"]["content"]:

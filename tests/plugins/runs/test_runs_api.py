@@ -28,7 +28,9 @@ async def test_a_run_answers_on_its_thread(open_api: Any) -> None:
         assert answer["status"] == "completed"
         assert answer["run_id"] == run["id"]
         assert answer["assistant_id"] == assistant
-        assert answer["content"] == [{"type": "text", "text": {"value": "Four.", "annotations": []}}]
+        assert answer["content"] == [
+            {"type": "text", "text": {"value": "Four.", "annotations": []}}
+        ]
         (step,) = await api.steps(run)
         assert step["type"] == "message_creation"
         assert step["status"] == "completed"

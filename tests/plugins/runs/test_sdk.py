@@ -25,9 +25,11 @@ async def client_of(tmp_path: Path, script: Script) -> AsyncIterator[AsyncOpenAI
         backend=ScriptedBackend(script),
         settings={"keys": {"api_key": KEY}, "runs": {"poll_after_ms": 10}},
     )
-    async with live_server(kernel) as url:
-        async with AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
-            yield client
+    async with (
+        live_server(kernel) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client,
+    ):
+        yield client
 
 
 async def test_create_and_poll_gives_the_answer(tmp_path: Path) -> None:
@@ -125,8 +127,7 @@ async def test_steps_and_runs_are_paged_through(tmp_path: Path) -> None:
         listed = [run.id async for run in client.beta.threads.runs.list(thread.id, limit=2)]
         assert listed == made[::-1]
         steps = [
-            step
-            async for step in client.beta.threads.runs.steps.list(made[0], thread_id=thread.id)
+            step async for step in client.beta.threads.runs.steps.list(made[0], thread_id=thread.id)
         ]
         one = await client.beta.threads.runs.steps.retrieve(
             steps[0].id, thread_id=thread.id, run_id=made[0]

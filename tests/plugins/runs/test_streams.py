@@ -66,7 +66,9 @@ async def test_a_stream_of_a_new_thread_begins_with_the_thread(open_api: Any) ->
 async def test_every_event_of_a_run_has_a_position(open_api: Any) -> None:
     async with open_api(Script().says("Hi there")) as api:
         events = await stream_of(api, await api.thread("hello"))
-        heard = [e for e in events if e.name not in ("thread.run.created", "thread.run.queued", "done")]
+        heard = [
+            e for e in events if e.name not in ("thread.run.created", "thread.run.queued", "done")
+        ]
         assert all(event.id for event in heard)
         assert len({event.id for event in heard}) == len(heard)
 

@@ -65,12 +65,17 @@ async def test_server_and_client_calls_of_one_answer_end_together(open_api: Any)
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        ({"call_a": "x"}, "Expected tool outputs for call_ids ['call_a', 'call_b'], got ['call_a']"),
+        (
+            {"call_a": "x"},
+            "Expected tool outputs for call_ids ['call_a', 'call_b'], got ['call_a']",
+        ),
         ({}, "Expected tool outputs for call_ids ['call_a', 'call_b'], got []"),
         (
             {"call_a": "x", "call_b": "y", "call_z": "z"},
-            "Expected tool outputs for call_ids ['call_a', 'call_b'], "
-            "got ['call_a', 'call_b', 'call_z']",
+            (
+                "Expected tool outputs for call_ids ['call_a', 'call_b'], "
+                "got ['call_a', 'call_b', 'call_z']"
+            ),
         ),
     ],
 )

@@ -1,0 +1,72 @@
+"""What is kept of a request with a key, and the key's form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from famulus import Bytes, Call, EventStream, Wire
+from famulus_schemas.records import Insert, Kind, Write
+
+KIND = Kind(name="idempotency")
+
+KEY_CHARACTERS_MAX = 255
+
+encode = msgspec.json.Encoder().encode
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that was given a key. Its answer's body is the record's `extra`."""
+
+    request: str
+    """A digest of path, query and body: another request under the same key is refused."""
+    attempt: str
+    """Which attempt of the request has the effect."""
+    is_answered: bool = False
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
+    effect: tuple[str, str] | None = None
+    """Kind and id of what the request made: its stored form is the answer if none was kept."""
+    resume_path: str | None = None
+    """Where an answer that is a stream can be read again."""
+
+
+decode = msgspec.json.Decoder(Kept).decode
+
+
+def record_id(operation: str, key: str) -> str:
+    """The id of a key's record: keys are per operation, and of any characters."""
+    return hashlib.sha256(f"{operation}\n{key}".encode()).hexdigest()[:48]
+
+
+def digest(call: Call) -> str:
+    """What two requests must agree in to be the same."""
+    parts = (call.path.encode(), call.query_string, call.body)
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+
+
+def effect_of(unit: Sequence[Write]) -> tuple[str, str] | None:
+    """What a unit is for: the last thing that it makes and a client can ask for by id."""
+    made = [
+        write for write in unit if isinstance(write, Insert) and write.body.startswith(b'{"id"')
+    ]
+    runs = [write for write in made if write.kind == "run"]
+    if not made:
+        return None
+    main = runs[0] if runs else made[0]
+    return main.kind, main.id
+
+
+def body_of(answer: object) -> tuple[int, str, bytes] | None:
+    """Status, content type and body of an answer; None where it is a stream."""
+    if isinstance(answer, EventStream):
+        return None
+    if isinstance(answer, Wire):
+        return 200, "application/json", answer.data
+    if isinstance(answer, Bytes):
+        whole = answer.content if isinstance(answer.content, bytes) else None
+        return None if whole is None else (answer.status, answer.content_type, whole)
+    return 200, "application/json", encode(answer)

@@ -1,0 +1,261 @@
+"""The plugin: around every POST that carries a key, and in the unit of its effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from msgspec.structs import replace
+
+from famulus import Bytes, Call, Operation, Plugin, Problem, hookimpl, need
+from famulus.operations import Proceed
+from famulus_idempotency.kept import (
+    KEY_CHARACTERS_MAX,
+    KIND,
+    Kept,
+    body_of,
+    decode,
+    digest,
+    effect_of,
+    encode,
+    record_id,
+)
+from famulus_idempotency.settings import IdempotencySettings
+from famulus_schemas.errors import STRING_TOO_LONG, TOO_BUSY, Fault
+from famulus_schemas.identity import Principal
+from famulus_schemas.ports import RECORDS
+from famulus_schemas.records import Conflict, Delete, Insert, Record, Records, Replace, Unit, Write
+
+HEADER = "idempotency-key"
+REPLAYED = "idempotent-replayed"
+POLL_S = 0.05
+
+OTHER_REQUEST = Fault(
+    400,
+    "idempotency_key_reused",
+    "The Idempotency-Key '{key}' was used for another request before. "
+    "Send the same request again, or use a new key.",
+)
+
+
+class Pending:
+    """A request with a key that is being served, and whether its effect is committed."""
+
+    def __init__(self, call: Call, id: str, kept: Kept) -> None:
+        self.call = call
+        self.id = id
+        self.kept = kept
+        self.task = asyncio.current_task()
+        self.is_tried = False
+        self.over = asyncio.Event()
+
+
+class TakenByOther(Exception):
+    """Another attempt of the same request was first."""
+
+
+_PENDING: ContextVar[Pending | None] = ContextVar("famulus_idempotency", default=None)
+
+
+class Idempotency(Plugin[IdempotencySettings]):
+    """Gives a request that is sent again with its key the answer of the first time."""
+
+    records = need(RECORDS)
+    every_project = need(RECORDS.system)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Forget keys that are over, now and then."""
+        await self.records.declare(KIND)
+        self._served: dict[tuple[str, str], Pending] = {}
+        sweeper = asyncio.create_task(self._sweep())
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await asyncio.wait([sweeper])
+
+    @hookimpl
+    async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
+        """Serve a POST with a key once, and answer it again as often as it is sent."""
+        key = call.headers.get(HEADER) if call.method == "POST" else None
+        if key is None:
+            return await proceed()
+        if not 0 < len(key) <= KEY_CHARACTERS_MAX:
+            raise Problem(
+                STRING_TOO_LONG, param=HEADER, name=HEADER, limit=KEY_CHARACTERS_MAX, got=len(key)
+            )
+        id, request = record_id(operation.name, key), digest(call)
+        records = self.records.of(call.project)
+        while True:
+            record = await self._current(records, id)
+            if record is not None:
+                return await self._again(call, records, record, request, key)
+            kept = Kept(request=request, attempt=call.request_id + self.new_id("."))
+            try:
+                return await self._first(call, records, Pending(call, id, kept), proceed)
+            except TakenByOther:
+                continue
+
+    # --- the first time -----------------------------------------------------------------------
+
+    async def _first(self, call: Call, records: Records, pending: Pending, proceed: Proceed) -> Any:
+        place = (call.project, pending.id)
+        if place in self._served:
+            await self._wait_for(self._served[place])
+            raise TakenByOther
+        self._served[place] = pending
+        token = _PENDING.set(pending)
+        try:
+            answer = await proceed()
+            await self._keep(records, pending, answer)
+        except Exception:
+            # Refused because another attempt has had the effect: then that one's answer counts.
+            record = await records.get(KIND.name, pending.id)
+            if record is not None and decode(record.body).attempt != pending.kept.attempt:
+                raise TakenByOther from None
+            raise
+        finally:
+            _PENDING.reset(token)
+            self._served.pop(place, None)
+            pending.over.set()
+        return answer
+
+    @hookimpl
+    async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
+        """The key is taken in the very commit of the effect."""
+        pending = _PENDING.get()
+        # What the request set going runs in other tasks, and is none of its own commits.
+        if pending is None or pending.task is not asyncio.current_task():
+            return []
+        records = self.records.of(pending.call.project)
+        if pending.is_tried:
+            record = await records.get(KIND.name, pending.id)
+            if record is not None:
+                if decode(record.body).attempt != pending.kept.attempt:
+                    raise TakenByOther
+                return []
+        pending.is_tried = True
+        pending.kept = replace(
+            pending.kept, effect=effect_of(unit), resume_path=pending.call.resume_path
+        )
+        return [self._insert(pending, b"")]
+
+    def _insert(self, pending: Pending, answer: bytes) -> Insert:
+        return Insert(
+            kind=KIND.name,
+            id=pending.id,
+            created_at=self.now(),
+            body=encode(pending.kept),
+            extra=answer,
+        )
+
+    async def _keep(self, records: Records, pending: Pending, answer: Any) -> None:
+        """Keep the answer beside the effect, which is committed by now."""
+        body = body_of(answer)
+        kept = replace(pending.kept, is_answered=True, headers=dict(pending.call.response_headers))
+        data = b""
+        if body is not None and len(body[2]) <= self.settings.answer_bytes_max:
+            data = body[2]
+            kept = replace(kept, status=body[0], content_type=body[1], resume_path=None)
+        elif kept.resume_path is None:
+            return
+        pending.kept = kept
+        stored = await records.get(KIND.name, pending.id)
+        write: Write = self._insert(pending, data)
+        if stored is not None:
+            write = Replace(
+                kind=KIND.name,
+                id=pending.id,
+                version=stored.version,
+                body=encode(kept),
+                extra=data,
+            )
+        await records.commit([write])
+
+    # --- again --------------------------------------------------------------------------------
+
+    async def _current(self, records: Records, id: str) -> Record | None:
+        """The key's record, unless it is over."""
+        record = await records.get(KIND.name, id)
+        if record is None or record.created_at + self.settings.kept_s > self.now():
+            return record
+        try:
+            await records.commit([Delete(kind=KIND.name, id=id, version=record.version)])
+        except Conflict:
+            return await records.get(KIND.name, id)
+        return None
+
+    async def _again(
+        self, call: Call, records: Records, record: Record, request: str, key: str
+    ) -> Any:
+        if decode(record.body).request != request:
+            raise Problem(OTHER_REQUEST, param=HEADER, key=key)
+        record = await self._answered(call, records, record)
+        kept = decode(record.body)
+        call.response_headers.update(kept.headers)
+        call.response_headers[REPLAYED] = "true"
+        if kept.resume_path is not None:
+            call.response_headers["location"] = kept.resume_path
+            return Bytes(b"", "text/plain", status=303)
+        if kept.is_answered:
+            return Bytes(record.extra, kept.content_type, status=kept.status)
+        return await self._effect(records, kept)
+
+    async def _answered(self, call: Call, records: Records, record: Record) -> Record:
+        """The record once the first attempt is over, wherever that is served."""
+        deadline = asyncio.get_running_loop().time() + self.settings.wait_s
+        while not decode(record.body).is_answered:
+            pending = self._served.get((call.project, record.id))
+            if pending is not None:
+                await self._wait_for(pending)
+            elif self.every_project.exclusive or asyncio.get_running_loop().time() > deadline:
+                # Nobody can be serving it any more.
+                break
+            else:
+                await asyncio.sleep(POLL_S)
+            record = await records.get(KIND.name, record.id) or record
+        return record
+
+    async def _wait_for(self, pending: Pending) -> None:
+        try:
+            async with asyncio.timeout(self.settings.wait_s):
+                await pending.over.wait()
+        except TimeoutError:
+            raise Problem(
+                TOO_BUSY,
+                headers={"retry-after": "5"},
+                reason="the first request with this Idempotency-Key is still being served.",
+            ) from None
+
+    async def _effect(self, records: Records, kept: Kept) -> Bytes:
+        """The process that served the first attempt died before it answered; its effect is here."""
+        record = await records.get(*kept.effect) if kept.effect is not None else None
+        if record is None:
+            return Bytes(b"{}", "application/json")
+        return Bytes(record.body, "application/json")
+
+    # --- the end ------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.sweep_s)
+            while over := await self._over():
+                for record in over:
+                    await self._forget(record)
+
+    async def _over(self) -> list[Record]:
+        """Some keys that are over, the oldest first; empty where none is."""
+        limit = self.now() - self.settings.kept_s
+        oldest = await self.every_project.scan(KIND.name)
+        return [record for record in oldest if record.created_at <= limit]
+
+    async def _forget(self, record: Record) -> None:
+        delete = Delete(kind=KIND.name, id=record.id, version=record.version)
+        try:
+            await self.every_project.of(record.project).commit([delete])
+        except Conflict:
+            self.log.debug("key_taken_again", id=record.id)
