@@ -88,10 +88,11 @@ class Catalog:
 
     async def current(self) -> Listing:
         """What is known. Only the first caller waits; an old list is renewed behind its back."""
-        if self._listing is None:
-            return await self._ask()
-        age = self._clock() - self._asked_at
-        if not 0 <= age < self._ttl_s:
+        return self.known() or await self._ask()
+
+    def known(self) -> Listing | None:
+        """What is known now, without waiting; None until the servers were asked once."""
+        if self._listing is not None and not 0 <= self._clock() - self._asked_at < self._ttl_s:
             self._begin()
         return self._listing
 

@@ -79,15 +79,15 @@ class Models(Plugin[ModelsSettings]):
     @hookimpl
     async def check_health(self) -> Health:
         """Whether there is a server to ask, and which are silent or left alone."""
-        listing = await self._catalog.current()
+        # Never `down`, and never waiting: what needs no model is served all the same.
+        listing = self._catalog.known()
+        if listing is None:
+            return Health(status="degraded", detail="the model servers are being asked")
         troubles = {name: fault.message for name, fault in listing.silent.items()}
         troubles |= self._circuits.open()
+        if not listing.models and not troubles:
+            troubles = {"models": "none is served; name a model server with --backend URL"}
         detail = "; ".join(f"{name}: {reason}" for name, reason in troubles.items())
-        if not listing.models:
-            return Health(
-                status="down",
-                detail=detail or "no model is served; name a model server with --backend URL",
-            )
         return Health(status="degraded" if troubles else "ok", detail=detail)
 
     @operation("GET", "/v1/models", action="models.read", tags=("Models",))

@@ -55,7 +55,7 @@ async def test_an_old_list_is_renewed_behind_the_caller_s_back(routed):
         stale = await server.inference.models()
         assert [card.id for card in stale] == ["m1"]
         async with asyncio.timeout(10):
-            while await server.inference.models() == stale:  # noqa: ASYNC110
+            while await server.inference.models() == stale:
                 await asyncio.sleep(0)
         assert [card.id for card in await server.inference.models()] == ["m1", "m2"]
 
