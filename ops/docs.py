@@ -219,14 +219,10 @@ def command_list() -> str:
 
 def _usage(parameter: click.Parameter) -> str:
     if isinstance(parameter, click.Option):
-        value = "" if parameter.is_flag else f" {parameter.make_metavar(_context())}"
+        value = "" if parameter.is_flag else f" {str(parameter.name).upper()}"
         return f"[{parameter.opts[0]}{value}]"
     name = str(parameter.name).upper()
     return f"[{name}...]" if parameter.nargs == -1 else name
-
-
-def _context() -> click.Context:
-    return click.Context(click.Command("famulus"))
 
 
 def error_table() -> str:

@@ -22,7 +22,7 @@ import asyncpg
 import httpx
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from tests.e2e.models import BUILTIN, SCRIPTED, TINY, Model
+from tests.e2e.models import BUILTIN, BUILTIN_TOKENS_PER_S, SCRIPTED, TINY, Model
 from tests.e2e.places import Place
 from tests.e2e.scripted_model import scripted_server
 from tests.e2e.serving import serve
@@ -47,7 +47,11 @@ def place(
     folder = tmp_path_factory.mktemp(f"{store}-{kind}")
     with _store(store, request) as environment, _backend(kind, request) as (url, model):
         arguments = ["--backend", url] if url else []
-        environment = {**environment, "FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false"}
+        environment = {
+            **environment,
+            "FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false",
+            "FAMULUS_BUILTIN__TOKENS_PER_S": str(BUILTIN_TOKENS_PER_S),
+        }
         with serve(folder, arguments=arguments, environment=environment) as served:
             yield Place(served=served, store=store, model=model)
             complaints = [e for e in served.events() if e["level"] in ("error", "critical")]

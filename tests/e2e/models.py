@@ -54,8 +54,10 @@ class Model:
     answers: Mapping[str, str]
     """What is asked, or what a function returned, to a pattern that all of the answer fits."""
     embeds: bool = True
-    endless: Mapping[str, object] = field(default_factory=dict)
-    """Arguments of a run that goes on until it is cancelled, with `content` to ask."""
+    endless: str = ENDLESS
+    """What starts an answer that takes so long that it can be cancelled."""
+    endless_arguments: Mapping[str, object] = field(default_factory=dict)
+    """What the run needs besides, for such an answer."""
 
     def is_right(self, asked: str, text: str | None) -> bool:
         """Whether this is an answer to that."""
@@ -65,8 +67,10 @@ class Model:
 SCRIPTED = Model(
     id="scripted",
     answers={asked: re.escape(text) for asked, text in _EXACT.items()},
-    endless={"content": ENDLESS},
 )
+
+BUILTIN_TOKENS_PER_S = 300
+"""Its pace here, so that something can happen while it answers."""
 
 BUILTIN = Model(
     id="famulus-builtin",
@@ -78,6 +82,7 @@ BUILTIN = Model(
         CAPITAL: ".*“The capital of Zembla is Onhava.”.*",
         DEGREES: ".*17 degrees.*",
     },
+    endless="Say " + "on and " * 2000,
 )
 
 TINY = Model(
@@ -85,5 +90,6 @@ TINY = Model(
     answers=SCRIPTED.answers,
     embeds=False,
     # Held to JSON, the trained model writes until its context is full.
-    endless={"content": "Count.", "response_format": {"type": "json_object"}},
+    endless="Count.",
+    endless_arguments={"response_format": {"type": "json_object"}},
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.beta.threads import Run
 from tests.e2e.models import CAPITAL, CONTEXT, ECHO, GREETING, NAME, NAME_AGAIN, Model
@@ -97,15 +96,10 @@ def test_runs_are_listed_page_by_page_and_modified(client: OpenAI, model: Model)
 
 
 def test_a_run_that_is_at_work_is_cancelled(client: OpenAI, model: Model) -> None:
-    if not model.endless:
-        pytest.skip("this model is never at work for long")
-    arguments = dict(model.endless)
     assistant = client.beta.assistants.create(model=model.id, temperature=0)
-    thread = client.beta.threads.create(
-        messages=[{"role": "user", "content": str(arguments.pop("content"))}]
-    )
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": model.endless}])
     run = client.beta.threads.runs.create(
-        thread_id=thread.id, assistant_id=assistant.id, extra_body=arguments
+        thread_id=thread.id, assistant_id=assistant.id, extra_body=model.endless_arguments
     )
     give_up = time.monotonic() + WAIT_S
     while not client.beta.threads.messages.list(thread.id, run_id=run.id).data:

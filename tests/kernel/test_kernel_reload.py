@@ -215,7 +215,7 @@ async def test_a_stream_that_began_in_the_old_world_ends_in_it(tmp_path: Path) -
         async with reading(server) as lines:
             changed = config(tmp_path, river={"taste": "salty"})
             reloading = asyncio.create_task(server.kernel.reload(changed))
-            while server.state("miller")[0] == "running":  # noqa: ASYNC110
+            while server.state("miller")[0] == "running":
                 await asyncio.sleep(0)
             assert not reloading.done()
             assert STORY == []
@@ -234,7 +234,7 @@ async def test_what_is_not_part_of_the_change_serves_while_the_old_world_drains(
         async with reading(server) as lines:
             changed = config(tmp_path, river={"taste": "salty"})
             reloading = asyncio.create_task(server.kernel.reload(changed))
-            while server.state("miller")[0] == "running":  # noqa: ASYNC110
+            while server.state("miller")[0] == "running":
                 await asyncio.sleep(0)
             assert (await server.get("/bread")).status_code == 200
             down = await server.get("/flour")
@@ -324,7 +324,7 @@ async def test_two_reloads_at_once_come_one_after_the_other(tmp_path: Path) -> N
 async def test_a_stop_waits_for_the_guests_of_an_older_world(tmp_path: Path) -> None:
     async with village(tmp_path) as server, reading(server) as lines:
         server.plugin("mayfly").doom.set()
-        while server.state("mayfly")[0] == "running":  # noqa: ASYNC110
+        while server.state("mayfly")[0] == "running":
             await asyncio.sleep(0)
         # The stream is now a guest of the world before that death.
         stopping = asyncio.create_task(server.kernel.stop())

@@ -120,7 +120,7 @@ async def test_each_item_is_one_send_however_many_events_it_holds() -> None:
 async def test_a_silent_stream_sends_a_comment_again_and_again() -> None:
     source, reader = Source(), Reader()
     reading = asyncio.create_task(reader.read(source.frames(), heartbeat_s=0.01))
-    while len(reader.got) < 3:  # noqa: ASYNC110 - what is waited for is a send, not an event
+    while len(reader.got) < 3:
         await asyncio.sleep(0.005)
     source.end()
     await reading
@@ -161,7 +161,7 @@ async def test_other_bodies_get_no_heartbeat() -> None:
 async def test_a_reader_that_leaves_ends_the_stream_and_closes_its_source() -> None:
     source, reader = Source(TICK), Reader()
     reading = asyncio.create_task(reader.read(source.frames()))
-    while not reader.got:  # noqa: ASYNC110 - what is waited for is a send, not an event
+    while not reader.got:
         await asyncio.sleep(0)
     reader.left.set()
     await reading
@@ -300,7 +300,7 @@ async def test_a_client_that_hangs_up_closes_the_source(tmp_path: Any) -> None:
         client = httpx.AsyncClient(base_url=url)
         async with client, client.stream("POST", "/stream") as response:
             assert await anext(response.aiter_raw()) == TICK
-        while not source.is_closed:  # noqa: ASYNC110 - the server hears of it by the socket
+        while not source.is_closed:
             await asyncio.sleep(0.005)
 
 
@@ -316,7 +316,7 @@ async def test_a_client_that_stops_reading_is_cut_off(tmp_path: Any) -> None:
         # More than all buffers between the two ends can hold.
         for _ in range(64):
             source.items.put_nowait(b":" + b"x" * (1 << 20) + b"\n\n")
-        while not source.is_closed:  # noqa: ASYNC110 - the server hears of it by the socket
+        while not source.is_closed:
             await asyncio.sleep(0.005)
         # It never ended by itself, and the client is still there.
         assert not reader.at_eof()

@@ -129,7 +129,7 @@ def one(id: str, kind: str = "k") -> Insert:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that is to happen; the test's own time limit ends a vain wait."""
-    while not is_so():  # noqa: ASYNC110, what it waits for is on the server
+    while not is_so():
         await asyncio.sleep(0.005)
 
 

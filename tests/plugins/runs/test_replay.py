@@ -19,7 +19,8 @@ def added_up(events: list[Any]) -> Any:
             told.append("done")
             continue
         data = event.json()
-        if event.name in ("thread.message.created", "thread.run.step.created"):
+        opens_step = event.name == "thread.run.step.created" and data["type"] == "tool_calls"
+        if opens_step or event.name == "thread.message.created":
             items[data["id"]] = ""
         if event.name == "thread.message.delta":
             for block in data["delta"]["content"]:
