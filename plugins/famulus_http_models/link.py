@@ -223,11 +223,11 @@ def _too_long(bytes_max: int, question: Question) -> BackendFault:
 
 
 def _fault(error: Exception, question: Question) -> BackendFault:
-    backend, url, timeouts = question.backend, question.url, question.timeouts
+    backend, timeouts = question.backend, question.timeouts
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return BackendFault(
             "unreachable",
-            f"{url} accepted no connection within {timeouts.connect_timeout_s:g} s",
+            f"it accepted no connection within {timeouts.connect_timeout_s:g} s",
             backend=backend,
         )
     if isinstance(error, TimeoutError):
@@ -241,7 +241,7 @@ def _fault(error: Exception, question: Question) -> BackendFault:
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or str(error.os_error)
         return BackendFault(
-            "unreachable", f"nothing answers at {url} ({reason}); is it running?", backend=backend
+            "unreachable", f"nothing answers there ({reason}); is it running?", backend=backend
         )
     if isinstance(error, aiohttp.ClientOSError | ConnectionError):
         return BackendFault("unreachable", f"the connection broke: {error}", backend=backend)

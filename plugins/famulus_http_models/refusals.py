@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -123,9 +124,10 @@ def _meaning(
         return "refused", f"it does not accept our API key ({status}); set the server's api_key"
     if 300 <= status < 400:
         target = headers.get("Location", "elsewhere").partition("?")[0]
-        return "broken", f"{url} redirects to {target}; give that server's own URL"
+        return "broken", f"it redirects to {target}; give that server's own URL"
     if status == 404 and not said.is_api_error:
-        return "unsupported", f"it has no {url}; check that its URL ends where its API begins"
+        path = urlsplit(url).path
+        return "unsupported", f"it has no {path}; check that its URL ends where its API begins"
     return _kind(status), said.message or f"it answered with status {status}"
 
 

@@ -156,7 +156,12 @@ class Catalog:
         if self._silent.pop(name, None) is not None or name not in self._cards:
             ids = [card.id for card in cards[:10]]
             self._log.info("model_server_answers", backend=name, models=ids, count=len(cards))
-        self._cards[name] = cards
+        first = {card.id: card.created for card in self._cards.get(name, ())}
+        # vLLM says of each model that it was made just now.
+        self._cards[name] = [
+            msgspec.structs.replace(card, created=first.get(card.id, card.created))
+            for card in cards
+        ]
 
     def _listed(self) -> Listing:
         # A server that is silent now is still the one to ask for what it served before.

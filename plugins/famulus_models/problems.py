@@ -12,11 +12,13 @@ from famulus_schemas.errors import (
     BACKEND_LIMIT,
     BACKEND_REFUSED,
     MODEL_NOT_FOUND,
-    NOT_SUPPORTED,
     Fault,
 )
 from famulus_schemas.inference import BackendFault
 
+CANNOT_DO = Fault(
+    400, "unsupported", "The model '{model}' on backend '{backend}' cannot do this: {reason}"
+)
 BACKEND_FAILED = Fault(
     503,
     "backend_unavailable",
@@ -34,7 +36,7 @@ def problem_of(fault: BackendFault, *, model: str) -> Problem:
             MODEL_NOT_FOUND, param="model", model=model, served=f"not by {fault.backend} any more"
         )
     if fault.kind == "unsupported":
-        return Problem(NOT_SUPPORTED, model=model, backend=fault.backend, what=fault.message)
+        return Problem(CANNOT_DO, model=model, backend=fault.backend, reason=fault.message)
     if fault.kind == "refused" and fault.status not in (401, 403):
         refused = msgspec.structs.replace(
             BACKEND_REFUSED, code=code, status=413 if fault.status == 413 else 400

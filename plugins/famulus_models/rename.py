@@ -26,7 +26,7 @@ class Renamer:
             if mention is None:
                 return data
             self._found = mention[0]
-            self._replacement = self._found.replace(mention[1], self._wanted)
+            self._replacement = self._found[: -len(mention[1])] + self._wanted
         if self._found == self._replacement:
             return data
         return data.replace(self._found, self._replacement)

@@ -105,7 +105,9 @@ class Router:
                 backend = candidate.backend
                 try:
                     if not isinstance(backend, EmbedsTexts):
-                        raise BackendFault("unsupported", "embeddings", backend=backend.name)
+                        raise BackendFault(
+                            "unsupported", "it offers no embeddings", backend=backend.name
+                        )
                     vectors = await backend.embed(candidate.card.id, texts, dimensions)
                 except BackendFault as fault:
                     attempts.failed(candidate, fault)

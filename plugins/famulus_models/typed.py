@@ -57,7 +57,7 @@ class TypedRelays:
 
     async def _embedded(self, request: RelayRequest, backend: Backend) -> bytes:
         if not isinstance(backend, EmbedsTexts):
-            raise BackendFault("unsupported", "embeddings", backend=backend.name)
+            raise BackendFault("unsupported", "it offers no embeddings", backend=backend.name)
         asked, texts = read_embedding(request, backend.name)
         dimensions = asked.dimensions if isinstance(asked.dimensions, int) else None
         vectors = await backend.embed(request.model, texts, dimensions)

@@ -194,7 +194,7 @@ ANSWERS = {
     "status 401": (faults.status(401, "who?"), 503, "backend_unavailable", "api_key"),
     "status 403": (faults.status(403), 503, "backend_unavailable", "api_key"),
     "status 404": (faults.status(404), 404, "model_not_found", "does not exist"),
-    "status 405": (faults.status(405), 400, "unsupported", "does not support"),
+    "status 405": (faults.status(405), 400, "unsupported", "cannot do this"),
     "status 413": (faults.status(413, "too big"), 413, None, "too big"),
     "status 422": (faults.status(422, "odd"), 400, None, "odd"),
     "status 429": (faults.status(429, "slow"), 429, "rate_limit_exceeded", "slow"),

@@ -232,6 +232,7 @@ async def test_a_path_that_is_not_served_says_so(reach):
         with pytest.raises(BackendFault, match="check that its URL ends") as caught:
             await read_chat(backend)
     assert caught.value.kind == "unsupported"
+    assert "127.0.0.1" not in caught.value.message
 
 
 async def test_the_words_of_a_server_about_a_key_are_not_repeated(reach):

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from famulus.testing.scripted import Script, ScriptedBackend, faults
+from famulus_schemas.inference import ModelCard
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +59,21 @@ async def test_an_old_list_is_renewed_behind_the_caller_s_back(routed):
             while await server.inference.models() == stale:
                 await asyncio.sleep(0)
         assert [card.id for card in await server.inference.models()] == ["m1", "m2"]
+
+
+async def test_a_model_s_date_is_that_of_its_first_sight(routed):
+    class Forgets:
+        name = "a"
+        now = 100
+
+        async def models(self):
+            self.now += 1
+            return [ModelCard(id="m1", backend="a", created=self.now)]
+
+    async with routed(Forgets()) as server:
+        first = await server.inference.find("m1")
+        await server.ask("nope")
+        assert await server.inference.find("m1") == first
 
 
 async def test_an_unknown_model_makes_the_servers_be_asked_again(routed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from famulus_models.rename import Renamer
@@ -33,6 +33,7 @@ def test_an_answer_without_a_name_is_not_touched():
 
 
 @given(st.text(), st.text(min_size=1), st.text(min_size=1))
+@example(text="", real="model", wanted="other")
 def test_a_text_is_never_changed_whatever_it_says(text, real, wanted):
     quoted = f'{text} "model":"{real}" {{"model": "{real}"}}'
     body = {"model": real, "choices": [{"message": {"content": quoted}}]}

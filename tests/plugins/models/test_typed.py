@@ -205,4 +205,4 @@ async def test_a_backend_without_embeddings_does_not_support_them(routed):
     async with routed(ChatsOnly()) as server:
         answer = await server.server.post("/v1/embeddings", {"model": "m", "input": "a"})
     assert answer.status_code == 400
-    assert "does not support embeddings" in answer.json()["error"]["message"]
+    assert "offers no embeddings" in answer.json()["error"]["message"]
