@@ -35,6 +35,7 @@ from famulus_schemas.inference import (
     BackendFault,
     ChatChunk,
     ChatRequest,
+    FaultKind,
     FinishReason,
     TokenUsage,
 )
@@ -401,8 +402,34 @@ class Engine:
         )
 
 
+_FAULTS: dict[FaultKind, tuple[RunErrorCode, str]] = {
+    "overloaded": (
+        "rate_limit_exceeded",
+        "The model server '{backend}' is over its limit: {message}. Create the run again later.",
+    ),
+    "refused": ("invalid_prompt", "The model server '{backend}' refused the prompt: {message}"),
+    "unsupported": ("invalid_prompt", "The model server '{backend}' cannot do this: {message}"),
+    "timeout": (
+        "server_error",
+        "The model server '{backend}' was silent for too long: {message}. Create the run again; "
+        "if it happens often, the operator can raise the server's timeouts.",
+    ),
+}
+_OTHER_FAULT: tuple[RunErrorCode, str] = (
+    "server_error",
+    "The model server '{backend}' failed: {message}. Create the run again once it answers.",
+)
+
+
+_WRONG_KEY: tuple[RunErrorCode, str] = (
+    "server_error",
+    "The model server '{backend}' refused this server's own key: {message}. Its operator must "
+    "set another one.",
+)
+
+
 def _run_error(fault: BackendFault) -> RunError:
-    code: RunErrorCode = "rate_limit_exceeded" if fault.kind == "overloaded" else "server_error"
-    if fault.kind in ("refused", "unsupported"):
-        code = "invalid_prompt"
-    return RunError(code=code, message=fault.message)
+    is_ours = fault.kind == "refused" and fault.status in (401, 403)
+    code, text = _WRONG_KEY if is_ours else _FAULTS.get(fault.kind, _OTHER_FAULT)
+    message = fault.message.rstrip(".")
+    return RunError(code=code, message=text.format(backend=fault.backend, message=message))

@@ -241,3 +241,9 @@ def open_api(
             yield Api(server, backend)
 
     return opened
+
+
+@pytest.fixture
+def make_api() -> Callable[[TestServer, ScriptedBackend], Api]:
+    """Wraps a server that the test itself has opened."""
+    return Api
