@@ -38,7 +38,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder in which the demo was played to its end, and what it said."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "famulus.toml").write_text("this is not TOML, and not read either")
-    done = demo(folder)
+    # A model server that happens to run on this machine would be found.
+    alone = folder / "alone.toml"
+    alone.write_text("[plugins.openai_compatible]\ndiscover = false\n")
+    done = demo(folder, "--config", str(alone))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return folder, done.stdout
@@ -62,7 +65,7 @@ def test_the_whole_conversation_is_played_with_what_is_built_in(played: tuple[Pa
 def test_the_configuration_of_the_machine_is_not_read_and_nothing_is_left_behind(
     played: tuple[Path, str],
 ) -> None:
-    assert [path.name for path in played[0].iterdir()] == ["famulus.toml"]
+    assert sorted(path.name for path in played[0].iterdir()) == ["alone.toml", "famulus.toml"]
 
 
 def test_a_pipe_gets_no_colours(played: tuple[Path, str]) -> None:
