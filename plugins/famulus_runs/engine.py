@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
 from famulus_runs.resume import Past
 from famulus_runs.settings import RunSettings
@@ -113,6 +114,8 @@ class Engine:
         self._spent = past.spent
         self._message = past.message
         self._tools = past.tools
+        self.asked: ChatRequest | None = None
+        """What the model was shown last."""
         self._finish: FinishReason | None = None
         self._usage: TokenUsage | None = None
 
@@ -126,6 +129,7 @@ class Engine:
         if self.run.status == "queued":
             self.run = replace(self.run, status="in_progress", started_at=self._now())
             yield [ThreadRunInProgress(data=self.run)]
+            failpoint("run_in_progress")
         try:
             async for batch in self._go_on():
                 yield batch
@@ -152,10 +156,12 @@ class Engine:
         """Take up what a lost worker had open; nothing for a run that begins."""
         if self._message is not None:
             yield self._message.reopened()
+            failpoint("resume_message_reopened")
         if self._tools is None:
             return
         if not self._tools.calls():
             yield self._tools.reopened()
+            failpoint("resume_calls_reopened")
             return
         async for batch in self._finish_calls(self.turns[-1]):
             yield batch
@@ -164,6 +170,8 @@ class Engine:
         self._finish, self._usage = None, None
         turn = Turn()
         request = await self._prompter.request(self.run, self._toolbox, self.turns, self._spent)
+        self.asked = request
+        failpoint("model_before_asked")
         answer = self._model.chat(request)
         try:
             async for chunks in answer:
@@ -174,6 +182,7 @@ class Engine:
             close = getattr(answer, "aclose", None)
             if close is not None:
                 await close()
+        failpoint("model_answered")
         usage = self._usage or await self._count_usage(request, turn.content)
         self._spend(usage)
         self.turns.append(turn)
@@ -271,8 +280,10 @@ class Engine:
             yield self.end("failed", error=RunError(code="server_error", message=text))
             return
         self._tools.note_usage(usage)
+        failpoint("calls_before_stored")
         # Stored before anything is run, so that a call is never made twice under two ids.
         yield self._tools.kept()
+        failpoint("calls_stored")
         async for batch in self._finish_calls(turn):
             yield batch
 
@@ -283,9 +294,12 @@ class Engine:
             yield batch
         turn.outputs = self._tools.outputs()
         if waiting := [call for call in turn.calls if call.id not in turn.outputs]:
+            failpoint("client_before_asked")
             yield [*self._tools.kept(), self._asks_client(waiting)]
+            failpoint("client_asked")
             return
         yield self._tools.completed(self._now())
+        failpoint("calls_completed")
         self._tools = None
 
     async def _run_calls(self, turn: Turn) -> AsyncIterator[Batch]:
@@ -301,6 +315,7 @@ class Engine:
                     self._tools.put_output(tasks.pop(task).id, task.result().text)
                 if tasks:
                     yield self._tools.kept()
+                    failpoint("tool_output_stored")
         finally:
             for task in tasks:
                 task.cancel()
@@ -317,6 +332,7 @@ class Engine:
             known = ", ".join(self._toolbox.offers) or "none"
             text = f"Error: there is no tool {call.name!r}. The tools are: {known}."
             return ToolOutput(text=text, is_error=True)
+        failpoint("tool_before_run")
         scope = ToolScope(project=self._project, run=self.run, definition=offer.definition)
         try:
             async with asyncio.timeout(self._limits.tool_s):
@@ -329,6 +345,7 @@ class Engine:
         except Exception as error:  # A tool's failure is told to the model; the run goes on.
             text = f"Error: {call.name} failed: {type(error).__name__}: {error}"
             return ToolOutput(text=text, is_error=True)
+        failpoint("tool_ran")
         return ToolOutput(text=self._held(output.text), is_error=output.is_error)
 
     def _held(self, text: str) -> str:
@@ -411,8 +428,10 @@ _FAULTS: dict[FaultKind, tuple[RunErrorCode, str]] = {
     "unsupported": ("invalid_prompt", "The model server '{backend}' cannot do this: {message}"),
     "timeout": (
         "server_error",
-        "The model server '{backend}' was silent for too long: {message}. Create the run again; "
-        "if it happens often, the operator can raise the server's timeouts.",
+        (
+            "The model server '{backend}' was silent for too long: {message}. Create the run "
+            "again; if it happens often, the operator can raise the server's timeouts."
+        ),
     ),
 }
 _OTHER_FAULT: tuple[RunErrorCode, str] = (
@@ -423,8 +442,10 @@ _OTHER_FAULT: tuple[RunErrorCode, str] = (
 
 _WRONG_KEY: tuple[RunErrorCode, str] = (
     "server_error",
-    "The model server '{backend}' refused this server's own key: {message}. Its operator must "
-    "set another one.",
+    (
+        "The model server '{backend}' refused this server's own key: {message}. Its operator "
+        "must set another one."
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept
 from famulus_runs.kinds import ENDS, decode_run, decode_step, encode, run_index, step_index
 from famulus_runs.log import Teller, log_writes
@@ -61,6 +62,7 @@ class Journal:
         job: Job | None,
         at: Position,
         stored: Iterable[str] = (),
+        prompt: Callable[[], bytes] = bytes,
     ) -> None:
         self._run_id = run.id
         self._thread_id = run.thread_id
@@ -70,6 +72,7 @@ class Journal:
         self._join = join
         self._jobs = jobs
         self._job = job
+        self._prompt = prompt
         self._teller = Teller(run.id, attempt=job.attempt if job else 1, at=at)
         self._open: list[AssistantStreamEvent] = []
         self._stored = set(stored)
@@ -97,15 +100,18 @@ class Journal:
         events = [event for event in batch if not isinstance(event, Kept)]
         emissions = [self._teller.tell(event) for event in events]
         if objects:
+            failpoint("journal_before_commit")
             try:
                 await _unbroken(self._commit(objects, emissions))
             except Exception:
                 self._teller.at = before
                 raise
+            failpoint("journal_committed")
         for event in events:
             self._note(event)
         if emissions:
             self._events.publish(self._records.project, self._run_id, emissions)
+            failpoint("journal_told")
 
     def _note(self, event: AssistantStreamEvent) -> None:
         if isinstance(event.data, _DELTAS):
@@ -115,7 +121,9 @@ class Journal:
 
     async def checkpoint(self, message: Message) -> None:
         """Store what is written of an open message. What is lost of it is only later told again."""
+        failpoint("checkpoint_before_commit")
         await _unbroken(self._commit([message], ()))
+        failpoint("checkpoint_committed")
 
     def close(self) -> None:
         """Tell listeners that nothing more comes, where the run is at rest."""
@@ -148,6 +156,7 @@ class Journal:
         unit.extend(log_writes(self._run_id, self._thread_id, emissions, at=at))
         run = next((one for one in objects if isinstance(one, Run)), None)
         if run is not None and run.status in ENDS:
+            failpoint("journal_vacating")
             unit.extend(self._threads.vacate(self._thread_id))
         unit.extend(self._of_job(run))
         return await self._join("runs.advance", unit)
@@ -200,6 +209,7 @@ class Journal:
                 parent=self._thread_id,
                 created_at=step.created_at,
                 body=encode(step),
+                extra=self._prompt(),
                 index=step_index(step),
             )
         merged = replace(step, metadata=decode_step(stored.body).metadata)

@@ -6,10 +6,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec.structs import replace
 
 from famulus import Operation, Plugin, hookimpl, need, operations
+from famulus.failpoints import failpoint
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.journal import Join, Journal
@@ -18,6 +20,7 @@ from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
 from famulus_runs.positions import Position
 from famulus_runs.prompt import ThreadPrompter, TokenCounts
+from famulus_runs.prompt_record import pack
 from famulus_runs.rest import Resting
 from famulus_runs.resume import Past, read_past
 from famulus_runs.runner import Runner, Work
@@ -165,8 +168,12 @@ class Runs(Plugin[RunSettings]):
             job=job,
             at=at,
             stored=[past.message.written().id] if past.message else [],
+            prompt=partial(self._packed_prompt, engine),
         )
         return engine, journal
+
+    def _packed_prompt(self, engine: Engine) -> bytes:
+        return pack(engine.asked) if self.settings.prompts_kept else b""
 
     def _joiner(self, project: str, run_id: str) -> Join:
         principal = Principal(id=f"run:{run_id}", project=project)
@@ -199,7 +206,9 @@ class Runs(Plugin[RunSettings]):
             run = decode_run(record.body)
             if run.status in ENDS:
                 raise Problem(NOT_CANCELLABLE, status=run.status)
+            failpoint("cancel_read")
             if await self.runner.cancel(project, run_id):
+                failpoint("cancel_done")
                 await self._hold_cancelled(project, run_id)
                 return
             if await self.resting.end(records, record, "cancelled", join):
@@ -225,6 +234,7 @@ class Runs(Plugin[RunSettings]):
                 await self.records.of(project).commit([mark])
             except Conflict:
                 return False
+            failpoint("cancel_marked")
         self.runner.ask_others(project, record.id)
         deadline = asyncio.get_running_loop().time() + self.settings.cancel_s
         while asyncio.get_running_loop().time() < deadline:
@@ -245,6 +255,7 @@ class Runs(Plugin[RunSettings]):
             return True
         if run.status != "requires_action" or (run.expires_at or 0) > self.host.clock():
             return False
+        failpoint("expire_resting")
         return await self.resting.end(records, record, "expired", self._joiner(project, run_id))
 
     async def _expire_all(self) -> None:

@@ -51,6 +51,9 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     context_tokens_default: Annotated[
         int, setting(why="Context taken for a model whose backend does not say.")
     ] = 8_192
+    prompts_kept: Annotated[
+        bool, setting(why="Whether each step keeps what the model was shown, for `famulus.prompt`.")
+    ] = True
     answer_tokens_reserved: Annotated[
         int, setting(why="Tokens kept free for the answer when a thread is cut to fit.")
     ] = 1_024

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from famulus import Call, Wire, list_page, operation
 from famulus.resources import found, missing
 from famulus_runs.kinds import decode_step
+from famulus_runs.prompt_record import INCLUDE, with_prompt
 from famulus_schemas.lists import ListPage
 from famulus_schemas.steps import RunStep, StepListQuery, StepQuery
 
@@ -39,4 +40,6 @@ class StepOperations:
         record = await found(records, "step", step_id, thing="run step", parent=thread_id)
         if decode_step(record.body).run_id != run_id:
             raise missing("run step", step_id)
+        if INCLUDE in query.include:
+            return Wire(with_prompt(record.body, record.extra))
         return Wire(record.body)

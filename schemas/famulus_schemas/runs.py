@@ -90,7 +90,10 @@ class SubmitToolOutputs(Request, frozen=True, kw_only=True):
     stream: bool | None = None
 
 
-StepInclude: TypeAlias = Literal["step_details.tool_calls[*].file_search.results[*].content"]
+StepInclude: TypeAlias = Literal[
+    "step_details.tool_calls[*].file_search.results[*].content",
+    "famulus.prompt",  # our own: what the model was shown, under the step's key `famulus`
+]
 
 
 class RunQuery(Struct, frozen=True, kw_only=True):

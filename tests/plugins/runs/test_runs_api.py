@@ -354,3 +354,30 @@ async def test_polling_is_told_how_soon_to_ask_again(open_api: Any) -> None:
         assert created.headers["openai-poll-after-ms"] == "25"
         path = f"/v1/threads/{thread}/runs/{created.json()['id']}"
         assert (await api.server.get(path)).headers["openai-poll-after-ms"] == "25"
+
+
+async def test_a_step_tells_what_the_model_was_shown_for_it(open_api: Any) -> None:
+    async with open_api(Script().says("Four.")) as api:
+        assistant = await api.assistant(instructions="Be brief.", temperature=0.5)
+        run = await api.ran(await api.thread("What is 2 + 2?"), assistant)
+        (step,) = await api.steps(run)
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/steps/{step['id']}"
+        plain = (await api.server.get(path)).json()
+        assert "famulus" not in plain
+        shown = (await api.server.get(path, params={"include[]": "famulus.prompt"})).json()
+        prompt = shown.pop("famulus")["prompt"]
+        assert shown == plain
+        assert prompt["messages"] == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "What is 2 + 2?"},
+        ]
+        assert (prompt["model"], prompt["temperature"]) == ("scripted", 0.5)
+
+
+async def test_prompts_need_not_be_kept(open_api: Any) -> None:
+    async with open_api(Script().says("ok"), settings={"prompts_kept": False}) as api:
+        run = await api.ran(await api.thread("secret"), await api.assistant())
+        (step,) = await api.steps(run)
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/steps/{step['id']}"
+        shown = await api.server.get(path, params={"include[]": "famulus.prompt"})
+        assert shown.json()["famulus"] == {"prompt": None}
