@@ -10,6 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus import Call, EventStream, Wire, list_page, operation
+from famulus.failpoints import failpoint
 from famulus.resources import found, modify
 from famulus_runs.frames import ListenerFrames
 from famulus_runs.kinds import (
@@ -88,7 +89,7 @@ class RunOperations:
         )
         _, added = plugin.threads.append(thread_id, body.additional_messages or ())
         extra = RunExtra(
-            reasoning_effort=body.reasoning_effort,
+            reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,
             include=tuple(query.include),
             principal=call.principal.id,
         )
@@ -115,7 +116,9 @@ class RunOperations:
             now=plugin.now(),
             run_s=plugin.settings.run_s,
         )
-        extra = RunExtra(principal=call.principal.id)
+        extra = RunExtra(
+            reasoning_effort=assistant.reasoning_effort, principal=call.principal.id
+        )
         return await self._created(call, run, extra, [*made], (thread,), body.stream)
 
     async def _created(
@@ -150,10 +153,14 @@ class RunOperations:
             *log_writes(run.id, run.thread_id, emissions, at=teller.at),
             *ticket.unit,
         ]
+        failpoint("run_create_before_commit")
         await self._commit(call, run, unit)
-        plugin.remember(call.project, run, teller.at)
+        failpoint("run_created")
+        plugin.remember(call.project, run, extra, teller.at)
         call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
-        return await self._begun(call, run, ticket, emissions, stream)
+        answer = await self._begun(call, run, ticket, emissions, stream)
+        failpoint("run_create_started")
+        return answer
 
     async def _begun(
         self,
@@ -221,12 +228,16 @@ class RunOperations:
                     *ticket.unit,
                 ]
                 joined = await plugin.joined(call.principal, "runs.submit", unit)
+                failpoint("submit_before_commit")
                 await records.commit(joined)
             except (Conflict, LookupError):
                 # Somebody else submitted, cancelled, or changed metadata: look again.
                 continue
+            failpoint("submit_committed")
             call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
-            return await self._begun(call, run, ticket, emissions, body.stream)
+            answer = await self._begun(call, run, ticket, emissions, body.stream)
+            failpoint("submit_started")
+            return answer
         raise Problem(TOO_BUSY, reason=f"run {run_id} is being changed by many. Try again.")
 
     async def _open_step(self, call: Call, run: Run) -> Record:

@@ -15,7 +15,7 @@ from famulus.failpoints import failpoint
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.journal import Join, Journal
-from famulus_runs.kinds import ENDS, JOB, LOG, RUN, STEP, decode_run, encode
+from famulus_runs.kinds import ENDS, JOB, LOG, RUN, STEP, RunExtra, decode_extra, decode_run, encode
 from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
 from famulus_runs.positions import Position
@@ -61,7 +61,7 @@ class Runs(Plugin[RunSettings]):
         await self.records.declare(RUN, STEP, LOG)
         self._kinds: list[ToolKind] = list(self.gather("register_tools"))
         self._counts = TokenCounts(self.inference)
-        self._fresh: OrderedDict[tuple[str, str], tuple[Run, Position]] = OrderedDict()
+        self._fresh: OrderedDict[tuple[str, str], tuple[Run, RunExtra, Position]] = OrderedDict()
         self.resting = Resting(
             threads=self.threads, jobs=self.jobs, events=self.events, now=self.now
         )
@@ -112,9 +112,9 @@ class Runs(Plugin[RunSettings]):
 
     # --- work ---------------------------------------------------------------------------------
 
-    def remember(self, project: str, run: Run, at: Position) -> None:
+    def remember(self, project: str, run: Run, extra: RunExtra, at: Position) -> None:
         """Spare the run that was just made here from being read again when it starts."""
-        self._fresh[project, run.id] = (run, at)
+        self._fresh[project, run.id] = (run, extra, at)
         if len(self._fresh) > REMEMBERED_MAX:
             self._fresh.popitem(last=False)
 
@@ -122,14 +122,15 @@ class Runs(Plugin[RunSettings]):
         """The job's run, ready to go on; None where there is nothing left to do."""
         fresh = self._fresh.pop((job.project, job.key), None)
         if fresh is not None and job.attempt == 1:
-            return self._work(job, fresh[0], Past(), fresh[1])
+            run, extra, at = fresh
+            return self._work(job, run, extra, Past(), at)
         records = self.records.of(job.project)
         record = await records.get("run", job.key)
         if record is None or (run := decode_run(record.body)).status in ENDS:
             return None
         past = await read_past(records, self.threads, run, self.new_id)
         at = await last_position(records, run.thread_id, run.id)
-        return self._work(job, run, past, at)
+        return self._work(job, run, decode_extra(record.extra), past, at)
 
     async def _drop(self, job: Job) -> None:
         try:
@@ -137,7 +138,7 @@ class Runs(Plugin[RunSettings]):
         except Conflict:
             self.log.info("job_gone", key=job.key)
 
-    def _work(self, job: Job, run: Run, past: Past, at: Position) -> Work:
+    def _work(self, job: Job, run: Run, extra: RunExtra, past: Past, at: Position) -> Work:
         prompter = ThreadPrompter(
             project=job.project,
             threads=self.threads,
@@ -145,6 +146,7 @@ class Runs(Plugin[RunSettings]):
             counts=self._counts,
             settings=self.settings,
             prepare=self.host.hooks.prepare_messages,
+            reasoning_effort=extra.reasoning_effort,
         )
         engine = Engine(
             run,

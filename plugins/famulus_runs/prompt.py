@@ -108,6 +108,7 @@ class ThreadPrompter:
             tool_choice=_tool_choice(run, toolbox, turns),
             parallel_tool_calls=None if run.parallel_tool_calls else False,
             response_format=_response_format(run),
+            reasoning_effort=self._reasoning_effort,
             temperature=run.temperature,
             top_p=run.top_p,
             max_tokens=_left(run.max_completion_tokens, spent.completion_tokens),

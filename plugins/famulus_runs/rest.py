@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_runs.drafts import broken_step
 from famulus_runs.journal import DONE
 from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
@@ -54,12 +55,15 @@ class Resting:
         unit: list[Write] = [*of_job, *self._threads.vacate(run.thread_id)]
         unit += await self._writes(records, record, events)
         unit += log_writes(run.id, run.thread_id, emissions, at=teller.at)
+        failpoint("rest_before_commit")
         try:
             await records.commit(await join("runs.end", unit))
         except Conflict:
             return False
+        failpoint("rest_committed")
         self._events.publish(records.project, run.id, [*emissions, DONE])
         self._events.close(records.project, run.id)
+        failpoint("rest_told")
         return True
 
     async def _writes(

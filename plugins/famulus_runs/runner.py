@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept, incomplete_message
 from famulus_runs.engine import EndStatus, Engine
 from famulus_runs.journal import Journal, RunCancelling, RunGone, is_at_rest
@@ -96,6 +97,7 @@ class Runner:
         if work is None:
             await self._drop(job)
             return
+        failpoint("run_loaded")
         engine, journal = work
         live = self._live[(job.project, job.key)] = Live(engine, journal)
         try:
@@ -106,6 +108,7 @@ class Runner:
             self._live.pop((job.project, job.key), None)
             live.over.set()
             journal.close()
+            failpoint("run_closed")
             if is_at_rest(engine.run):
                 self._report(job.project, live)
 
@@ -123,6 +126,7 @@ class Runner:
             await asyncio.wait([live.task])
             raise
         if live.is_cancelled and not is_at_rest(live.engine.run):
+            failpoint("cancel_before_end")
             await self._end(live, "cancelled")
         elif not live.task.cancelled() and (error := live.task.exception()):
             await self._broken(live, error)
@@ -141,7 +145,9 @@ class Runner:
         try:
             async with asyncio.timeout(max(left_s, 0.0)):
                 await self._drive(live)
+                failpoint("run_over")
         except TimeoutError:
+            failpoint("expire_before_end")
             await self._end(live, "expired")
 
     async def _drive(self, live: Live) -> None:

@@ -86,6 +86,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     max_tokens: int | None = None
     seed: int | None = None
     stop: str | tuple[str, ...] | None = None
+    reasoning_effort: str | None = None
+    """How hard to think, for models that can; sent only where a client asked for it."""
     priority: int | None = None
     """Lower is sooner, where the backend schedules by it."""
 

@@ -381,3 +381,15 @@ async def test_prompts_need_not_be_kept(open_api: Any) -> None:
         path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/steps/{step['id']}"
         shown = await api.server.get(path, params={"include[]": "famulus.prompt"})
         assert shown.json()["famulus"] == {"prompt": None}
+
+
+async def test_reasoning_effort_is_the_runs_or_the_assistants_and_else_not_sent(
+    open_api: Any,
+) -> None:
+    async with open_api(Script().says("ok").forever()) as api:
+        thinker = await api.assistant(reasoning_effort="low")
+        await api.ran(await api.thread("hi"), thinker)
+        await api.ran(await api.thread("hi"), thinker, reasoning_effort="high")
+        await api.ran(await api.thread("hi"), await api.assistant())
+        asked = [request.chat.reasoning_effort for request in api.backend.chats]
+        assert asked == ["low", "high", None]
