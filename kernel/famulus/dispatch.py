@@ -1,7 +1,7 @@
 """One request through the server, always in the same order.
 
 Headers, authentication (by headers only), the body under its limits, decoding, authorization,
-limits, the operation, encoding. A body is not read for a caller who is not known.
+the operation, encoding. A body is not read for a caller who is not known.
 """
 
 from __future__ import annotations
@@ -210,6 +210,7 @@ class Dispatcher:
         resource = values[endpoint.resource_at] if values else None
         if not endpoint.is_public:
             await self._hooks.authorize(principal, endpoint.operation.action, resource)
+        # Rate limits are taken here: the caller may act, and nothing heavy has been done yet.
         proceed = partial(endpoint.function, call, **arguments)
         return await self._hooks.around_call(call, endpoint.operation, proceed)
 

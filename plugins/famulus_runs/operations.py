@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.failpoints import failpoint
 from famulus.resources import found, modify
+from famulus_runs.event_operations import LAST_EVENT_ID, replay_frames
 from famulus_runs.frames import ListenerFrames
 from famulus_runs.kinds import (
     JOB,
@@ -23,7 +24,7 @@ from famulus_runs.kinds import (
     run_index,
 )
 from famulus_runs.log import Teller, last_position, log_writes
-from famulus_runs.positions import START
+from famulus_runs.positions import START, parse
 from famulus_runs.resolve import new_run
 from famulus_runs.resume import steps_of
 from famulus_runs.tool_outputs import check_outputs, events_of, resumed, with_outputs, writes_of
@@ -76,6 +77,8 @@ class RunOperations:
     ) -> Run | EventStream[AssistantStreamEvent]:
         """Run an assistant on a thread."""
         _check(body)
+        if body.stream and (again := await self._picked_up(call)):
+            return again
         plugin = self._plugin
         plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
@@ -101,6 +104,8 @@ class RunOperations:
     ) -> Run | EventStream[AssistantStreamEvent]:
         """Create a thread and run an assistant on it."""
         _check(body)
+        if body.stream and (again := await self._picked_up(call)):
+            return again
         plugin = self._plugin
         plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
@@ -116,10 +121,20 @@ class RunOperations:
             now=plugin.now(),
             run_s=plugin.settings.run_s,
         )
-        extra = RunExtra(
-            reasoning_effort=assistant.reasoning_effort, principal=call.principal.id
-        )
+        extra = RunExtra(reasoning_effort=assistant.reasoning_effort, principal=call.principal.id)
         return await self._created(call, run, extra, [*made], (thread,), body.stream)
+
+    async def _picked_up(self, call: Call) -> EventStream[AssistantStreamEvent] | None:
+        """The rest of the stream that a repeated create names by its `Last-Event-ID`."""
+        place = parse(call.headers.get(LAST_EVENT_ID, ""))
+        if place is None:
+            return None
+        run_id, after = place
+        record = await self._plugin.records.of(call.project).get("run", run_id)
+        if record is None:
+            return None
+        frames = await replay_frames(self._plugin, call.project, record.parent, run_id, after)
+        return EventStream(frames)
 
     async def _created(
         self,

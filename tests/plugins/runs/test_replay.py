@@ -118,3 +118,17 @@ async def test_an_id_of_another_run_is_refused_by_name(open_api: Any) -> None:
         refused = await api.server.get(path, headers={"last-event-id": "run_x:1.2.3"})
         assert refused.status_code == 400
         assert refused.json()["error"]["param"] == "after"
+
+
+async def test_a_create_that_names_its_last_event_goes_on_with_that_run(open_api: Any) -> None:
+    async with open_api(Script().says("One two three.")) as api:
+        assistant = await api.assistant()
+        thread = await api.thread("count")
+        heard = await stream(api, thread, assistant)
+        body = {"assistant_id": assistant, "stream": True}
+        headers = {"last-event-id": heard[7].id}
+        path = f"/v1/threads/{thread}/runs"
+        async with api.server.stream(path, body, headers=headers) as events:
+            rest = await events.all()
+        assert added_up([*heard[:8], *rest]) == added_up(heard)
+        assert len(api.backend.chats) == 1
