@@ -370,9 +370,7 @@ async def test_a_plugin_that_cannot_join_its_writes_refuses_the_unit() -> None:
 
 async def test_hook_around_call() -> None:
     def around(name: str) -> Any:
-        async def around_call(
-            self: Any, call: Call, operation: Operation, proceed: Proceed
-        ) -> Any:
+        async def around_call(self: Any, call: Call, operation: Operation, proceed: Proceed) -> Any:
             if call.headers.get("x-stop-at") == name:
                 return {"stopped": name, "operation": operation.name}
             answer = await proceed()
