@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
-from famulus.sse import close_frames, serve_frames
+from famulus.sse import close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
     BODY_TOO_LARGE,
@@ -212,7 +212,10 @@ class Dispatcher:
             await self._hooks.authorize(principal, endpoint.operation.action, resource)
         # Rate limits are taken here: the caller may act, and nothing heavy has been done yet.
         proceed = partial(endpoint.function, call, **arguments)
-        return await self._hooks.around_call(call, endpoint.operation, proceed)
+        serving = self._hooks.around_call(call, endpoint.operation, proceed)
+        if endpoint.operation.ends_with_client:
+            return await _while_client_waits(serving, receive)
+        return await serving
 
     async def _principal(self, path: str, headers: Headers) -> Principal:
         if path in PUBLIC_PATHS:
@@ -292,8 +295,8 @@ class Dispatcher:
         if isinstance(answer.content, bytes):
             await _send_whole(exchange, answer.status, content_type, answer.content, send)
             return
-        await send(_start(exchange, answer.status, exchange.headers(content_type, None)))
-        await self._send_frames(exchange, answer.content, receive, send, heartbeat_s=None)
+        start = _start(exchange, answer.status, exchange.headers(content_type, None))
+        await self._send_frames(exchange, start, answer.content, receive, send, heartbeat_s=None)
 
     async def _stream(
         self, exchange: Exchange, frames: AsyncIterator[bytes], receive: Receive, send: Send
@@ -301,19 +304,25 @@ class Dispatcher:
         headers = exchange.headers(b"text/event-stream; charset=utf-8", None)
         # Proxies hold streams back unless told not to.
         headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        await send(_start(exchange, 200, headers))
+        start = _start(exchange, 200, headers)
         heartbeat_s = self._settings.heartbeat_s
-        await self._send_frames(exchange, frames, receive, send, heartbeat_s=heartbeat_s)
+        await self._send_frames(exchange, start, frames, receive, send, heartbeat_s=heartbeat_s)
 
     async def _send_frames(
         self,
         exchange: Exchange,
+        start: Message,
         frames: AsyncIterator[bytes],
         receive: Receive,
         send: Send,
         *,
         heartbeat_s: float | None,
     ) -> None:
+        try:
+            await send(start)
+        except BaseException:
+            await close_frames(frames)
+            raise
         if exchange.is_head:
             await close_frames(frames)
             await send({"type": "http.response.body", "body": b""})
@@ -370,6 +379,21 @@ class Dispatcher:
                 project=exchange.call.project if exchange.call else None,
             )
         )
+
+
+async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receive) -> Any:
+    """What is served, unless the client leaves first; then it is cancelled."""
+    task = asyncio.ensure_future(serving)
+    watcher = asyncio.ensure_future(until_left(receive))
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientLeft
+        return task.result()
+    finally:
+        task.cancel()
+        watcher.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
 
 
 def _start(exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]]) -> Message:

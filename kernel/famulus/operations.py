@@ -55,6 +55,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     documented_answer: Any = None
     body_bytes_max: int | None = None
     """Overrides the server's limit for this operation."""
+    ends_with_client: bool = False
+    """Whether it is cancelled once its client has left before the answer."""
     tags: tuple[str, ...] = ()
 
 
@@ -71,9 +73,12 @@ def operation(
     documented_body: Any = None,
     documented_answer: Any = None,
     body_bytes_max: int | None = None,
+    ends_with_client: bool = False,
     tags: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Mark a method as an operation; `operations(self)` gathers them.
+
+    `ends_with_client` is for what is of no use, and costs somebody, once nobody waits for it.
 
     `documented_body` and `documented_answer` go into the OpenAPI document where the signature
     itself says less (a body kept field by field, an answer passed on as bytes).
@@ -91,6 +96,7 @@ def operation(
                 "documented_body": documented_body,
                 "documented_answer": documented_answer,
                 "body_bytes_max": body_bytes_max,
+                "ends_with_client": ends_with_client,
                 "tags": tuple(tags),
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -143,6 +144,18 @@ def _whole_answer(problem: Problem) -> bytes:
     return head.encode() + body
 
 
+GC_THRESHOLD = 10_000
+"""Objects made before the collector looks again. At Python's 700 it took a sixth of the CPU of
+relayed requests, for cycles that hardly ever come."""
+
+
+def _settle_memory() -> None:
+    """Take what was made at the start out of the garbage collector's sight."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
+
+
 def _guarded(settings: ServerSettings) -> type[GuardedProtocol]:
     limits = {
         "header_s": settings.header_s,
@@ -200,6 +213,7 @@ class Server(uvicorn.Server):
             return
         if self._on_hangup is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+        _settle_memory()
         self._on_ready(self.url)
 
     @property

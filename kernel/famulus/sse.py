@@ -48,7 +48,7 @@ async def serve_frames(
     progress = _Progress(loop.time())
     sender = loop.create_task(_send_all(frames, send, progress))
     # uvicorn's send() does nothing once the client has left, so only this can tell.
-    watcher = loop.create_task(_until_left(receive))
+    watcher = loop.create_task(until_left(receive))
     pause = min(heartbeat_s or send_s, send_s)
     try:
         while not sender.done() and not watcher.done():
@@ -97,7 +97,8 @@ async def _send_all(frames: AsyncIterator[bytes], send: Send, progress: _Progres
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _until_left(receive: Receive) -> None:
+async def until_left(receive: Receive) -> None:
+    """Return once the client has gone; bodies must have been read before."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -40,6 +40,7 @@ class Chat(Plugin[ChatSettings]):
         action="chat.create",
         documented_body=ChatFields,
         documented_answer=ChatCompletion,
+        ends_with_client=True,
         tags=("Chat",),
     )
     async def create_chat_completion(
@@ -56,6 +57,7 @@ class Chat(Plugin[ChatSettings]):
         action="completions.create",
         documented_body=CompletionFields,
         documented_answer=Completion,
+        ends_with_client=True,
         tags=("Completions",),
     )
     async def create_completion(
@@ -73,6 +75,7 @@ class Chat(Plugin[ChatSettings]):
         action="embeddings.create",
         documented_body=CreateEmbedding,
         documented_answer=EmbeddingList,
+        ends_with_client=True,
         tags=("Embeddings",),
     )
     async def create_embedding(self, call: Call, body: dict[str, Raw]) -> Bytes:
