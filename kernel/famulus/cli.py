@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from famulus import __version__
+from famulus import __version__, failpoints
 from famulus.commands import DEFAULT_FILE, add_options, config_file, config_from
 from famulus.config import (
     ConfigError,
@@ -35,10 +35,18 @@ if TYPE_CHECKING:
 def main() -> None:
     """The `famulus` command. Errors that are worded for people are one line, without a trace."""
     try:
+        _arm_failpoint()
         command_line()(prog_name="famulus")
     except (ConfigError, BootError) as error:
         click.echo(f"famulus: {error}", err=True)
         sys.exit(2)
+
+
+def _arm_failpoint() -> None:
+    try:
+        failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+    except ValueError as error:
+        raise ConfigError(f"{failpoints.VARIABLE}: {error}") from error
 
 
 def command_line() -> click.Group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from famulus.failpoints import failpoint
 from famulus_schemas.errors import NOT_FOUND, TOO_BUSY, Fault, Problem
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit
 
@@ -53,9 +54,11 @@ async def modify(
         replacement = change(record)
         if replacement is None:
             return record.body
+        failpoint("modify_before_commit")
         try:
             await records.commit(await join([replacement]))
         except Conflict:
             continue
+        failpoint("modified")
         return record.body if replacement.body is None else replacement.body
     raise Problem(TOO_BUSY, reason=f"{thing} {id} is being changed by many at once. Try again.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from famulus import Call, Wire, found, list_page, missing, modify, operation
+from famulus.failpoints import failpoint
 from famulus_assistants.forms import check_tools, created, insert, modified
 from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
 from famulus_schemas.lists import AssistantDeleted, ListPage
@@ -33,7 +34,9 @@ class AssistantOperations:
         assistant = created(body, id=plugin.new_id("asst_"), now=plugin.now())
         write = insert(assistant, body)
         joined = await plugin.joined(call.principal, "assistants.create", [write])
+        failpoint("assistant_create_before_commit")
         await plugin.records.of(call.project).commit(joined)
+        failpoint("assistant_created")
         return Wire(write.body)
 
     @operation("GET", "/v1/assistants", action="assistants.read")
@@ -69,10 +72,12 @@ class AssistantOperations:
         """Delete an assistant."""
         unit = [Delete(kind="assistant", id=assistant_id)]
         joined = await self._plugin.joined(call.principal, "assistants.delete", unit)
+        failpoint("assistant_delete_before_commit")
         try:
             await self._plugin.records.of(call.project).commit(joined)
         except Conflict as conflict:
             if conflict.kind == "assistant":
                 raise missing("assistant", assistant_id) from conflict
             raise
+        failpoint("assistant_deleted")
         return AssistantDeleted(id=assistant_id)

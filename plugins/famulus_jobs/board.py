@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_jobs.kinds import JobBody, decode_job, job_of, moved, new_job
 from famulus_schemas.jobs import Handler, Job, Ticket, job_id
 from famulus_schemas.ports import Emission, Events
@@ -127,6 +128,7 @@ class Board:
 
     def started(self, ticket: Ticket) -> None:
         """As Jobs.started."""
+        failpoint("job_started")
         if ticket.job is not None and ticket.job.kind in self._desks:
             self._begin(ticket.job)
             return
@@ -189,7 +191,9 @@ class Board:
                 await asyncio.sleep(self._settings.retry_s)
             waiting = replace(body, state="waiting", worker="", attempt=body.attempt + attempts)
             held = replace(job, version=record.version)
+            failpoint("job_put_back_before_commit")
             await self._system.of(job.project).commit([moved(held, waiting, fence=job.fence + 1)])
+            failpoint("job_put_back")
         except (Conflict, StoreUnavailable) as error:
             self._log.warning("job_not_handed_back", key=job.key, reason=str(error))
             return
@@ -252,10 +256,12 @@ class Board:
         job = job_of(record)
         body = replace(decode_job(record.body), state="leased", worker=self.worker)
         taken = replace(job, fence=job.fence + 1, version=job.version + 1)
+        failpoint("job_take_before_commit")
         try:
             await self._system.of(job.project).commit([moved(job, body, fence=taken.fence)])
         except Conflict:
             return
+        failpoint("job_taken")
         if job.kind in self._desks:
             self._begin(taken)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_jobs.kinds import SYSTEM, WorkerBody, decode_job, decode_worker, encode, job_of, moved
 from famulus_schemas.records import (
     Conflict,
@@ -53,12 +54,14 @@ class Lease:
         insert = Insert(kind="worker", id=self.worker, created_at=int(now), body=body)
         await self._records.commit([insert])
         self._version = 1
+        failpoint("worker_entered")
         await self.bury()
 
     async def close(self) -> None:
         """Leave. Jobs that nobody handed back are freed first: without the worker none would."""
         try:
             await self._free_all(self.worker)
+            failpoint("worker_leaving")
             await self._records.commit([Delete(kind="worker", id=self.worker)])
         except (Conflict, StoreUnavailable) as error:
             self._log.warning("worker_not_removed", worker=self.worker, reason=str(error))
@@ -77,6 +80,7 @@ class Lease:
     async def _beat(self) -> None:
         body = encode(WorkerBody(beat=await self._system.now()))
         beat = Replace(kind="worker", id=self.worker, version=self._version, body=body)
+        failpoint("worker_beat_before_commit")
         try:
             await self._records.commit([beat])
         except Conflict:
@@ -84,6 +88,7 @@ class Lease:
             self._on_lost()
             return
         self._version += 1
+        failpoint("worker_beat")
 
     async def bury(self) -> None:
         """Give the jobs of dead workers back to whoever has room."""
@@ -104,6 +109,7 @@ class Lease:
             await self._records.commit([Delete(kind="worker", id=dead.id, version=dead.version)])
         except Conflict:
             return
+        failpoint("worker_buried")
         if freed:
             self._log.warning("worker_lost", worker=dead.id, jobs=freed)
             self._on_freed()
@@ -119,8 +125,10 @@ class Lease:
     async def _free(self, record: Record) -> int:
         job, body = job_of(record), decode_job(record.body)
         freed = replace(body, state="waiting", worker="", attempt=body.attempt + 1)
+        failpoint("job_free_before_commit")
         try:
             await self._system.of(record.project).commit([moved(job, freed, fence=job.fence + 1)])
         except Conflict:
             return 0
+        failpoint("job_freed")
         return 1

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from famulus.config import ConfigError
+from famulus.failpoints import failpoint
 
 FILE = "pepper"
 _BYTES = 32
@@ -56,6 +57,7 @@ def _make(path: Path) -> None:
             file.write(secrets.token_hex(_BYTES) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        failpoint("pepper_written")
         with contextlib.suppress(FileExistsError):
             # Unlike a rename, a link does not replace what is there.
             os.link(draft, path)

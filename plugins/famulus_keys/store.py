@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
+from famulus.failpoints import failpoint
 from famulus_schemas.identity import DEFAULT_PROJECT, Principal
 from famulus_schemas.records import Conflict, Delete, Insert, Kind, Record, SystemRecords
 
@@ -70,10 +71,12 @@ class KeyStore:
             extra=digest,
             index={"hash": digest.hex()},
         )
+        failpoint("key_add_before_commit")
         try:
             await self._records.of(project).commit([write])
         except Conflict:
             return False
+        failpoint("key_added")
         return True
 
     async def is_empty(self) -> bool:

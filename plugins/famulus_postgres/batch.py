@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from famulus.failpoints import failpoint
 from famulus.units import Batch, Effect, Key, Names, Parent, Row, judge, names_of
 from famulus_postgres import statements
 from famulus_postgres.locks import Locks, locks_of
@@ -22,10 +23,15 @@ async def write_batch(
     """
     names = names_of(batch)
     await connection.execute(statements.BEGIN)
+    failpoint("postgres_begun")
     await _lock(connection, locks_of(schema, batch, names), locks_max)
+    failpoint("postgres_locked")
     stored, numbers = await _read(connection, names, _cleared(batch))
     judged = judge(batch, stored, iter(numbers).__next__)
-    return judged.refusals, await _write(connection, judged.effect)
+    failpoint("postgres_judged")
+    xid = await _write(connection, judged.effect)
+    failpoint("postgres_written")
+    return judged.refusals, xid
 
 
 async def _lock(connection: Any, locks: Locks, locks_max: int) -> None:

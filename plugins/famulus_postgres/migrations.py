@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from famulus.failpoints import failpoint
 from famulus_postgres.locks import lock_number
 from famulus_postgres.sessions import Sessions
 from famulus_postgres.settings import PostgresSettings
@@ -133,6 +134,7 @@ class PostgresMigrations:
             steps = await self._pending(connection)
             for step in steps:
                 await connection.execute(step.script)
+                failpoint("postgres_migrating")
             if steps:
                 await connection.execute(_SET_VERSION, len(self._steps))
         return steps

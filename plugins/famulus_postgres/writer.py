@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 import asyncpg
 
+from famulus.failpoints import failpoint
 from famulus.log import Log
 from famulus_postgres import statements
 from famulus_postgres.batch import write_batch
@@ -153,8 +154,10 @@ class Writer:
             _answer_all(batch, lambda: StoreUnavailable("the writer has ended"))
             raise
         else:
+            failpoint("postgres_before_answers")
             for waiting, refusal in zip(batch, refusals, strict=True):
                 waiting.answer(refusal)
+            failpoint("postgres_answered")
 
     async def _failed(self, batch: Sequence[Waiting], failed: _Failed) -> None:
         if failed.failure is Failure.UNIT:
@@ -233,7 +236,9 @@ class Writer:
         """Commit; whatever went wrong, it leaves open whether the commit happened."""
         try:
             async with asyncio.timeout(self._settings.statement_s):
+                failpoint("postgres_before_commit")
                 tag = await connection.execute(statements.COMMIT)
+                failpoint("postgres_committed")
         except Exception as error:  # Not to be told apart here: the server is asked instead.
             self._disconnect()
             return error

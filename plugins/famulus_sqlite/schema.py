@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from famulus.failpoints import failpoint
 from famulus_sqlite.errors import DatabaseError, DatabaseTooNew
 
 
@@ -107,6 +108,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> Sequence[Migration]:
     for step in steps:
         for statement in step.statements:
             connection.execute(statement)
+    failpoint("sqlite_migrating")
     connection.execute(
         "insert into meta (name, value) values ('schema', ?)"
         " on conflict (name) do update set value = excluded.value",

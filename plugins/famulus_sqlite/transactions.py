@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import aiosqlite
 
+from famulus.failpoints import failpoint
+
 T = TypeVar("T")
 
 
@@ -37,9 +39,12 @@ class WorkConnection(sqlite3.Connection):
         """Begin, do the next waiting work, commit; roll back if any of it raises."""
         work = self._works.popleft()
         self.execute("begin immediate")
+        failpoint("sqlite_begun")
         try:
             work(self)
+            failpoint("sqlite_before_commit")
             self.execute("commit")
+            failpoint("sqlite_committed")
         except BaseException:
             # After some errors SQLite has rolled back already.
             if self.in_transaction:

@@ -16,6 +16,7 @@ from functools import partial
 import anyio
 import msgspec
 
+from famulus.failpoints import failpoint
 from famulus.log import Log
 from famulus.units import judge, names_of
 from famulus_schemas.health import Health
@@ -127,8 +128,10 @@ class Writer:
         else:
             self._numbers.committed()
             self._failure = ""
+            failpoint("sqlite_before_answers")
             for waiting, refusal in zip(batch, refusals, strict=True):
                 _answer(waiting, refusal)
+            failpoint("sqlite_answered")
 
     def _judge_and_write(
         self, batch: Sequence[Waiting], connection: sqlite3.Connection
@@ -136,7 +139,9 @@ class Writer:
         units = [(waiting.project, waiting.unit) for waiting in batch]
         stored = read_rows(connection, names_of(units).keys)
         judged = judge(units, stored, self._numbers.next)
+        failpoint("sqlite_judged")
         write_effect(connection, judged.effect)
+        failpoint("sqlite_written")
         self._numbers.save(connection)
         return judged.refusals
 

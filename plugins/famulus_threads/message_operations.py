@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus import Call, Problem, Wire, found, list_page, missing, modify, operation
+from famulus.failpoints import failpoint
 from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.lists import ListPage, MessageDeleted
 from famulus_schemas.messages import CreateMessage, Message, MessageListQuery, ModifyMessage
@@ -37,7 +38,9 @@ class MessageOperations:
         plugin = self._plugin
         message = plugin.maker.message(body, thread_id=thread_id, now=plugin.now())
         data = encode(message)
+        failpoint("message_create_before_commit")
         await self._commit_if_free(call, thread_id, [insert_message(message, data)])
+        failpoint("message_created")
         return Wire(data)
 
     async def _commit_if_free(self, call: Call, thread_id: str, unit: Unit) -> None:
@@ -94,12 +97,14 @@ class MessageOperations:
         await self._found(call, thread_id, message_id)
         unit = [Delete(kind="message", id=message_id)]
         joined = await self._plugin.joined(call.principal, "messages.delete", unit)
+        failpoint("message_delete_before_commit")
         try:
             await self._plugin.records.of(call.project).commit(joined)
         except Conflict as conflict:
             if conflict.kind == "message":
                 raise missing("message", message_id) from conflict
             raise
+        failpoint("message_deleted")
         return MessageDeleted(id=message_id)
 
     async def _found(self, call: Call, thread_id: str, message_id: str) -> Record:

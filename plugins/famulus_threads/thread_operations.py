@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus import Call, Wire, found, missing, modify, operation
+from famulus.failpoints import failpoint
 from famulus_schemas.lists import ThreadDeleted
 from famulus_schemas.records import Clear, Conflict, Delete, Record, Replace, Unit
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
@@ -40,7 +41,9 @@ class ThreadOperations:
             *(insert_message(message, encode(message)) for message in messages),
         ]
         joined = await plugin.joined(call.principal, "threads.create", unit)
+        failpoint("thread_create_before_commit")
         await plugin.records.of(call.project).commit(joined)
+        failpoint("thread_created")
         return Wire(data)
 
     @operation("GET", "/v1/threads/{thread_id}", action="threads.read")
@@ -71,12 +74,14 @@ class ThreadOperations:
             Clear(kind="active_run", parent=thread_id),
         ]
         joined = await self._plugin.joined(call.principal, "threads.delete", unit)
+        failpoint("thread_delete_before_commit")
         try:
             await self._plugin.records.of(call.project).commit(joined)
         except Conflict as conflict:
             if conflict.kind == "thread":
                 raise missing("thread", thread_id) from conflict
             raise
+        failpoint("thread_deleted")
         return ThreadDeleted(id=thread_id)
 
 
