@@ -202,14 +202,21 @@ class MessageDraft:
     def written(self) -> Message:
         """The message as far as it is."""
         parts: dict[str, MessageContent] = {
-            "text": TextContentBlock(text=Text(value="".join(self._text))),
-            "refusal": RefusalContentBlock(refusal="".join(self._refusal)),
+            "text": TextContentBlock(text=Text(value=_joined(self._text))),
+            "refusal": RefusalContentBlock(refusal=_joined(self._refusal)),
         }
         return replace(self._message, content=[parts[type] for type in self._parts])
 
     def _step_completed(self, now: int, usage: TokenUsage | None) -> AssistantStreamEvent:
         step = replace(self._step, status="completed", completed_at=now, usage=usage_of(usage))
         return ThreadRunStepCompleted(data=step)
+
+
+def _joined(pieces: list[str]) -> str:
+    """The pieces as one text, which takes their place: the next call has only new ones to add."""
+    if len(pieces) > 1:
+        pieces[:] = ["".join(pieces)]
+    return pieces[0] if pieces else ""
 
 
 class _CallDraft:
