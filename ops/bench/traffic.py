@@ -188,7 +188,7 @@ def _read_until(
             peer = peers[fd]
             read = peer.socket.recv(READ_BYTES)
             data = read if peer.end else peer.behind_head(read)
-            if not read or data.endswith(LAST_CHUNK):
+            if not read or (peer.tail + data).endswith(LAST_CHUNK):
                 peer.is_over = True
                 poll.unregister(fd)
             tokens = data.count(b"~")
