@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from famulus import Plugin, hookimpl
-from famulus_events.fanout import Fanout
+from famulus.fanout import Fanout
 from famulus_events.settings import EventsSettings
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EVENTS

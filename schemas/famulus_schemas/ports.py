@@ -51,6 +51,8 @@ class Emission(msgspec.Struct, frozen=True, kw_only=True):
     """JSON, or the literal `[DONE]`."""
     position: str = ""
     """Where a listener can pick up again after it; empty where it cannot."""
+    after: str = ""
+    """The position right before it: a listener at another one has missed something."""
 
 
 class Listener(Protocol):
@@ -59,17 +61,29 @@ class Listener(Protocol):
     def __aiter__(self) -> AsyncIterator[Sequence[Emission]]:
         """Emissions as they come, each item all that waited; ends when the topic is closed.
 
-        Raises ListenerDropped once the listener fell too far behind.
+        Raises ListenerDropped once the listener fell too far behind, or may have missed
+        something for another reason.
         """
         ...
 
 
 class ListenerDropped(Exception):
-    """The listener was too slow for its bounded queue; what it missed can be read again."""
+    """The listener may have missed something: it can listen anew, and read it where it is kept."""
+
+
+class EventsStopped(ListenerDropped):
+    """Nobody is told anything in this process any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is being stopped")
 
 
 class Events(Protocol):
-    """Fan-out of live events to any number of listeners; never waits for one of them."""
+    """Fan-out of live events to any number of listeners; never waits for one of them.
+
+    Listeners may be in other processes. What cannot be brought to them, or may have been lost on
+    the way, drops them: what matters must be kept where they can read it.
+    """
 
     def publish(self, project: str, topic: str, batch: Sequence[Emission]) -> None:
         """Hand a batch to whoever listens now. Never raises, never blocks."""
@@ -79,9 +93,16 @@ class Events(Protocol):
         """End the topic: its listeners stop once they have read what was published."""
         ...
 
-    def subscribe(self, project: str, topic: str) -> AbstractAsyncContextManager[Listener]:
+    def drop(self, project: str, topic: str) -> None:
+        """Drop the topic's listeners in this process: others may go on with it from now on."""
+        ...
+
+    def subscribe(
+        self, project: str, topic: str, *, here: bool = False
+    ) -> AbstractAsyncContextManager[Listener]:
         """Listen from now on: subscribe first, then read what was before.
 
+        `here` says that this process publishes all of it, so that no other need be asked.
         Raises Problem (TOO_BUSY) where too many listen already.
         """
         ...

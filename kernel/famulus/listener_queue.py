@@ -22,7 +22,7 @@ class ListenerQueue:
         self._waiting: list[Emission] = []
         self._bytes = 0
         self._closed = False
-        self._dropped = ""
+        self._dropped: ListenerDropped | None = None
         self._wake = asyncio.Event()
 
     def put(self, batch: Sequence[Emission], size: int) -> bool:
@@ -31,7 +31,8 @@ class ListenerQueue:
         A reader that has read everything is not slow, so then any batch fits.
         """
         if self._waiting and not self._fits(batch, size):
-            self.drop(f"more than {self._events_max} events or {self._bytes_max} bytes waited")
+            waited = f"more than {self._events_max} events or {self._bytes_max} bytes waited"
+            self.drop(ListenerDropped(waited))
             return False
         self._waiting.extend(batch)
         self._bytes += size
@@ -43,8 +44,8 @@ class ListenerQueue:
         self._closed = True
         self._wake.set()
 
-    def drop(self, reason: str) -> None:
-        """Forget what waits, and tell the reader why."""
+    def drop(self, reason: ListenerDropped) -> None:
+        """Forget what waits, and raise this to the reader."""
         self._dropped = reason
         self._waiting = []
         self._bytes = 0
@@ -55,8 +56,8 @@ class ListenerQueue:
 
     async def __anext__(self) -> Sequence[Emission]:
         while not self._waiting:
-            if self._dropped:
-                raise ListenerDropped(self._dropped)
+            if self._dropped is not None:
+                raise self._dropped
             if self._closed:
                 raise StopAsyncIteration
             self._wake.clear()

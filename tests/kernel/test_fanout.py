@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from famulus_events.fanout import Fanout
-from famulus_events.settings import EventsSettings
+from famulus.fanout import Fanout, FanoutSettings
 from famulus_schemas.errors import Problem
-from famulus_schemas.ports import Emission, Listener, ListenerDropped
+from famulus_schemas.ports import Emission, EventsStopped, Listener, ListenerDropped
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +33,7 @@ async def next_batch(listener: Listener) -> Sequence[Emission]:
 
 
 async def test_every_listener_hears_everything_in_order() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "run_1") as one, fanout.subscribe("p", "run_1") as two:
         fanout.publish("p", "run_1", [event("a"), event("b")])
         fanout.publish("p", "run_1", [event("c")])
@@ -44,7 +43,7 @@ async def test_every_listener_hears_everything_in_order() -> None:
 
 
 async def test_what_waits_comes_as_one_batch() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t") as listener:
         for name in "abc":
             fanout.publish("p", "t", [event(name)])
@@ -52,7 +51,7 @@ async def test_what_waits_comes_as_one_batch() -> None:
 
 
 async def test_a_waiting_listener_wakes_for_a_new_event() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t") as listener:
         reading = asyncio.create_task(next_batch(listener))
         await asyncio.sleep(0)
@@ -62,7 +61,7 @@ async def test_a_waiting_listener_wakes_for_a_new_event() -> None:
 
 
 async def test_an_event_of_before_the_subscription_is_not_heard() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     fanout.publish("p", "t", [event("before")])
     async with fanout.subscribe("p", "t") as listener:
         fanout.publish("p", "t", [event("after")])
@@ -71,7 +70,7 @@ async def test_an_event_of_before_the_subscription_is_not_heard() -> None:
 
 
 async def test_topics_of_two_projects_never_meet() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("one", "run_1") as one, fanout.subscribe("two", "run_1") as two:
         fanout.publish("one", "run_1", [event("secret")])
         fanout.close("one", "run_1")
@@ -81,7 +80,7 @@ async def test_topics_of_two_projects_never_meet() -> None:
 
 
 async def test_a_closed_topic_wakes_a_waiting_listener() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t") as listener:
         reading = asyncio.create_task(heard(listener))
         await asyncio.sleep(0)
@@ -90,7 +89,7 @@ async def test_a_closed_topic_wakes_a_waiting_listener() -> None:
 
 
 async def test_a_closed_topic_can_be_opened_again() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t") as old:
         fanout.close("p", "t")
         async with fanout.subscribe("p", "t") as new:
@@ -101,7 +100,7 @@ async def test_a_closed_topic_can_be_opened_again() -> None:
 
 
 async def test_a_listener_with_too_many_events_waiting_is_dropped() -> None:
-    fanout = Fanout(EventsSettings(waiting_events_max=2))
+    fanout = Fanout(FanoutSettings(waiting_events_max=2))
     async with fanout.subscribe("p", "t") as slow, fanout.subscribe("p", "t") as quick:
         for name in "abc":
             fanout.publish("p", "t", [event(name)])
@@ -113,7 +112,7 @@ async def test_a_listener_with_too_many_events_waiting_is_dropped() -> None:
 
 
 async def test_a_listener_with_too_many_bytes_waiting_is_dropped() -> None:
-    fanout = Fanout(EventsSettings(waiting_bytes_max=10))
+    fanout = Fanout(FanoutSettings(waiting_bytes_max=10))
     async with fanout.subscribe("p", "t") as slow:
         fanout.publish("p", "t", [event("a", 6)])
         fanout.publish("p", "t", [event("b", 6)])
@@ -122,7 +121,7 @@ async def test_a_listener_with_too_many_bytes_waiting_is_dropped() -> None:
 
 
 async def test_bytes_that_were_read_do_not_count() -> None:
-    fanout = Fanout(EventsSettings(waiting_bytes_max=10))
+    fanout = Fanout(FanoutSettings(waiting_bytes_max=10))
     async with fanout.subscribe("p", "t") as listener:
         for _ in range(5):
             fanout.publish("p", "t", [event("a", 6)])
@@ -130,14 +129,14 @@ async def test_bytes_that_were_read_do_not_count() -> None:
 
 
 async def test_one_batch_over_the_limit_reaches_a_listener_that_has_read_everything() -> None:
-    fanout = Fanout(EventsSettings(waiting_events_max=1, waiting_bytes_max=1))
+    fanout = Fanout(FanoutSettings(waiting_events_max=1, waiting_bytes_max=1))
     async with fanout.subscribe("p", "t") as listener:
         fanout.publish("p", "t", [event("a", 100), event("b", 100)])
         assert len(await next_batch(listener)) == 2
 
 
 async def test_a_dropped_listener_holds_no_events() -> None:
-    fanout = Fanout(EventsSettings(waiting_events_max=1))
+    fanout = Fanout(FanoutSettings(waiting_events_max=1))
 
     class Watched(Emission, frozen=True, kw_only=True, weakref=True):
         """An event whose end can be seen."""
@@ -154,7 +153,7 @@ async def test_a_dropped_listener_holds_no_events() -> None:
 
 
 async def test_a_topic_that_nobody_listens_to_takes_no_memory() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t"), fanout.subscribe("p", "t"):
         assert fanout.topics == 1
     fanout.publish("p", "t", [event("a")])
@@ -163,7 +162,7 @@ async def test_a_topic_that_nobody_listens_to_takes_no_memory() -> None:
 
 
 async def test_a_dropped_listener_frees_its_topic() -> None:
-    fanout = Fanout(EventsSettings(waiting_events_max=1))
+    fanout = Fanout(FanoutSettings(waiting_events_max=1))
     async with fanout.subscribe("p", "t"):
         fanout.publish("p", "t", [event("a")])
         fanout.publish("p", "t", [event("b")])
@@ -171,7 +170,7 @@ async def test_a_dropped_listener_frees_its_topic() -> None:
 
 
 async def test_a_listener_too_many_is_refused() -> None:
-    fanout = Fanout(EventsSettings(listeners_max=1))
+    fanout = Fanout(FanoutSettings(listeners_max=1))
     async with fanout.subscribe("p", "t"):
         with pytest.raises(Problem) as refused:
             async with fanout.subscribe("p", "u"):
@@ -184,7 +183,7 @@ async def test_a_listener_too_many_is_refused() -> None:
 
 
 async def test_a_cancelled_wait_loses_no_event() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t") as listener:
         reading = asyncio.create_task(next_batch(listener))
         await asyncio.sleep(0)
@@ -195,12 +194,35 @@ async def test_a_cancelled_wait_loses_no_event() -> None:
 
 
 async def test_a_stop_drops_every_listener() -> None:
-    fanout = Fanout(EventsSettings())
+    fanout = Fanout(FanoutSettings())
     async with fanout.subscribe("p", "t") as listener:
         fanout.publish("p", "t", [event("a")])
         fanout.stop()
-        with pytest.raises(ListenerDropped, match="stopped"):
+        with pytest.raises(EventsStopped, match="stopped"):
             await next_batch(listener)
+
+
+async def test_a_listener_after_the_stop_is_told_at_once() -> None:
+    fanout = Fanout(FanoutSettings())
+    fanout.stop()
+    async with fanout.subscribe("p", "t") as listener:
+        with pytest.raises(EventsStopped):
+            await next_batch(listener)
+    assert fanout.topics == 0
+
+
+async def test_a_dropped_topic_has_its_listeners_read_again() -> None:
+    fanout = Fanout(FanoutSettings())
+    async with fanout.subscribe("p", "t") as old, fanout.subscribe("p", "u") as other:
+        fanout.publish("p", "t", [event("a")])
+        fanout.drop("p", "t", "something was lost")
+        fanout.publish("p", "u", [event("b")])
+        with pytest.raises(ListenerDropped, match="something was lost"):
+            await next_batch(old)
+        assert [emission.name for emission in await next_batch(other)] == ["b"]
+        async with fanout.subscribe("p", "t") as new:
+            fanout.publish("p", "t", [event("c")])
+            assert [emission.name for emission in await next_batch(new)] == ["c"]
 
 
 @settings(max_examples=150, deadline=None)
@@ -213,7 +235,7 @@ def test_each_listener_hears_what_came_since_it_subscribed_or_is_dropped(
 
 async def _play(steps: list[tuple[str, int]]) -> None:
     """Play steps (subscribe, publish, read, leave, close) against the plainest possible model."""
-    fanout = Fanout(EventsSettings(waiting_events_max=3))
+    fanout = Fanout(FanoutSettings(waiting_events_max=3))
     stacks: dict[int, AsyncExitStack] = {}
     listeners: dict[int, Listener] = {}
     due: dict[int, list[str]] = {}
