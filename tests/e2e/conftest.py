@@ -100,6 +100,13 @@ def _store(store: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str
     anyio.run(_execute, dsn, f"drop schema if exists {schema} cascade")
 
 
+@pytest.fixture
+def store_variables(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The variables that name the store which the test asks for, with nothing in it."""
+    with _store(request.param, request) as variables:
+        yield variables
+
+
 @pytest.fixture(scope="session")
 def postgres_dsn() -> str:
     if named := os.environ.get("FAMULUS_TEST_POSTGRES"):
