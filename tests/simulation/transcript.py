@@ -1,0 +1,139 @@
+"""What one listener has heard of a run, added up as the official clients add it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from tests.simulation.watch import Watch
+
+TERMINAL = frozenset(
+    f"thread.run.{end}" for end in ("completed", "incomplete", "failed", "cancelled", "expired")
+)
+WAITS = frozenset({"thread.run.requires_action"})
+_ITEM_ENDS = frozenset(
+    {
+        "thread.message.completed",
+        "thread.message.incomplete",
+        *(f"thread.run.step.{end}" for end in ("completed", "failed", "cancelled", "expired")),
+    }
+)
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One event as it came."""
+
+    name: str
+    data: bytes
+    id: str
+
+
+def frames_in(chunk: bytes) -> Iterator[Frame]:
+    """The events of a piece of a stream; the server sends whole ones."""
+    for block in chunk.split(b"\n\n"):
+        fields = dict(line.partition(b": ")[::2] for line in block.split(b"\n") if line)
+        if fields:
+            name, id = fields.get(b"event", b"").decode(), fields.get(b"id", b"").decode()
+            yield Frame(name, fields[b"data"], id)
+
+
+class Transcript:
+    """What was heard so far, over however many connections."""
+
+    def __init__(self, watch: Watch, who: str) -> None:
+        self._watch = watch
+        self._who = who
+        self.run_id = ""
+        self.last_id: str | None = None
+        """Where to go on."""
+        self.seq = 0
+        self.is_over = False
+        """Whether the run's end was heard."""
+        self._last_name = ""
+        self._added: dict[str, dict[int, str]] = {}
+        """What deltas came to, by item and part."""
+
+    def take(self, frame: Frame) -> None:
+        """Hear one event, and hold it to what was committed."""
+        if frame.name == "done":
+            is_at_rest = self._last_name in TERMINAL or self._last_name in WAITS
+            self._hold("a stream is done where its run rests", is_at_rest, self._last_name)
+            return
+        self.last_id = frame.id
+        run_id, _, place = frame.id.partition(":")
+        self.run_id = self.run_id or run_id
+        self._hold("a stream is of one run", run_id == self.run_id, frame)
+        seq = int(place.split(".")[1])
+        if frame.name.endswith(".delta"):
+            self._hold("deltas follow what they belong to", seq == self.seq, frame)
+            self._add(frame)
+            return
+        is_next = self.seq in (0, seq - 1)
+        self._hold("a listener hears every event once and in order", is_next, (self.seq, frame))
+        self.seq = seq
+        committed = self._watch.told(run_id, seq)
+        self._hold("what is told is on disk", committed is not None, frame)
+        if committed is not None:
+            same = (committed.event, bytes(committed.data)) == (frame.name, frame.data)
+            self._hold("what is told is what is on disk", same, (frame, committed))
+        self._note(frame.name, msgspec.json.decode(frame.data))
+        self._last_name = frame.name
+        self.is_over = frame.name in TERMINAL
+
+    def _hold(self, promise: str, is_kept: bool, detail: object) -> None:
+        if not is_kept:
+            self._watch.violated(promise, f"{self._who}: {detail}")
+
+    def _add(self, frame: Frame) -> None:
+        data = msgspec.json.decode(frame.data)
+        parts = self._added.get(data["id"])
+        self._hold("an item is created before it grows", parts is not None, frame)
+        if parts is None:
+            return
+        delta = data["delta"]
+        for block in delta.get("content") or ():
+            text = block["text"]["value"] if "text" in block else block["refusal"]
+            parts[block["index"]] = parts.get(block["index"], "") + text
+        for call in (delta.get("step_details") or {}).get("tool_calls") or ():
+            function = call["function"]
+            more = (call.get("id") or "") + (function.get("name") or "") + "|"
+            more = "" if more == "|" else more
+            more += function.get("arguments") or ""
+            parts[call["index"]] = parts.get(call["index"], "") + more
+
+    def _note(self, name: str, data: Any) -> None:
+        if name in ("thread.message.created", "thread.run.step.created"):
+            self._added[data["id"]] = {}
+        elif name in _ITEM_ENDS and data["id"] in self._added:
+            added = [text for _, text in sorted(self._added[data["id"]].items())]
+            promise = "what a listener adds up is what is stored"
+            self._hold(promise, added == _content(data), (name, data["id"], added, _content(data)))
+        elif name == "thread.run.requires_action":
+            self._asked(data)
+
+    def _asked(self, run: Any) -> None:
+        heard = {text for parts in self._added.values() for text in parts.values()}
+        for call in run["required_action"]["submit_tool_outputs"]["tool_calls"]:
+            text = f"{call['id']}{call['function']['name']}|{call['function']['arguments']}"
+            # A listener that came for the rest only has not heard the calls being made.
+            if self._added:
+                self._hold("a listener has heard what it is asked", text in heard, (text, heard))
+
+
+def _content(item: Any) -> list[str]:
+    """An item's parts as deltas would have told them."""
+    if item["object"] == "thread.message":
+        return [
+            part["text"]["value"] if part["type"] == "text" else part["refusal"]
+            for part in item["content"]
+        ]
+    details = item["step_details"]
+    if details["type"] != "tool_calls":
+        return []
+    return [
+        f"{call['id']}{call['function']['name']}|{call['function']['arguments']}"
+        for call in details["tool_calls"]
+    ]

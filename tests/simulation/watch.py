@@ -1,0 +1,187 @@
+"""What must hold at every commit, and what was really told, for comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from famulus_jobs.kinds import decode_job
+from famulus_runs.kinds import ENDS, decode_run, decode_step
+from famulus_schemas.messages import Message
+from famulus_schemas.records import Clear, Delete, Guard, Insert, Unit
+from famulus_schemas.runs import Run
+from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+decode_message = msgspec.json.Decoder(Message).decode
+
+
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event as it was committed."""
+
+    event: str
+    position: str
+    data: msgspec.Raw
+
+
+_entries = msgspec.json.Decoder(list[LogEntry]).decode
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """A promise that was broken, and how."""
+
+    promise: str
+    detail: str
+    at: float
+
+
+class Watch:
+    """Looks at every commit, and remembers what records forget."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._records = world.store.records
+        self._lists = world.store.lists
+        self.violations: list[Violation] = []
+        self.log: dict[str, dict[int, LogEntry]] = {}
+        """Every event that was ever committed, by run and number; deleted threads' too."""
+        self.rests_since: dict[str, float] = {}
+        self.outputs: dict[str, str] = {}
+        """What each tool call gave, by its id."""
+
+    def violated(self, promise: str, detail: str) -> None:
+        """Note a broken promise."""
+        self._world.note("WATCH", f"VIOLATED {promise}", detail)
+        violation = Violation(promise=promise, detail=detail, at=self._world.loop.time())
+        self.violations.append(violation)
+
+    def hold(self, promise: str, is_kept: bool, detail: object) -> None:
+        """Note a broken promise unless it is kept."""
+        if not is_kept:
+            self.violated(promise, str(detail))
+
+    # --- commits ------------------------------------------------------------------------------
+
+    def committed(self, project: str, unit: Unit) -> None:
+        """A unit is on disk."""
+        threads: dict[str, None] = {}
+        for write in unit:
+            if isinstance(write, Guard) or write.kind in ("job", "worker"):
+                continue
+            if isinstance(write, Clear):
+                threads[write.parent] = None
+            elif isinstance(write, Insert) and write.kind == "run_event":
+                self._log(write)
+            elif isinstance(write, Delete):
+                if write.kind == "thread":
+                    threads[write.id] = None
+            elif write.kind == "message":
+                self._message(project, write.id, unit)
+            elif write.kind == "step":
+                self._step(project, write.id)
+            elif write.kind == "run":
+                threads[self._records[project, "run", write.id].parent] = None
+        for thread_id in threads:
+            self._thread(project, thread_id)
+
+    def _log(self, write: Insert) -> None:
+        run_id = write.id.rpartition(".")[0]
+        log = self.log.setdefault(run_id, {})
+        for entry in _entries(write.body):
+            seq = int(entry.position.rpartition(":")[2].split(".")[1])
+            self.hold("events are numbered one after the other", seq == len(log) + 1, write.id)
+            log[seq] = entry
+
+    def _message(self, project: str, id: str, unit: Unit) -> None:
+        record = self._records[project, "message", id]
+        message = decode_message(record.body)
+        is_clients = message.run_id is None and record.version == 1
+        if is_clients and not any(write.kind == "run" for write in unit):
+            self.hold(
+                "nobody writes to a thread that a run has",
+                (project, "active_run", record.parent) not in self._records,
+                id,
+            )
+
+    def _step(self, project: str, id: str) -> None:
+        step = decode_step(self._records[project, "step", id].body)
+        if not isinstance(step.step_details, ToolCallsStepDetails):
+            return
+        for call in step.step_details.tool_calls:
+            assert isinstance(call, FunctionToolCall)
+            output = call.function.output
+            before = self.outputs.get(call.id)
+            if before is not None:
+                self.hold("an output is stored once", output == before, (call.id, before, output))
+            elif output is not None:
+                self.outputs[call.id] = output
+
+    def _thread(self, project: str, id: str) -> None:
+        """At each moment a thread is whole."""
+        runs = [decode_run(r.body) for r in self._lists.get((project, "run", id), ())]
+        for run in runs:
+            self._run(project, run)
+        live = [run.id for run in runs if run.status not in ENDS]
+        active = self._records.get((project, "active_run", id))
+        holder = [] if active is None else [msgspec.json.decode(active.body)["run"]]
+        promise = "a thread is a run's exactly while the run is live"
+        self.hold(promise, live == holder, (id, live, holder))
+        if (project, "thread", id) not in self._records:
+            kinds = ("message", "run", "step", "run_event", "active_run")
+            left = [kind for kind in kinds if self._lists.get((project, kind, id))]
+            self.hold("nothing is left of a deleted thread", not left, (id, left))
+
+    def _run(self, project: str, run: Run) -> None:
+        job = self._records.get((project, "job", f"run:{run.id}"))
+        state = None if job is None else decode_job(job.body).state
+        if run.status not in ENDS:
+            self.rests_since.pop(run.id, None)
+            self.hold("a live run has a job", state is not None, (run.id, run.status))
+            is_parked = run.status == "requires_action"
+            promise = "a job is laid aside exactly while its run waits for the client"
+            # A run that is being cancelled where it waits is ended by whoever cancels it.
+            if run.status != "cancelling":
+                self.hold(promise, (state == "parked") == is_parked, (run.id, run.status, state))
+        if run.status in ENDS or run.status == "requires_action":
+            self.rests_since.setdefault(run.id, self._world.loop.time())
+        if run.status in ENDS:
+            self.hold("a run that is over has no job", job is None, (run.id, run.status, state))
+            open_items = [
+                item.id
+                for item in (*self.steps_of(project, run), *self.messages_of(project, run))
+                if item.status == "in_progress"
+            ]
+            self.hold("nothing of a run that is over is open", not open_items, (run.id, open_items))
+
+    def steps_of(self, project: str, run: Run) -> list[RunStep]:
+        """The run's steps as they are stored."""
+        stored = self._lists.get((project, "step", run.thread_id), ())
+        return [step for record in stored if (step := decode_step(record.body)).run_id == run.id]
+
+    def messages_of(self, project: str, run: Run) -> list[Message]:
+        """The run's messages as they are stored."""
+        stored = self._lists.get((project, "message", run.thread_id), ())
+        return [one for record in stored if (one := decode_message(record.body)).run_id == run.id]
+
+    # --- tools and the model ----------------------------------------------------------------------
+
+    def tool_begins(self, run: Run, call_id: str) -> None:
+        """A server begins to run a call."""
+        self.hold("a call whose output is stored is not run again", call_id not in self.outputs, call_id)
+
+    def model_is_told(self, call_id: str, output: str) -> None:
+        """The model is shown what a call gave."""
+        stored = self.outputs.get(call_id)
+        self.hold("the model is told what is stored", stored == output, (call_id, stored, output))
+
+    def told(self, run_id: str, seq: int) -> LogEntry | None:
+        """The event of this number, if it is on disk."""
+        return self.log.get(run_id, {}).get(seq)
+
+    def status_of(self, project: str, run_id: str) -> Any:
+        """The run's status as it is stored; None where it is gone."""
+        record = self._records.get((project, "run", run_id))
+        return None if record is None else decode_run(record.body).status
