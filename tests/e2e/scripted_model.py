@@ -18,6 +18,8 @@ from famulus_schemas.inference import ChatRequest, PromptMessage
 
 ENDLESS = "Talk on."
 PACE_S = 0.01
+ARGUMENT_CHARS = 5
+"""So that a call comes in several pieces, as a real model's does."""
 START_S = 30.0
 
 
@@ -32,7 +34,8 @@ def answer(request: ChatRequest) -> Script:
     offered = [each.function.name for each in request.tools or ()]
     cities = re.findall(r"in ([A-Z]\w+)", asked)
     if "get_weather" in offered and cities:
-        return Script().calls(*(tool("get_weather", {"city": city}) for city in cities))
+        calls = (tool("get_weather", {"city": city}) for city in cities)
+        return Script().calls(*calls).cut_by(ARGUMENT_CHARS)
     if found := re.fullmatch(r"Say (.+)", asked):
         return Script().says(found[1])
     if found := re.fullmatch(r"My name is (\w+)\.", asked):

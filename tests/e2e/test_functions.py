@@ -121,3 +121,21 @@ async def test_the_async_client_submits_outputs_and_polls(
         run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs_for(run)
     )
     assert ended.status == "completed"
+
+
+async def test_the_async_client_submits_outputs_into_a_stream(
+    async_client: AsyncOpenAI, model: Model
+) -> None:
+    assistant = await async_client.beta.assistants.create(
+        model=model.id, temperature=0, tools=[GET_WEATHER]
+    )
+    run = await async_client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": WEATHER}]}
+    )
+    async with async_client.beta.threads.runs.submit_tool_outputs_stream(
+        run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs_for(run)
+    ) as stream:
+        text = "".join([piece async for piece in stream.text_deltas])
+        ended = await stream.get_final_run()
+    assert model.is_right(DEGREES, text)
+    assert (ended.id, ended.status) == (run.id, "completed")

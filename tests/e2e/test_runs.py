@@ -117,6 +117,20 @@ def _ended(client: OpenAI, run: Run) -> Run:
     return client.beta.threads.runs.poll(run.id, thread_id=run.thread_id)
 
 
+async def test_the_async_client_runs_a_thread_and_polls(
+    async_client: AsyncOpenAI, model: Model
+) -> None:
+    assistant = await async_client.beta.assistants.create(model=model.id, temperature=0)
+    thread = await async_client.beta.threads.create(messages=[{"role": "user", "content": ECHO}])
+    run = await async_client.beta.threads.runs.create_and_poll(
+        thread_id=thread.id, assistant_id=assistant.id
+    )
+    assert run.status == "completed"
+    messages = await async_client.beta.threads.messages.list(thread.id, run_id=run.id)
+    (message,) = messages.data
+    assert model.is_right(ECHO, text_of(message))
+
+
 async def test_the_async_client_creates_and_polls(async_client: AsyncOpenAI, model: Model) -> None:
     assistant = await async_client.beta.assistants.create(model=model.id, temperature=0)
     run = await async_client.beta.threads.create_and_run_poll(
