@@ -17,6 +17,8 @@ from famulus.testing import Script, ScriptedBackend, tool
 from famulus_schemas.inference import ChatRequest, PromptMessage
 
 ENDLESS = "Talk on."
+SLOWLY = "Count slowly."
+COUNTED = " ".join(str(number) for number in range(100))
 PACE_S = 0.01
 ARGUMENT_CHARS = 5
 """So that a call comes in several pieces, as a real model's does."""
@@ -31,6 +33,8 @@ def answer(request: ChatRequest) -> Script:
     asked = _text(last)
     if asked == ENDLESS:
         return Script().says("and on ").without_end().pauses(PACE_S)
+    if asked == SLOWLY:
+        return Script().says(COUNTED).pauses(PACE_S)
     offered = [each.function.name for each in request.tools or ()]
     cities = re.findall(r"in ([A-Z]\w+)", asked)
     if "get_weather" in offered and cities:

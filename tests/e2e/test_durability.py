@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.load import Connection, Writer
+from tests.e2e.models import DEGREES, GET_WEATHER, WEATHER
+from tests.e2e.scripted_model import COUNTED, SLOWLY
 from tests.e2e.serving import Served, serve
+from tests.e2e.texts import newest, text_of
 from tests.e2e.tracing import SystemCall, ended, system_calls, under_strace
 
 KILLS = int(os.environ.get("FAMULUS_E2E_KILLS", "5"))
@@ -88,6 +91,68 @@ def check_run(connection: Connection, path: str) -> None:
     (step,) = connection.ask("GET", f"{path}/steps")["data"]
     assert step["step_details"]["message_creation"]["message_id"] == message["id"]
     assert (message["status"], step["status"]) == ("completed", "completed")
+
+
+@pytest.mark.parametrize("store_variables", ["sqlite", "postgres"], indirect=True)
+def test_a_run_goes_on_where_its_server_was_killed_in_mid_answer(
+    store_variables: Mapping[str, str], scripted_url: str, tmp_path: Path
+) -> None:
+    arguments, environment = ["--backend", scripted_url], {**store_variables, **QUICK_TAKEOVER}
+    with (
+        serve(tmp_path, arguments=arguments, environment=environment) as served,
+        served.client() as client,
+    ):
+        assistant = client.beta.assistants.create(model="scripted")
+        begun: dict[str, Any] = {}
+        for event in client.beta.threads.create_and_run(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": SLOWLY}]},
+            stream=True,
+        ):
+            begun[event.event] = event.data
+            if event.event == "thread.message.delta":
+                break
+        served.kill()
+    run, message = begun["thread.run.created"], begun["thread.message.created"]
+    with (
+        serve(tmp_path, arguments=arguments, environment=environment) as served,
+        served.client() as client,
+    ):
+        ended = client.beta.threads.runs.poll(run.id, thread_id=run.thread_id)
+        assert ended.status == "completed"
+        (written,) = client.beta.threads.messages.list(run.thread_id, run_id=run.id)
+        assert (written.id, text_of(written)) == (message.id, COUNTED)
+
+
+@pytest.mark.parametrize("store_variables", ["sqlite", "postgres"], indirect=True)
+def test_a_run_that_waits_for_outputs_outlives_its_server(
+    store_variables: Mapping[str, str], scripted_url: str, tmp_path: Path
+) -> None:
+    arguments, environment = ["--backend", scripted_url], {**store_variables, **QUICK_TAKEOVER}
+    with (
+        serve(tmp_path, arguments=arguments, environment=environment) as served,
+        served.client() as client,
+    ):
+        assistant = client.beta.assistants.create(model="scripted", tools=[GET_WEATHER])
+        asked = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": WEATHER}]}
+        )
+        served.kill()
+    with (
+        serve(tmp_path, arguments=arguments, environment=environment) as served,
+        served.client() as client,
+    ):
+        run = client.beta.threads.runs.retrieve(asked.id, thread_id=asked.thread_id)
+        assert run == asked
+        assert run.required_action is not None
+        (call,) = run.required_action.submit_tool_outputs.tool_calls
+        ended = client.beta.threads.runs.submit_tool_outputs_and_poll(
+            run_id=run.id,
+            thread_id=run.thread_id,
+            tool_outputs=[{"tool_call_id": call.id, "output": DEGREES}],
+        )
+        assert ended.status == "completed"
+        assert newest(client, run.thread_id) == "Result: 17 degrees"
 
 
 # --- syncs ------------------------------------------------------------------------------------
