@@ -6,6 +6,8 @@ from enum import Enum, auto
 
 import asyncpg
 
+from famulus_schemas.records import OutcomeUnknown as OutcomeUnknown
+
 
 class Failure(Enum):
     """Whose failure it is, and so what may be tried again."""
@@ -18,13 +20,6 @@ class Failure(Enum):
     """The server cannot do it now (disk full, no permission); trying at once is no use."""
     UNIT = auto()
     """Something in a unit cannot be stored; other units can."""
-
-
-class OutcomeUnknown(Exception):
-    """The answer to a commit was lost, and so was every way to learn what became of it.
-
-    It is neither a success nor a refusal: the unit is there, or nothing of it is.
-    """
 
 
 _OF_UNIT = (

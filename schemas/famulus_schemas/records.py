@@ -126,7 +126,14 @@ class UnknownCursor(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot take the unit now (disk full, read-only, gone); it was not written."""
+    """The store cannot take the unit now (disk full, read-only, gone).
+
+    It was not written; of a commit whose answer was lost, OutcomeUnknown says so.
+    """
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The answer to a commit was lost: the unit is there as a whole, or nothing of it is."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
