@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
 from famulus_jobs.kinds import JobBody, decode_job, job_of, moved, new_job
+from famulus_schemas.errors import Problem
 from famulus_schemas.jobs import Handler, Job, Ticket, job_id
-from famulus_schemas.ports import Emission, Events
+from famulus_schemas.ports import Emission, Events, EventsStopped, ListenerDropped
 from famulus_schemas.records import (
     Conflict,
     Delete,
@@ -65,6 +66,7 @@ class Board:
         self._log = log
         self._desks: dict[str, _Desk] = {}
         self._woken = asyncio.Event()
+        self._is_closed = False
         self._may_wait = True
         """Whether the store may hold a waiting job that nobody here has looked at."""
 
@@ -89,7 +91,9 @@ class Board:
 
     def room_for(self, kind: str) -> int:
         """As Jobs.room_for."""
-        return self._desks[kind].room if kind in self._desks else 0
+        if self._is_closed or kind not in self._desks:
+            return 0
+        return self._desks[kind].room
 
     def waiting(self, kind: str) -> int:
         """As Jobs.waiting."""
@@ -168,39 +172,59 @@ class Board:
             self._woken.set()
 
     async def _do(self, desk: _Desk, job: Job) -> None:
+        attempts = 1
         try:
             await desk.handler(job)
         except asyncio.CancelledError:
-            await self._put_back(job, attempts=0)
+            await self._try_to_put_back(job, attempts=0, after_s=0.0)
             return
+        except StoreUnavailable as error:
+            # Not the job's fault: it is tried for as long as that takes.
+            attempts = 0
+            self._log.error("job_interrupted", kind=job.kind, key=job.key, reason=str(error))
         except Exception as error:  # Isolation: one handler's bug must not stop the others.
             self._log.error("job_failed", kind=job.kind, key=job.key, exc_info=error)
         # Nothing is left to put back of a job that was finished, parked, or taken over.
-        await self._put_back(job, attempts=1)
+        retry_s = self._settings.retry_s
+        while not await self._try_to_put_back(job, attempts=attempts, after_s=retry_s):
+            await asyncio.sleep(retry_s)
 
-    async def _put_back(self, job: Job, *, attempts: int) -> None:
-        """Hand back a job that its handler neither finished nor parked."""
+    async def _try_to_put_back(self, job: Job, *, attempts: int, after_s: float) -> bool:
+        """Hand back a job that its handler neither finished nor parked; whether that is settled."""
         try:
-            record = await self._system.of(job.project).get("job", job_id(job.kind, job.key))
-            if record is None or record.fence != job.fence:
-                return
-            body = decode_job(record.body)
-            if body.state != "leased":
-                return
-            if attempts:
-                await asyncio.sleep(self._settings.retry_s)
-            waiting = replace(body, state="waiting", worker="", attempt=body.attempt + attempts)
-            held = replace(job, version=record.version)
-            failpoint("job_put_back_before_commit")
-            await self._system.of(job.project).commit([moved(held, waiting, fence=job.fence + 1)])
-            failpoint("job_put_back")
-        except (Conflict, StoreUnavailable) as error:
+            await self._put_back(job, attempts=attempts, after_s=after_s)
+        except Conflict:
+            return True
+        except StoreUnavailable as error:
             self._log.warning("job_not_handed_back", key=job.key, reason=str(error))
+            return False
+        return True
+
+    async def _put_back(self, job: Job, *, attempts: int, after_s: float) -> None:
+        record = await self._system.of(job.project).get("job", job_id(job.kind, job.key))
+        if record is None or record.fence != job.fence:
             return
+        body = decode_job(record.body)
+        if body.state != "leased":
+            return
+        if after_s:
+            await asyncio.sleep(after_s)
+        waiting = replace(body, state="waiting", worker="", attempt=body.attempt + attempts)
+        held = replace(job, version=record.version)
+        failpoint("job_put_back_before_commit")
+        await self._system.of(job.project).commit([moved(held, waiting, fence=job.fence + 1)])
+        failpoint("job_put_back")
         self.wake()
 
-    def drop_all(self) -> None:
-        """Cancel everything at work: the lease is lost, and others have the jobs."""
+    def holds(self, record: Record) -> bool:
+        """Whether a job that names this worker is at work here."""
+        job = job_of(record)
+        desk = self._desks.get(job.kind)
+        return desk is not None and (job.project, job.key) in desk.tasks
+
+    def close(self) -> None:
+        """Cancel everything at work and take nothing more: the lease is lost, others have it."""
+        self._is_closed = True
         for desk in self._desks.values():
             for task in desk.tasks.values():
                 task.cancel()
@@ -216,8 +240,8 @@ class Board:
         self._events.publish("system", TOPIC, [WAKE])
 
     async def take(self) -> None:
-        """Take waiting jobs for ever: when woken, and every `poll_s`."""
-        while True:
+        """Take waiting jobs until closed: when woken, and every `poll_s`."""
+        while not self._is_closed:
             try:
                 async with asyncio.timeout(self._settings.poll_s):
                     await self._woken.wait()
@@ -231,9 +255,17 @@ class Board:
 
     async def hear_others(self) -> None:
         """Look for jobs when another process says that there are some."""
-        async with self._events.subscribe("system", TOPIC) as listener:
-            async for _ in listener:
+        while True:
+            try:
+                async with self._events.subscribe("system", TOPIC) as listener:
+                    async for _ in listener:
+                        self.wake()
+            except EventsStopped:
+                return
+            except (ListenerDropped, Problem):
+                # What was missed is found by looking; until it can listen again, it only looks.
                 self.wake()
+                await asyncio.sleep(self._settings.poll_s)
 
     async def _take_all(self) -> None:
         self._may_wait = False
@@ -244,9 +276,12 @@ class Board:
             waiting = await self._system.scan(
                 "job", where={"waiting": kind}, limit=self._settings.scan_max
             )
+            desk = self._desks.get(kind)
+            if desk is None:
+                continue
             self._may_wait |= len(waiting) > self.room_for(kind)
             if len(waiting) < self._settings.scan_max:
-                self._desks[kind].waiting = max(0, len(waiting) - self.room_for(kind))
+                desk.waiting = max(0, len(waiting) - self.room_for(kind))
             for record in fairly(waiting):
                 if self.room_for(kind) <= 0:
                     break

@@ -30,7 +30,7 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True):
         """The indexed names of a job in this state."""
         if self.state == "waiting":
             return {"waiting": self.kind}
-        return {"worker": self.worker} if self.state == "leased" else {}
+        return {"worker": self.worker, "leased": "yes"} if self.state == "leased" else {}
 
 
 class WorkerBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ def _job_index(record: Record) -> Mapping[str, str]:
     return decode_job(record.body).index()
 
 
-JOB = Kind(name="job", indexes=("waiting", "worker"), index_of=_job_index)
+JOB = Kind(name="job", indexes=("waiting", "worker", "leased"), index_of=_job_index)
 WORKER = Kind(name="worker")
 
 

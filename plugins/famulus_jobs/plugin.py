@@ -41,6 +41,7 @@ class JobsPlugin(Plugin[JobSettings]):
             system=self.system,
             settings=self.settings,
             log=self.log,
+            holds=board.holds,
             on_lost=lambda: self._lose(board),
             on_freed=board.wake,
         )
@@ -59,7 +60,7 @@ class JobsPlugin(Plugin[JobSettings]):
 
     def _lose(self, board: Board) -> None:
         self._lost = True
-        board.drop_all()
+        board.close()
 
     @hookimpl
     async def check_health(self) -> Health:

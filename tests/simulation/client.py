@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from starlette.datastructures import Headers
+from tests.simulation.server import FORESEEN, Server
+from tests.simulation.transcript import Transcript, frames_in
 
 from famulus import Call, EventStream, Wire
 from famulus.sse import serve_frames
@@ -20,8 +22,6 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.messages import CreateMessage
 from famulus_schemas.runs import CreateRun, ModifyRun, RunQuery, SubmitToolOutputs, ToolOutput
 from famulus_schemas.threads import CreateThread
-from tests.simulation.server import FORESEEN, Server
-from tests.simulation.transcript import Transcript, frames_in
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -489,4 +489,3 @@ class Story:
             self._world.watch.violated("a stream ends with its run", who)
             return False
         return True
-

@@ -7,19 +7,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import TYPE_CHECKING, Any
 
-from famulus.testing.memory_records import MemoryRecords
 from famulus.fanout import Fanout, FanoutSettings
+from famulus.testing.memory_records import MemoryRecords
 from famulus_schemas.assistants import FullAssistant
 from famulus_schemas.inference import ChatChunk, ChatRequest, ModelCard, TokenCount
 from famulus_schemas.ports import Emission, Listener
-from famulus_schemas.records import Kind, Order, Page, Record, StoreUnavailable, Unit
+from famulus_schemas.records import (
+    Kind,
+    Order,
+    OutcomeUnknown,
+    Page,
+    Record,
+    StoreUnavailable,
+    Unit,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.server import Server
-
-
-class OutcomeUnknown(Exception):
-    """The store has written, and lost its answer: as a store's driver may raise it."""
 
 
 class SimRecords:
@@ -62,8 +66,7 @@ class SimRecords:
         server.world.watch.committed(self.project, unit)
         if server.befalls(server.dice.unknown):
             server.note("unknown")
-            # What SQLite's store raises after a failed sync, and PostgreSQL's after a lost line.
-            raise server.world.rng.choice((StoreUnavailable, OutcomeUnknown))("simulated: unknown")
+            raise OutcomeUnknown("simulated: unknown")
         await server.breathe()
 
 

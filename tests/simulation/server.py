@@ -8,6 +8,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.ports import (
+    SimAssistants,
+    SimEvents,
+    SimInference,
+    SimRecords,
+    SimStore,
+)
+from tests.simulation.profile import Profile
+from tests.simulation.virtual_time import Process
+
 from famulus.plugin import Host, Plugin
 from famulus_jobs.plugin import JobsPlugin
 from famulus_jobs.settings import JobSettings
@@ -24,22 +34,12 @@ from famulus_threads.message_operations import MessageOperations
 from famulus_threads.plugin import ThreadsPlugin
 from famulus_threads.settings import ThreadsSettings
 from famulus_threads.thread_operations import ThreadOperations
-from tests.simulation.ports import (
-    OutcomeUnknown,
-    SimAssistants,
-    SimEvents,
-    SimInference,
-    SimRecords,
-    SimStore,
-)
-from tests.simulation.profile import Profile
-from tests.simulation.virtual_time import Process
 
 if TYPE_CHECKING:
     from tests.simulation.client import Connection
     from tests.simulation.world import World
 
-FORESEEN = (StoreUnavailable, OutcomeUnknown, Conflict)
+FORESEEN = (StoreUnavailable, Conflict)
 """What plugins may meet, and say so in the log. Anything else is a mistake of theirs."""
 
 CALM = Profile(

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from tests.simulation.virtual_time import Process, Stuck, VirtualLoop
 
 

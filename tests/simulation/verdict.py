@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.simulation.client import PROJECT, Created, Story, Thread
+from tests.simulation.watch import Watch
 
 from famulus_runs.kinds import ENDS, decode_run
 from famulus_schemas.messages import Message
@@ -15,8 +17,6 @@ from famulus_schemas.steps import (
     RunStep,
     ToolCallsStepDetails,
 )
-from tests.simulation.client import PROJECT, Created, Story, Thread
-from tests.simulation.watch import Watch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -170,7 +170,9 @@ class Watch:
 
     def tool_begins(self, run: Run, call_id: str) -> None:
         """A server begins to run a call."""
-        self.hold("a call whose output is stored is not run again", call_id not in self.outputs, call_id)
+        self.hold(
+            "a call whose output is stored is not run again", call_id not in self.outputs, call_id
+        )
 
     def model_is_told(self, call_id: str, output: str) -> None:
         """The model is shown what a call gave."""

@@ -17,10 +17,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-
-from famulus.testing.memory_records import MemoryStore
-from famulus_runs.kinds import ENDS, decode_run
-from famulus_schemas.records import Clear
 from tests.simulation.client import Story
 from tests.simulation.model import Model
 from tests.simulation.mutants import Mutant
@@ -29,6 +25,10 @@ from tests.simulation.server import Server
 from tests.simulation.verdict import judge_world
 from tests.simulation.virtual_time import Stuck, VirtualLoop
 from tests.simulation.watch import Watch
+
+from famulus.testing.memory_records import MemoryStore
+from famulus_runs.kinds import ENDS, decode_run
+from famulus_schemas.records import Clear
 
 EPOCH = 1_700_000_000.0
 FAULTS_S = 20.0
