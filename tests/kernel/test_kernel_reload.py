@@ -329,6 +329,8 @@ async def test_a_stop_waits_for_the_guests_of_an_older_world(tmp_path: Path) -> 
         # The stream is now a guest of the world before that death.
         stopping = asyncio.create_task(server.kernel.stop())
         assert (await server.get("/health/ready")).json()["status"] == "draining"
+        for _ in range(100):
+            await asyncio.sleep(0)
         assert not stopping.done()
         assert server.state("miller")[0] == "running"
         server.plugin("miller").may_end.set()
