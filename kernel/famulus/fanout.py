@@ -62,6 +62,10 @@ class Fanout:
         """How many topics are listened to now."""
         return len(self._topics)
 
+    def listened(self) -> list[Topic]:
+        """The topics that are listened to now."""
+        return list(self._topics)
+
     def publish(self, project: str, topic: str, batch: Sequence[Emission]) -> None:
         """Hand a batch to whoever listens now. Never raises, never blocks."""
         queues = self._topics.get((project, topic))

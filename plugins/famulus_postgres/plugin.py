@@ -1,4 +1,4 @@
-"""The plugin: RECORDS on PostgreSQL."""
+"""The plugin: RECORDS and EVENTS on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from famulus import Plugin, hookimpl
 from famulus_postgres.settings import PostgresSettings
 from famulus_schemas.health import Health
-from famulus_schemas.ports import RECORDS
+from famulus_schemas.ports import EVENTS, RECORDS
 
 if TYPE_CHECKING:
     from famulus.migrations import Migrations
     from famulus_postgres.database import Database
+    from famulus_postgres.remote_events import Running
 
 
 class DriverMissing(Exception):
@@ -21,11 +22,12 @@ class DriverMissing(Exception):
 
 
 class Postgres(Plugin[PostgresSettings]):
-    """Keeps records in one PostgreSQL database, shared by any number of processes."""
+    """Keeps records in one PostgreSQL database, and tells events to all processes that share it."""
 
     name = "postgres"
-    provides = (RECORDS, RECORDS.system)
+    provides = (RECORDS, RECORDS.system, EVENTS)
     _database: Database | None = None
+    _events: Running | None = None
 
     @classmethod
     def off_because(cls, settings: PostgresSettings) -> str | None:
@@ -34,19 +36,25 @@ class Postgres(Plugin[PostgresSettings]):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Bring the tables up to date, serve, write what still waits, disconnect."""
+        """Bring the tables up to date, serve, write and tell what still waits, disconnect."""
         _check_driver()
         from famulus_postgres.database import open_database
+        from famulus_postgres.remote_events import running_events
         from famulus_postgres.store import PostgresStore, PostgresSystem
 
-        async with open_database(self.settings, log=self.log) as database:
-            self._database = database
+        sender = self.new_id("process_")
+        async with (
+            open_database(self.settings, log=self.log) as database,
+            running_events(database.sessions, self.settings, sender=sender, log=self.log) as events,
+        ):
+            self._database, self._events = database, events
             self.provide(RECORDS, PostgresStore(database))
             self.provide(RECORDS.system, PostgresSystem(database))
+            self.provide(EVENTS, events.events)
             try:
                 yield
             finally:
-                self._database = None
+                self._database = self._events = None
 
     @hookimpl
     def register_migrations(self) -> list[Migrations]:
@@ -58,10 +66,11 @@ class Postgres(Plugin[PostgresSettings]):
 
     @hookimpl
     async def check_health(self) -> Health:
-        """Whether records can be read and written now."""
-        if self._database is None:
+        """Whether records can be read and written now, and other processes heard."""
+        if self._database is None or self._events is None:
             return Health(status="down", detail="the database is not open")
-        return await self._database.health()
+        health = await self._database.health()
+        return health if health.status != "ok" else self._events.health()
 
 
 def _check_driver() -> None:

@@ -6,11 +6,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from famulus import Secret, Settings
+from famulus import Secret
+from famulus.fanout import FanoutSettings
 
 
-class PostgresSettings(Settings, frozen=True):
-    """Where the database is, how much of it is used, and how long anything may take."""
+class PostgresSettings(FanoutSettings, frozen=True, kw_only=True):
+    """Where the database is, how much of it is used, and how long anything may take.
+
+    The limits of listeners, which every provider of events has, come first.
+    """
 
     dsn: Annotated[
         Secret | None,
@@ -25,7 +29,8 @@ class PostgresSettings(Settings, frozen=True):
     ] = "famulus"
     pool_min: Annotated[int, Meta(ge=0, description="Connections for reads kept open.")] = 1
     pool_max: Annotated[
-        int, Meta(ge=1, description="Connections for reads; one more is for writing.")
+        int,
+        Meta(ge=1, description="Connections for reads; two more are for writing and for events."),
     ] = 8
     pool_idle_s: Annotated[
         float,
@@ -75,6 +80,46 @@ class PostgresSettings(Settings, frozen=True):
     migrate_s: Annotated[
         float, Meta(gt=0, description="One migration or back-fill, the wait for others included.")
     ] = 600.0
+    notify_pause_s: Annotated[
+        float,
+        Meta(ge=0, description="Between two tellings of events to other processes; they wait."),
+    ] = 0.01
+    notify_waiting_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Events that may wait to be told to other processes; over it, listeners "
+            "there must read them from the records.",
+        ),
+    ] = 4_194_304
+    interest_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="How long others remember that this process listens to a topic. A third "
+            "of it is the time until a quiet topic of theirs is looked at.",
+        ),
+    ] = 15.0
+    first_look_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="The time until a quiet topic is looked at for the first time: it may "
+            "have been told of before others knew that somebody listens.",
+        ),
+    ] = 0.25
+    topics_elsewhere_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Topics that other processes listen to; over it, those that were asked "
+            "for longest ago are only looked at.",
+        ),
+    ] = 100_000
+    line_beat_s: Annotated[
+        float,
+        Meta(gt=0, description="Silence after which the session that hears events is tried."),
+    ] = 10.0
     close_s: Annotated[
         float, Meta(gt=0, description="Writing what waits, and closing, when the plugin stops.")
     ] = 5.0

@@ -30,6 +30,8 @@ IS_FSYNC_ON: Final = "select current_setting('fsync') = 'on'"
 
 NOW: Final = "select extract(epoch from clock_timestamp())::float8"
 
+NOTIFY: Final = "select pg_notify($1, payload) from unnest($2::text[]) as payload"
+
 # --- A batch, in the order of its statements. ----------------------------------------------------
 
 # The level is stated, because a database or role may default to another: each statement must see

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 DEFAULT_PROJECT = "default"
+SYSTEM_PROJECT = "system"
+"""Nobody's: what the processes of a server keep and tell among themselves."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,24 +6,31 @@ skipped, and say so; where the variable names one that does not answer, they fai
 
 from __future__ import annotations
 
+import asyncio
 import io
+import itertools
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import asyncpg
 import msgspec
 import pytest
+from tests.plugins.postgres.relay import Line
 
 from famulus import Secret
 from famulus.log import make_log
 from famulus_postgres.database import Database, open_database
+from famulus_postgres.envelopes import channel_of
+from famulus_postgres.remote_events import Running, running_events
+from famulus_postgres.sessions import Sessions
 from famulus_postgres.settings import PostgresSettings
 from famulus_postgres.store import PostgresStore, PostgresSystem
 
@@ -41,6 +48,19 @@ class Opened:
 
     def logged(self) -> list[str]:
         """The events that the store logged so far."""
+        return [msgspec.json.decode(line)["event"] for line in self._log.getvalue().splitlines()]
+
+
+class Joined:
+    """One process's events, as it were: several of them are in this one."""
+
+    def __init__(self, running: Running, log: io.StringIO) -> None:
+        self.running = running
+        self.events = running.events
+        self._log = log
+
+    def logged(self) -> list[str]:
+        """What was logged so far."""
         return [msgspec.json.decode(line)["event"] for line in self._log.getvalue().splitlines()]
 
 
@@ -130,3 +150,64 @@ def another_process(settings: PostgresSettings) -> Iterator[Callable[[], subproc
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture
+def open_events(settings: PostgresSettings) -> Open:
+    """Joins the processes that tell each other events, with other settings by keyword."""
+    numbers = itertools.count(1)
+
+    @asynccontextmanager
+    async def open_events(**changes: Any) -> AsyncIterator[Joined]:
+        stream = io.StringIO()
+        changed = msgspec.structs.replace(settings, **changes)
+        sender = f"process_{next(numbers)}"
+        log = make_log(stream=stream)
+        async with running_events(Sessions(changed), changed, sender=sender, log=log) as running:
+            yield Joined(running, stream)
+
+    return open_events
+
+
+@pytest.fixture
+async def payloads(dsn: str, settings: PostgresSettings) -> AsyncIterator[Callable[[], list[str]]]:
+    """What processes have told each other so far."""
+    heard: list[str] = []
+    connection = await asyncpg.connect(dsn)
+    channel = channel_of(settings.schema)
+    await connection.add_listener(channel, lambda *heard_of: heard.append(heard_of[3]))
+    yield lambda: list(heard)
+    await connection.close()
+
+
+@pytest.fixture
+def cut_lines(dsn: str, settings: PostgresSettings) -> Callable[[], Awaitable[None]]:
+    """Has the server end every session of the test's schema."""
+
+    async def cut_lines() -> None:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1",
+            settings.schema,
+        )
+        await connection.close()
+
+    return cut_lines
+
+
+@pytest.fixture
+async def line(dsn: str) -> AsyncIterator[Line]:
+    """A relay to the server of the tests."""
+    parts = urlsplit(dsn)
+    line = Line(parts.hostname or "127.0.0.1", parts.port or 5432)
+    server = await asyncio.start_server(line.relay, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    user = parts.netloc.rpartition("@")[0]
+    netloc = f"{user}@127.0.0.1:{port}" if user else f"127.0.0.1:{port}"
+    query = "&".join(part for part in (parts.query, "sslmode=disable") if part)
+    try:
+        line.dsn = Secret(urlunsplit(parts._replace(netloc=netloc, query=query)))
+        yield line
+    finally:
+        line.cut_all()
+        server.close()
