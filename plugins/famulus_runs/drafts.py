@@ -318,6 +318,12 @@ class ToolsDraft:
             if call.id == call_id:
                 call.output = output
 
+    def put_arguments(self, call_id: str, arguments: str) -> None:
+        """Have a call's arguments as they were put right."""
+        for call in self._calls.values():
+            if call.id == call_id:
+                call.arguments = [arguments]
+
     def note_usage(self, usage: TokenUsage | None) -> None:
         """Note what the answer with these calls cost."""
         self._step = replace(self._step, usage=usage_of(usage))

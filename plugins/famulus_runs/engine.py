@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
+from famulus_runs.call_check import check_calls
 from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
+from famulus_runs.repair import is_json
 from famulus_runs.resume import Past
 from famulus_runs.settings import RunSettings
+from famulus_runs.textual_calls import with_textual_calls
 from famulus_runs.toolbox import Toolbox
 from famulus_runs.turns import Turn
 from famulus_schemas.errors import Problem
@@ -39,6 +42,7 @@ from famulus_schemas.inference import (
     FaultKind,
     FinishReason,
     TokenUsage,
+    ToolCallDelta,
 )
 from famulus_schemas.messages import Message, MessageIncompleteReason
 from famulus_schemas.runs import (
@@ -54,6 +58,9 @@ from famulus_schemas.runs import (
     RunUsage,
 )
 from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
+
+if TYPE_CHECKING:
+    from famulus.log import Log
 
 EndStatus = Literal["failed", "cancelled", "expired"]
 
@@ -98,6 +105,7 @@ class Engine:
         now: Callable[[], int],
         new_id: Callable[[str], str],
         count_usage: CountUsage,
+        log: Log,
         past: Past | None = None,
     ) -> None:
         past = past or Past()
@@ -111,6 +119,7 @@ class Engine:
         self._now = now
         self._new_id = new_id
         self._count_usage = count_usage
+        self._log = log
         self._spent = past.spent
         self._message = past.message
         self._tools = past.tools
@@ -118,6 +127,9 @@ class Engine:
         """What the model was shown last."""
         self._finish: FinishReason | None = None
         self._usage: TokenUsage | None = None
+        self._only_call: int | None = None
+        """The index of the one call of an answer that may make only one."""
+        self._dropped: set[int] = set()
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -168,11 +180,12 @@ class Engine:
 
     async def _turn(self) -> AsyncGenerator[Batch, None]:
         self._finish, self._usage = None, None
+        self._only_call, self._dropped = None, set()
         turn = Turn()
         request = await self._prompter.request(self.run, self._toolbox, self.turns, self._spent)
         self.asked = request
         failpoint("model_before_asked")
-        answer = self._model.chat(request)
+        answer = self._answer(request)
         try:
             async for chunks in answer:
                 if batch := self._take(chunks, turn):
@@ -187,6 +200,10 @@ class Engine:
         self._spend(usage)
         self.turns.append(turn)
         if self._tools is not None and self._tools.calls():
+            if self._message is not None:
+                # Some models go on talking after their calls.
+                yield self._message.completed(self._now(), usage=None)
+                self._message = None
             async for batch in self._call_tools(turn, usage):
                 yield batch
             return
@@ -197,6 +214,18 @@ class Engine:
         yield self._finished(turn, usage)
 
     # --- the model's answer -------------------------------------------------------------------
+
+    def _answer(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
+        """The model's chunks, with calls that it writes as text made calls."""
+        answer = self._model.chat(request)
+        if not request.tools:
+            return answer
+        return with_textual_calls(
+            answer,
+            names=[tool.function.name for tool in request.tools],
+            lookahead_chars=self._limits.textual_call_lookahead_chars,
+            call_chars_max=self._limits.textual_call_chars_max,
+        )
 
     def _take(self, chunks: Sequence[ChatChunk], turn: Turn) -> Batch:
         """Events for what arrived together; neighbouring text becomes one delta."""
@@ -236,8 +265,17 @@ class Engine:
         if self._tools is None:
             self._tools = ToolsDraft.new(self.run, self._new_id, self._now())
             events += self._tools.opened()
-        events.extend(self._tools.add(delta) for delta in chunk.tool_calls)
+        events.extend(self._tools.add(delta) for delta in self._allowed(chunk.tool_calls))
         return events
+
+    def _allowed(self, deltas: Sequence[ToolCallDelta]) -> Sequence[ToolCallDelta]:
+        """All of them; only those of the first call, where calls are to come one by one."""
+        if self.run.parallel_tool_calls:
+            return deltas
+        if self._only_call is None:
+            self._only_call = deltas[0].index
+        self._dropped |= {delta.index for delta in deltas} - {self._only_call}
+        return [delta for delta in deltas if delta.index == self._only_call]
 
     def _spend(self, usage: TokenUsage) -> None:
         self._spent = RunUsage(
@@ -279,6 +317,14 @@ class Engine:
             text = f"The model made {len(turn.calls)} tool calls in one answer."
             yield self.end("failed", error=RunError(code="server_error", message=text))
             return
+        if self._finish == "length" and not all(is_json(call.arguments) for call in turn.calls):
+            yield self._cut_off()
+            return
+        if self._dropped:
+            self._log.warning("parallel_calls_dropped", run=self.run.id, calls=len(self._dropped))
+        if error := self._check_calls(turn):
+            yield self.end("failed", error=error)
+            return
         self._tools.note_usage(usage)
         failpoint("calls_before_stored")
         # Stored before anything is run, so that a call is never made twice under two ids.
@@ -286,6 +332,28 @@ class Engine:
         failpoint("calls_stored")
         async for batch in self._finish_calls(turn):
             yield batch
+
+    def _cut_off(self) -> Batch:
+        """The answer ended within a call, which is then no call."""
+        assert self._tools is not None
+        text = "The model's answer was cut off within a tool call, by its limit of tokens."
+        error = RunError(code="server_error", message=text)
+        events = self._tools.broken_off("failed", self._now(), error)
+        self._tools = None
+        return [*events, *self._incomplete("max_completion_tokens")]
+
+    def _check_calls(self, turn: Turn) -> RunError | None:
+        """Put arguments right, or object to them; what fails the run where that was no help."""
+        assert self._tools is not None
+        before = self.turns[-2] if len(self.turns) > 1 else None
+        limit = self._limits.arguments_chars_max
+        check = check_calls(turn.calls, self._toolbox, before, chars_max=limit)
+        for call_id, arguments in check.arguments.items():
+            self._tools.put_arguments(call_id, arguments)
+        for call_id, objection in check.objections.items():
+            self._tools.put_output(call_id, objection)
+        turn.calls = self._tools.calls()
+        return RunError(code="server_error", message=check.failure) if check.failure else None
 
     async def _finish_calls(self, turn: Turn) -> AsyncIterator[Batch]:
         """Run what has no output yet, and close the round or ask the client for the rest."""
@@ -334,16 +402,18 @@ class Engine:
             return ToolOutput(text=text, is_error=True)
         failpoint("tool_before_run")
         scope = ToolScope(project=self._project, run=self.run, definition=offer.definition)
+        limit = asyncio.timeout(self._limits.tool_s)
         try:
-            async with asyncio.timeout(self._limits.tool_s):
+            async with limit:
                 output = ToolOutput(text="")
                 async for progress in offer.kind.run(call, scope):
                     output = progress
-        except TimeoutError:
-            text = f"Error: {call.name} did not end within {self._limits.tool_s:g} seconds."
-            return ToolOutput(text=text, is_error=True)
         except Exception as error:  # A tool's failure is told to the model; the run goes on.
-            text = f"Error: {call.name} failed: {type(error).__name__}: {error}"
+            kind = type(error).__name__
+            self._log.warning("tool_failed", run=self.run.id, tool=call.name, error=kind)
+            text = f"Error: {call.name} failed: {kind}: {error}"
+            if limit.expired():
+                text = f"Error: {call.name} did not end within {self._limits.tool_s:g} seconds."
             return ToolOutput(text=text, is_error=True)
         failpoint("tool_ran")
         return ToolOutput(text=self._held(output.text), is_error=output.is_error)

@@ -158,6 +158,7 @@ class Runs(Plugin[RunSettings]):
             now=self.now,
             new_id=self.new_id,
             count_usage=self._count_usage,
+            log=self.log,
             past=past,
         )
         journal = Journal(

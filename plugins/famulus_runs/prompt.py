@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from famulus_runs.arguments import shown_arguments
 from famulus_runs.engine import PromptTooLong
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
@@ -106,7 +107,7 @@ class ThreadPrompter:
             messages=tuple(messages),
             tools=toolbox.offered(),
             tool_choice=_tool_choice(run, toolbox, turns),
-            parallel_tool_calls=None if run.parallel_tool_calls else False,
+            parallel_tool_calls=_parallel_tool_calls(run, toolbox),
             response_format=_response_format(run),
             reasoning_effort=self._reasoning_effort,
             temperature=run.temperature,
@@ -199,7 +200,8 @@ def _of_turns(turns: Sequence[Turn]) -> list[PromptMessage]:
     for turn in turns:
         calls = tuple(
             CalledTool(
-                id=call.id, function=CalledFunction(name=call.name, arguments=call.arguments)
+                id=call.id,
+                function=CalledFunction(name=call.name, arguments=shown_arguments(call.arguments)),
             )
             for call in turn.calls
         )
@@ -216,11 +218,7 @@ def _of_turns(turns: Sequence[Turn]) -> list[PromptMessage]:
 def _tool_choice(run: Run, toolbox: Toolbox, turns: Sequence[Turn]) -> str | dict[str, Any] | None:
     """The run's choice for its first answer; after it the model must be free to stop calling."""
     choice = run.tool_choice
-    if not toolbox.offers or choice in (None, "auto"):
-        return None
-    if choice == "none":
-        return "none"
-    if turns:
+    if turns or not toolbox.offers or choice in (None, "auto"):
         return None
     if choice == "required":
         return "required"
@@ -231,6 +229,11 @@ def _tool_choice(run: Run, toolbox: Toolbox, turns: Sequence[Turn]) -> str | dic
         if offer.kind.type == wanted:
             return {"type": "function", "function": {"name": name}}
     return None
+
+
+def _parallel_tool_calls(run: Run, toolbox: Toolbox) -> bool | None:
+    """Said only where it is not the default, and where there is something to call."""
+    return False if toolbox.offers and not run.parallel_tool_calls else None
 
 
 def _response_format(run: Run) -> dict[str, Any] | None:

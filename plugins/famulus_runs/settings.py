@@ -21,6 +21,20 @@ class RunSettings(Settings, frozen=True, kw_only=True):
         int, setting(why="Tool calls of one answer; further ones fail the run.")
     ] = 64
     tool_s: Annotated[float, setting(why="Seconds that one server-run tool call may take.")] = 60.0
+    textual_call_lookahead_chars: Annotated[
+        int,
+        setting(
+            why="How much text is held back until it names a function that it may be a call of, "
+            "for models that write tool calls as text; 0 takes no text for a call."
+        ),
+    ] = 256
+    textual_call_chars_max: Annotated[
+        int, setting(why="Size of a tool call written as text; a longer one is text.")
+    ] = 65_536
+    arguments_chars_max: Annotated[
+        int,
+        setting(why="Size of a call's arguments that are put right where they are no JSON."),
+    ] = 65_536
     tool_output_bytes_max: Annotated[
         int, setting(why="Size of one tool output; the rest is cut off, and the model is told.")
     ] = 262_144

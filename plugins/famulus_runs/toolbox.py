@@ -25,6 +25,9 @@ class Toolbox:
 
     def __init__(self, kinds: Sequence[ToolKind], run: Run) -> None:
         self.offers: dict[str, Offer] = {}
+        """Empty where the run is to call nothing: not every model server heeds `none`."""
+        if run.tool_choice == "none":
+            return
         for definition in msgspec.to_builtins(run.tools):
             for offer in _offers(kinds, definition):
                 self.offers.setdefault(offer.function.name, offer)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from msgspec import UNSET
 
 from famulus import NoSettings, Plugin, hookimpl
 from famulus.testing import (
@@ -56,7 +58,7 @@ class Weather:
 
     def offers(self, definition: Mapping[str, Any]) -> Sequence[OfferedFunction]:
         name = definition["function"]["name"]
-        return [OfferedFunction(name=name)] if name == "get_weather" else []
+        return [_as_defined(definition)] if name == "get_weather" else []
 
     async def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
         if "Atlantis" in call.arguments:
@@ -71,15 +73,20 @@ class Client:
     place = "client"
 
     def offers(self, definition: Mapping[str, Any]) -> Sequence[OfferedFunction]:
-        return [OfferedFunction(name=definition["function"]["name"])]
+        return [_as_defined(definition)]
 
     def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
         raise AssertionError("the server must not run a client's function")
 
 
-def function(name: str) -> FunctionTool:
+def _as_defined(definition: Mapping[str, Any]) -> OfferedFunction:
+    function = definition["function"]
+    return OfferedFunction(name=function["name"], parameters=function.get("parameters"))
+
+
+def function(name: str, parameters: dict[str, Any] | None = None) -> FunctionTool:
     """A function as an assistant lists it."""
-    return FunctionTool(function=FunctionDefinition(name=name))
+    return FunctionTool(function=FunctionDefinition(name=name, parameters=parameters or UNSET))
 
 
 class EngineHarness:
@@ -88,12 +95,18 @@ class EngineHarness:
     def __init__(self) -> None:
         self.clock = FixedClock()
         self.ids = NumberedIds()
+        self.logged: list[dict[str, Any]] = []
+        self.log = structlog.wrap_logger(None, processors=[self._note])
+
+    def _note(self, _: Any, __: str, event: Any) -> Any:
+        self.logged.append(dict(event))
+        raise structlog.DropEvent
 
     def engine(
         self,
         script: Script | ScriptedBackend,
         *,
-        functions: Sequence[str] = ("get_weather", "book_table"),
+        functions: Sequence[str | FunctionTool] = ("get_weather", "book_table"),
         settings: RunSettings | None = None,
         prompter: PlainPrompter | None = None,
         **changes: Any,
@@ -106,7 +119,7 @@ class EngineHarness:
             status="queued",
             expires_at=int(self.clock()) + 600,
             model="scripted",
-            tools=[function(name) for name in functions],
+            tools=[function(each) if isinstance(each, str) else each for each in functions],
             truncation_strategy=None,
             **changes,
         )
@@ -121,6 +134,7 @@ class EngineHarness:
             now=lambda: int(self.clock()),
             new_id=self.ids,
             count_usage=_estimate,
+            log=self.log,
         )
 
     def too_long_prompter(self) -> PlainPrompter:
