@@ -58,4 +58,7 @@ async def _set_up(transactions: Transactions, path: Path, settings: SqliteSettin
         )
     await transactions.pragma(f"synchronous = {settings.synchronous}")
     await transactions.pragma(f"cache_size = -{settings.cache_bytes // 1024}")
+    page_bytes = await transactions.pragma("page_size")
+    pages = settings.checkpoint_bytes // page_bytes
+    await transactions.pragma(f"wal_autocheckpoint = {pages}")
     await transactions.pragma(f"journal_size_limit = {settings.wal_bytes_max}")

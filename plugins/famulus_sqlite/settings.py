@@ -43,6 +43,14 @@ class SqliteSettings(Settings, frozen=True):
     cache_bytes: Annotated[
         int, msgspec.Meta(ge=0), setting(why="Page cache of each of the three connections.")
     ] = 8_388_608
+    checkpoint_bytes: Annotated[
+        int,
+        msgspec.Meta(ge=65_536),
+        setting(
+            why="Length at which the write-ahead log is copied back. Pages that many commits "
+            "change are copied once each time, so a longer log costs less per commit."
+        ),
+    ] = 16_777_216
     wal_bytes_max: Annotated[
         int,
         msgspec.Meta(ge=0),

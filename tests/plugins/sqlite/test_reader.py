@@ -37,7 +37,7 @@ async def test_a_read_given_up_on_the_loop_is_answered_from_a_thread(open_sqlite
 
 async def test_reads_hold_up_no_checkpoint(open_sqlite: Open, path: Path) -> None:
     body = b"x" * 20_000
-    async with open_sqlite(wal_bytes_max=1_000_000, synchronous="NORMAL") as opened:
+    async with open_sqlite(checkpoint_bytes=1_000_000, synchronous="NORMAL") as opened:
         records = opened.store.of("p")
         written = 0
 

@@ -49,6 +49,13 @@ async def test_commits_are_synced_fully_unless_set_otherwise(open_sqlite: Open) 
         assert await opened.database.transactions.pragma("synchronous") == 2
 
 
+async def test_the_log_is_copied_back_at_the_length_of_the_setting(open_sqlite: Open) -> None:
+    async with open_sqlite(checkpoint_bytes=1_048_576) as opened:
+        transactions = opened.database.transactions
+        pages = await transactions.pragma("wal_autocheckpoint")
+        assert pages * await transactions.pragma("page_size") == 1_048_576
+
+
 class Counted:
     """Transactions that are counted on their way to real ones."""
 
