@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.scripted_model import ENDLESS
+from tests.e2e.scripted_model import ENDLESS, SLOWLY
 
 GREETING = "Hello"
 ECHO = "Say Lagos 731"
@@ -54,6 +54,10 @@ class Model:
     answers: Mapping[str, str]
     """What is asked, or what a function returned, to a pattern that all of the answer fits."""
     embeds: bool = True
+    lengthy: str = SLOWLY
+    """What has an answer of more than a second, and of more than ninety words."""
+    lengthy_arguments: Mapping[str, object] = field(default_factory=dict)
+    """What the run needs besides, for such an answer."""
     endless: str = ENDLESS
     """What starts an answer that takes so long that it can be cancelled."""
     endless_arguments: Mapping[str, object] = field(default_factory=dict)
@@ -82,6 +86,7 @@ BUILTIN = Model(
         CAPITAL: ".*“The capital of Zembla is Onhava.”.*",
         DEGREES: ".*17 degrees.*",
     },
+    lengthy="Say " + "on and " * 200,
     endless="Say " + "on and " * 2000,
 )
 
@@ -90,6 +95,8 @@ TINY = Model(
     answers=SCRIPTED.answers,
     embeds=False,
     # Held to JSON, the trained model writes until its context is full.
+    lengthy="Count.",
+    lengthy_arguments={"response_format": {"type": "json_object"}},
     endless="Count.",
     endless_arguments={"response_format": {"type": "json_object"}},
 )

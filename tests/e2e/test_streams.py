@@ -6,6 +6,7 @@ from typing import Any
 
 from openai import AssistantEventHandler, AsyncAssistantEventHandler, AsyncOpenAI, OpenAI
 from tests.e2e.models import ECHO, Model
+from tests.e2e.texts import text_of
 
 TOLD = [
     "run_step_created",
@@ -140,6 +141,21 @@ async def test_a_stream_tells_the_async_handler_everything_in_order(
     assert handler.heard.told == TOLD
     assert model.is_right(ECHO, handler.heard.text)
     assert run.status == "completed"
+
+
+def test_a_stream_is_told_to_its_end_however_long_the_answer(client: OpenAI, model: Model) -> None:
+    assistant = client.beta.assistants.create(model=model.id, temperature=0)
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": model.lengthy}])
+    with client.beta.threads.runs.stream(
+        thread_id=thread.id, assistant_id=assistant.id, extra_body=model.lengthy_arguments
+    ) as stream:
+        text = "".join(stream.text_deltas)
+        run = stream.get_final_run()
+    # A model that writes until its context is full has not completed its answer.
+    assert run.status in ("completed", "incomplete")
+    message = client.beta.threads.messages.list(thread.id, run_id=run.id).data[0]
+    assert text == text_of(message)
+    assert len(text.split()) > 90
 
 
 def test_a_thread_is_created_and_run_in_one_stream(client: OpenAI, model: Model) -> None:

@@ -190,6 +190,27 @@ def test_embeddings_of_vllm_come_as_floats_and_as_base64(
     assert decoded.data[0].embedding != decoded.data[1].embedding
 
 
+def test_a_configured_vllm_is_reached_by_its_name_and_by_an_alias(
+    vllm_url: str, tmp_path: Path
+) -> None:
+    listed = httpx.get(f"{vllm_url}/models", timeout=60).json()["data"][0]["id"]
+    settings = f"""
+[plugins.models]
+aliases = {{ "gpt-4o" = "big/{listed}" }}
+
+[[plugins.vllm.servers]]
+name = "big"
+url = "{vllm_url.removesuffix("/v1")}"
+"""
+    (tmp_path / "famulus.toml").write_text(settings)
+    with serve(tmp_path) as served, served.client() as client:
+        for name in (listed, f"big/{listed}", "gpt-4o"):
+            answer = client.chat.completions.create(
+                model=name, messages=[{"role": "user", "content": ECHO}], temperature=0
+            )
+            assert (answer.model, answer.choices[0].message.content) == (name, "Lagos 731")
+
+
 def test_a_chat_model_that_embeds_nothing_refuses_in_openais_words(
     vllm_url: str, tmp_path: Path
 ) -> None:
