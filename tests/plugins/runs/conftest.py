@@ -81,7 +81,11 @@ class Client:
 
 def _as_defined(definition: Mapping[str, Any]) -> OfferedFunction:
     function = definition["function"]
-    return OfferedFunction(name=function["name"], parameters=function.get("parameters"))
+    return OfferedFunction(
+        name=function["name"],
+        parameters=function.get("parameters"),
+        strict=function.get("strict"),
+    )
 
 
 def function(name: str, parameters: dict[str, Any] | None = None) -> FunctionTool:

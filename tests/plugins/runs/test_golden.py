@@ -27,6 +27,8 @@ GOLDEN = Path(__file__).parent / "golden"
 weather = tool("get_weather", {"city": "Oslo"})
 booking = tool("book_table", {"seats": 2})
 
+WRITTEN = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
+
 PATHS: dict[str, Callable[[Any], Engine]] = {
     "message": lambda h: h.engine(Script().says("Hello there, friend.").uses(12, 5)),
     "message_without_usage": lambda h: h.engine(Script().says("Hello.").without_usage()),
@@ -52,6 +54,23 @@ PATHS: dict[str, Callable[[Any], Engine]] = {
     "unknown_tool": lambda h: h.engine(Script().calls(tool("fly", {})).says("I cannot fly.")),
     "client_tool": lambda h: h.engine(Script().calls(booking)),
     "client_and_server_tools": lambda h: h.engine(Script().calls(weather, booking)),
+    "textual_calls": lambda h: h.engine(
+        Script()
+        .says(f"Let me look.\n<tool_call>\n{WRITTEN}\n</tool_call>\n<tool_call>{WRITTEN}")
+        .says("It is sunny.")
+    ),
+    "repaired_client_tool": lambda h: h.engine(
+        Script().calls(tool("book_table", "{'seats': 2,}")).cut_by(6)
+    ),
+    "unreadable_client_tool": lambda h: h.engine(
+        Script().calls(tool("book_table", '{"seats": two}')).calls(booking)
+    ),
+    "call_cut_off": lambda h: h.engine(
+        Script().calls(tool("book_table", '{"seats"')).finishes("length")
+    ),
+    "one_call_at_a_time": lambda h: h.engine(
+        Script().calls(weather, booking).says("It is sunny."), parallel_tool_calls=False
+    ),
     "backend_down": lambda h: h.engine(Script().fails(faults.kind("unreachable"))),
     "backend_limit": lambda h: h.engine(Script().fails(faults.status(429))),
     "backend_dies_mid_message": lambda h: h.engine(
