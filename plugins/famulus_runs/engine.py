@@ -463,8 +463,17 @@ class Engine:
             self.run = self._ended("failed", failed_at=now, last_error=error)
             return [*events, ThreadRunFailed(data=self.run)]
         if status == "cancelled":
-            cancelling = replace(self.run, status="cancelling", completed_at=None)
-            self.run = self._ended("cancelled", cancelled_at=now, completed_at=None)
+            # The run may have been about to end otherwise: nothing of that is left.
+            self.run = replace(
+                self.run,
+                completed_at=None,
+                failed_at=None,
+                last_error=None,
+                incomplete_details=None,
+                required_action=None,
+            )
+            cancelling = replace(self.run, status="cancelling")
+            self.run = self._ended("cancelled", cancelled_at=now)
             return [
                 ThreadRunCancelling(data=cancelling),
                 *events,

@@ -78,7 +78,10 @@ class Journal:
         self._stored = set(stored)
         """Messages that are on disk."""
         self._lock = asyncio.Lock()
-        self._is_rest = False
+        self.is_at_rest = False
+        """Whether the run was brought to rest, and that is on disk."""
+        self.is_settled = True
+        """Whether it is known what became of the last commit: all of it is on disk, or nothing."""
 
     @property
     def at(self) -> Position:
@@ -91,27 +94,43 @@ class Journal:
         return self._open
 
     async def write(self, batch: Batch) -> None:
-        """Make a batch durable and publish it.
+        """Make a batch durable and publish it, whatever is cancelled meanwhile.
 
         Raises RunGone, RunCancelling, StoreUnavailable; then nothing of it was told.
         """
         objects = _durable(batch)
-        before = self._teller.at
         events = [event for event in batch if not isinstance(event, Kept)]
-        emissions = [self._teller.tell(event) for event in events]
         if objects:
-            failpoint("journal_before_commit")
-            try:
-                await _unbroken(self._commit(objects, emissions))
-            except Exception:
-                self._teller.at = before
-                raise
-            failpoint("journal_committed")
+            await _unbroken(self._keep_and_publish(objects, events))
+        else:
+            self._publish(events, [self._teller.tell(event) for event in events])
+
+    async def _keep_and_publish(
+        self, objects: Sequence[Stored], events: Sequence[AssistantStreamEvent]
+    ) -> None:
+        before = self._teller.at
+        emissions = [self._teller.tell(event) for event in events]
+        failpoint("journal_before_commit")
+        try:
+            await self._commit(objects, emissions)
+        except Exception:
+            self._teller.at = before
+            raise
+        failpoint("journal_committed")
+        self._publish(events, emissions)
+
+    def _publish(
+        self, events: Sequence[AssistantStreamEvent], emissions: Sequence[Emission]
+    ) -> None:
         for event in events:
             self._note(event)
         if emissions:
             self._events.publish(self._records.project, self._run_id, emissions)
             failpoint("journal_told")
+        if self.is_at_rest:
+            # At once: whoever takes the run further may do so from now on, and tells more of it.
+            self._events.publish(self._records.project, self._run_id, [DONE])
+            self._events.close(self._records.project, self._run_id)
 
     def _note(self, event: AssistantStreamEvent) -> None:
         if isinstance(event.data, _DELTAS):
@@ -125,26 +144,26 @@ class Journal:
         await _unbroken(self._commit([message], ()))
         failpoint("checkpoint_committed")
 
-    def close(self) -> None:
-        """Tell listeners that nothing more comes, where the run is at rest."""
-        if self._is_rest:
-            self._events.publish(self._records.project, self._run_id, [DONE])
-            self._events.close(self._records.project, self._run_id)
-
     # --- to disk ------------------------------------------------------------------------------
 
     async def _commit(self, objects: Sequence[Stored], emissions: Sequence[Emission]) -> None:
         async with self._lock:
             for _ in range(COMMIT_ATTEMPTS_MAX):
+                self.is_settled = False
                 try:
                     await self._records.commit(await self._unit(objects, emissions))
+                except (RunCancelling, RunGone):
+                    self.is_settled = True
+                    raise
                 except Conflict as conflict:
+                    self.is_settled = True
                     if conflict.kind != "job" and conflict.reason == "version":
                         # Somebody changed metadata meanwhile: read again, and merge.
                         continue
                     raise RunGone(str(conflict)) from conflict
                 self._stored.update(one.id for one in objects if isinstance(one, Message))
-                self._is_rest = any(isinstance(one, Run) and is_at_rest(one) for one in objects)
+                self.is_settled = True
+                self.is_at_rest = any(isinstance(one, Run) and rests(one) for one in objects)
                 return
         raise RunGone(f"run {self._run_id} was changed by others {COMMIT_ATTEMPTS_MAX} times")
 
@@ -216,7 +235,7 @@ class Journal:
         return Replace(kind="step", id=step.id, version=stored.version, body=encode(merged))
 
 
-def is_at_rest(run: Run) -> bool:
+def rests(run: Run) -> bool:
     """Whether nothing happens to the run until a client does something."""
     return run.status in ENDS or run.status == "requires_action"
 
@@ -228,6 +247,8 @@ async def _unbroken(commit: Coroutine[None, None, None]) -> None:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        # That it failed matters more than that nobody waits for it any more.
+        task.result()
         raise
 
 

@@ -191,8 +191,11 @@ class RunOperations:
             plugin.jobs.started(ticket)
             return run
         frames = ListenerFrames(plugin.events.subscribe(call.project, run.id))
-        await frames.open(emissions)
-        plugin.jobs.started(ticket)
+        try:
+            await frames.open(emissions)
+        finally:
+            # Whether or not there is room to listen: the run is there.
+            plugin.jobs.started(ticket)
         return EventStream(frames)
 
     async def _commit(self, call: Call, run: Run, unit: Unit) -> None:

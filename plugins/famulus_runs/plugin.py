@@ -30,13 +30,25 @@ from famulus_runs.toolbox import Toolbox
 from famulus_schemas.errors import NOT_CANCELLABLE, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import ChatRequest, TokenUsage
-from famulus_schemas.jobs import Job
+from famulus_schemas.jobs import Job, job_id
 from famulus_schemas.ports import ASSISTANTS, EVENTS, INFERENCE, JOBS, RECORDS, THREADS
-from famulus_schemas.records import Clear, Conflict, Delete, Record, Replace, Unit, Write
+from famulus_schemas.records import (
+    Clear,
+    Conflict,
+    Delete,
+    Guard,
+    Record,
+    Replace,
+    Unit,
+    Write,
+)
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import ToolKind
 
 CANCEL_ATTEMPTS_MAX = 16
+NOBODY_ELSES_FENCE = 2
+"""Up to which a job has been with nobody but the worker that now has it."""
+KINDS = ("run", "step", "run_event")
 REMEMBERED_MAX = 10_000
 
 
@@ -101,8 +113,27 @@ class Runs(Plugin[RunSettings]):
         """A deleted thread takes its runs, steps and events along, in the same commit."""
         if action != "threads.delete":
             return []
-        gone = [write.id for write in unit if isinstance(write, Delete) and write.kind == "thread"]
-        return [Clear(kind=kind, parent=id) for id in gone for kind in ("run", "step", "run_event")]
+        writes: list[Write] = []
+        for write in unit:
+            if isinstance(write, Delete) and write.kind == "thread":
+                writes += [Clear(kind=kind, parent=write.id) for kind in KINDS]
+                writes += await self._end_job_of(principal.project, write.id)
+        return writes
+
+    async def _end_job_of(self, project: str, thread_id: str) -> Unit:
+        """The writes that leave no job behind whose run is deleted with its thread.
+
+        They are refused where the thread's run has moved on meanwhile.
+        """
+        run_id = await self.threads.occupant(project, thread_id)
+        if run_id is None:
+            return [Guard(kind="active_run", id=thread_id, absent=True)]
+        job = await self.records.of(project).get("job", job_id(JOB, run_id))
+        of_job = await self.jobs.discard(project, JOB, run_id)
+        if of_job is not None:
+            return of_job
+        # The worker that has it finds the run gone, and drops it.
+        return [] if job is None else [Guard(kind="job", id=job.id, version=job.version)]
 
     def hold_place(self) -> None:
         """Raise Problem (503) where no further run can be queued."""
@@ -121,7 +152,7 @@ class Runs(Plugin[RunSettings]):
     async def _load(self, job: Job) -> Work | None:
         """The job's run, ready to go on; None where there is nothing left to do."""
         fresh = self._fresh.pop((job.project, job.key), None)
-        if fresh is not None and job.attempt == 1:
+        if fresh is not None and job.fence <= NOBODY_ELSES_FENCE:
             run, extra, at = fresh
             return self._work(job, run, extra, Past(), at)
         records = self.records.of(job.project)
@@ -212,20 +243,19 @@ class Runs(Plugin[RunSettings]):
             failpoint("cancel_read")
             if await self.runner.cancel(project, run_id):
                 failpoint("cancel_done")
-                await self._hold_cancelled(project, run_id)
-                return
+                if await self._is_cancelled(project, run_id):
+                    return
+                # It came to rest before, or others have it: it can still be cancelled there.
+                continue
             if await self.resting.end(records, record, "cancelled", join):
                 return
             if await self._cancel_elsewhere(project, record):
                 return
         raise Problem(TOO_BUSY, reason=f"run {run_id} is being changed by many. Try again.")
 
-    async def _hold_cancelled(self, project: str, run_id: str) -> None:
-        """The run that was at work here is at rest: either cancelled, or done before that."""
+    async def _is_cancelled(self, project: str, run_id: str) -> bool:
         record = await self.records.of(project).get("run", run_id)
-        status = decode_run(record.body).status if record is not None else "cancelled"
-        if status in ENDS and status != "cancelled":
-            raise Problem(NOT_CANCELLABLE, status=status)
+        return record is None or decode_run(record.body).status == "cancelled"
 
     async def _cancel_elsewhere(self, project: str, record: Record) -> bool:
         """Mark a run that another process has, ask that process, and give it `cancel_s`."""
@@ -265,10 +295,16 @@ class Runs(Plugin[RunSettings]):
         """Look after runs whose client never came back, for ever."""
         while True:
             await asyncio.sleep(self.settings.expiry_poll_s)
-            after = 0
-            while waiting := await self.every_project.scan(
-                "run", where={"awaits": "client"}, after_seq=after
-            ):
-                after = waiting[-1].seq
-                for record in waiting:
-                    await self.expire(record.project, record.id)
+            try:
+                await self._expire_due()
+            except Exception as error:  # Isolation: one run's trouble must not keep all others.
+                self.log.error("runs_not_expired", exc_info=error)
+
+    async def _expire_due(self) -> None:
+        after = 0
+        while waiting := await self.every_project.scan(
+            "run", where={"awaits": "client"}, after_seq=after
+        ):
+            after = waiting[-1].seq
+            for record in waiting:
+                await self.expire(record.project, record.id)

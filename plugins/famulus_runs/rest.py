@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal
 
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
-from famulus_runs.drafts import broken_step
-from famulus_runs.journal import DONE
+from famulus_runs.drafts import broken_step, incomplete_message
+from famulus_runs.journal import DONE, RunGone
 from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.resume import steps_of
+from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
+    ThreadMessageIncomplete,
     ThreadRunCancelled,
     ThreadRunCancelling,
     ThreadRunExpired,
 )
 from famulus_schemas.jobs import Jobs
+from famulus_schemas.messages import Message, MessageIncompleteReason
 from famulus_schemas.ports import Events, Threads
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit, Write
 from famulus_schemas.runs import Run
-from famulus_schemas.steps import RunStep
+from famulus_schemas.steps import MessageCreationStepDetails, RunStep
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
+EndStatus = Literal["cancelled", "expired"]
+
+REASONS: dict[EndStatus, MessageIncompleteReason] = {
+    "cancelled": "run_cancelled",
+    "expired": "run_expired",
+}
 
 
 class Resting:
@@ -39,26 +49,23 @@ class Resting:
         self._events = events
         self._now = now
 
-    async def end(
-        self, records: Records, record: Record, status: Literal["cancelled", "expired"], join: Join
-    ) -> bool:
+    async def end(self, records: Records, record: Record, status: EndStatus, join: Join) -> bool:
         """End the run as it was read; whether it was still so, and in no worker's hands."""
         run = decode_run(record.body)
         of_job = await self._jobs.discard(records.project, JOB, run.id)
         if of_job is None or run.status in ENDS:
             return False
         now = self._now()
-        open_steps = [s for s in await steps_of(records, run) if s.status == "in_progress"]
-        events = _events(run, open_steps, status, now)
+        events = _events(run, await self._items(records, run, status, now), status, now)
         teller = Teller(run.id, attempt=1, at=await last_position(records, run.thread_id, run.id))
         emissions = [teller.tell(event) for event in events]
         unit: list[Write] = [*of_job, *self._threads.vacate(run.thread_id)]
-        unit += await self._writes(records, record, events)
         unit += log_writes(run.id, run.thread_id, emissions, at=teller.at)
         failpoint("rest_before_commit")
         try:
+            unit += await self._writes(records, record, events)
             await records.commit(await join("runs.end", unit))
-        except Conflict:
+        except (Conflict, RunGone, Problem):
             return False
         failpoint("rest_committed")
         self._events.publish(records.project, run.id, [*emissions, DONE])
@@ -66,15 +73,35 @@ class Resting:
         failpoint("rest_told")
         return True
 
+    async def _items(
+        self, records: Records, run: Run, status: EndStatus, now: int
+    ) -> list[AssistantStreamEvent]:
+        """The ends of what is open: calls, and what a lost worker was writing."""
+        events: list[AssistantStreamEvent] = []
+        for step in await steps_of(records, run):
+            if step.status != "in_progress":
+                continue
+            if isinstance(step.step_details, MessageCreationStepDetails):
+                id = step.step_details.message_creation.message_id
+                with suppress(Problem):  # A client may have deleted the message.
+                    message = await self._threads.get_message(records.project, run.thread_id, id)
+                    ended = incomplete_message(message, REASONS[status], now)
+                    events.append(ThreadMessageIncomplete(data=ended))
+            events += broken_step(step, status, now, None)
+        return events
+
     async def _writes(
         self, records: Records, record: Record, events: list[AssistantStreamEvent]
     ) -> list[Write]:
         writes: list[Write] = []
         for event in events:
             data = event.data
-            if isinstance(data, RunStep):
+            if isinstance(data, Message):
+                writes += await self._threads.replace_message(records.project, data)
+            elif isinstance(data, RunStep):
                 stored = await records.get("step", data.id)
-                assert stored is not None
+                if stored is None:
+                    raise RunGone(f"step {data.id} is gone")
                 writes.append(
                     Replace(
                         kind="step",
@@ -99,11 +126,8 @@ class Resting:
 
 
 def _events(
-    run: Run, open_steps: list[RunStep], status: Literal["cancelled", "expired"], now: int
+    run: Run, events: list[AssistantStreamEvent], status: EndStatus, now: int
 ) -> list[AssistantStreamEvent]:
-    events: list[AssistantStreamEvent] = []
-    for step in open_steps:
-        events += broken_step(step, status, now, None)
     ended = replace(run, required_action=None, expires_at=None)
     if status == "expired":
         return [*events, ThreadRunExpired(data=replace(ended, status="expired"))]

@@ -65,11 +65,28 @@ async def _take_message(past: Past, threads: Threads, project: str, step: RunSte
             project, step.thread_id, step.step_details.message_creation.message_id
         )
     except Problem:
+        if step.status == "in_progress":
+            # Its step is still to be ended, and listeners may be in the midst of it.
+            past.message = MessageDraft(_deleted(step), step)
         return
     if step.status == "in_progress":
         past.message = MessageDraft(message, step)
         return
     past.turns.append(Turn(_text(message)))
+
+
+def _deleted(step: RunStep) -> Message:
+    """The message that a client has deleted while it was written, as it began."""
+    assert isinstance(step.step_details, MessageCreationStepDetails)
+    return Message(
+        id=step.step_details.message_creation.message_id,
+        created_at=step.created_at,
+        thread_id=step.thread_id,
+        status="in_progress",
+        role="assistant",
+        assistant_id=step.assistant_id,
+        run_id=step.run_id,
+    )
 
 
 def _take_tools(past: Past, step: RunStep, new_id: Callable[[str], str]) -> None:

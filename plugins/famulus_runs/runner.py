@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept, incomplete_message
 from famulus_runs.engine import EndStatus, Engine
-from famulus_runs.journal import Journal, RunCancelling, RunGone, is_at_rest
+from famulus_runs.journal import Journal, RunCancelling, RunGone
 from famulus_runs.positions import Position
+from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
     ThreadMessageIncomplete,
@@ -23,8 +24,9 @@ from famulus_schemas.events import (
 from famulus_schemas.jobs import Job
 from famulus_schemas.messages import Message
 from famulus_schemas.notices import RunEnded
-from famulus_schemas.ports import Emission, Events
-from famulus_schemas.runs import RunError
+from famulus_schemas.ports import Emission, Events, EventsStopped, ListenerDropped
+from famulus_schemas.records import StoreUnavailable
+from famulus_schemas.runs import Run, RunError
 from famulus_schemas.steps import RunStep
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 SYSTEM = "system"
 CANCEL = "run_cancel"
 """The topic on which processes ask each other to cancel a run."""
+
+LISTEN_AGAIN_S = 1.0
 
 LOST = (
     "The process that worked on the run was lost, {attempts} times. Its records are kept; "
@@ -107,15 +111,21 @@ class Runner:
         finally:
             self._live.pop((job.project, job.key), None)
             live.over.set()
-            journal.close()
             failpoint("run_closed")
-            if is_at_rest(engine.run):
+            if journal.is_at_rest:
                 self._report(job.project, live)
+            else:
+                # Others go on with it, and tell the rest.
+                self._events.drop(job.project, job.key)
 
     async def _do(self, job: Job, live: Live) -> None:
         if job.attempt > self._settings.attempts_max:
             text = LOST.format(attempts=job.attempt - 1)
             await self._end(live, "failed", RunError(code="server_error", message=text))
+            return
+        if live.engine.run.status == "cancelling":
+            # Somebody asked for it, and the worker that was to do it was lost.
+            await self._end(live, "cancelled")
             return
         live.task = asyncio.create_task(self._work(live), name=f"run {job.key}")
         try:
@@ -125,20 +135,37 @@ class Runner:
             live.task.cancel()
             await asyncio.wait([live.task])
             raise
-        if live.is_cancelled and not is_at_rest(live.engine.run):
+        await self._settle(live, None if live.task.cancelled() else live.task.exception())
+
+    async def _settle(self, live: Live, error: BaseException | None) -> None:
+        """What is to be done once the work has stopped, for whatever reason."""
+        if isinstance(error, RunGone | StoreUnavailable):
+            raise error
+        if not live.journal.is_settled:
+            # What is in memory may differ from what is on disk; who reads it again goes on.
+            raise error or StoreUnavailable("what became of the last commit is not known")
+        if live.journal.is_at_rest:
+            return
+        if live.is_cancelled:
             failpoint("cancel_before_end")
             await self._end(live, "cancelled")
-        elif not live.task.cancelled() and (error := live.task.exception()):
-            await self._broken(live, error)
-
-    async def _broken(self, live: Live, error: BaseException) -> None:
-        if isinstance(error, RunGone):
-            raise error
-        self._log.error("run_broken", run=live.engine.run.id, exc_info=error)
-        await self._end(live, "failed", RunError(code="server_error", message=BROKEN))
+        elif error is not None:
+            self._log.error("run_broken", run=live.engine.run.id, exc_info=error)
+            await self._end(live, "failed", RunError(code="server_error", message=BROKEN))
 
     async def _end(self, live: Live, status: EndStatus, error: RunError | None = None) -> None:
-        await live.journal.write(live.engine.end(status, error=error))
+        await self._write(live, live.engine.end(status, error=error))
+
+    async def _write(self, live: Live, batch: Batch) -> bool:
+        """Write a batch, or the end of a run that was cancelled meanwhile; whether the former."""
+        try:
+            await live.journal.write(batch)
+        except RunCancelling:
+            left = cancelled_instead(batch, int(self._clock()))
+            cancelling, *ended = live.engine.end("cancelled")
+            await live.journal.write([cancelling, *left, *ended])
+            return False
+        return True
 
     async def _work(self, live: Live) -> None:
         left_s = (live.engine.run.expires_at or 0) - self._clock()
@@ -147,6 +174,8 @@ class Runner:
                 await self._drive(live)
                 failpoint("run_over")
         except TimeoutError:
+            if live.journal.is_at_rest:
+                return
             failpoint("expire_before_end")
             await self._end(live, "expired")
 
@@ -154,16 +183,11 @@ class Runner:
         pace = Pace(self._settings, asyncio.get_running_loop().time, live.journal.at)
         async with aclosing(live.engine.work()) as batches:
             async for batch in batches:
-                try:
-                    await live.journal.write(batch)
-                    # Putting the message together costs as much as it is long: only when due.
-                    if pace.is_due(live.journal.at) and (message := live.engine.open_message()):
-                        await live.journal.checkpoint(message)
-                except RunCancelling:
-                    now = int(self._clock())
-                    ended = live.engine.end("cancelled")
-                    await live.journal.write([*cancelled_instead(batch, now), *ended])
+                if not await self._write(live, batch):
                     return
+                # Putting the message together costs as much as it is long: only when due.
+                if pace.is_due(live.journal.at) and (message := live.engine.open_message()):
+                    await live.journal.checkpoint(message)
 
     # --- cancelling ---------------------------------------------------------------------------
 
@@ -183,13 +207,23 @@ class Runner:
 
     async def hear_others(self) -> None:
         """Cancel runs of this process that another was asked to cancel, for ever."""
-        async with self._events.subscribe(SYSTEM, CANCEL) as listener:
-            async for batch in listener:
-                for emission in batch:
-                    project, run_id = msgspec.json.decode(emission.data, type=tuple[str, str])
-                    live = self.live(project, run_id)
-                    if live is not None:
-                        live.cancel()
+        while True:
+            try:
+                async with self._events.subscribe(SYSTEM, CANCEL) as listener:
+                    async for batch in listener:
+                        self._cancel_all(batch)
+            except EventsStopped:
+                return
+            except (ListenerDropped, Problem):
+                # A run that is marked stops by itself, only later.
+                await asyncio.sleep(LISTEN_AGAIN_S)
+
+    def _cancel_all(self, batch: Sequence[Emission]) -> None:
+        for emission in batch:
+            project, run_id = msgspec.json.decode(emission.data, type=tuple[str, str])
+            live = self.live(project, run_id)
+            if live is not None:
+                live.cancel()
 
     def _report(self, project: str, live: Live) -> None:
         run = live.engine.run
@@ -237,11 +271,23 @@ def cancelled_instead(batch: Batch, now: int) -> list[AssistantStreamEvent | Kep
     left: list[AssistantStreamEvent | Kept] = []
     for event in batch:
         data = event.data
+        if isinstance(event, Kept) or isinstance(data, Run):
+            continue
         if isinstance(data, Message) and data.status != "in_progress":
             message = replace(data, completed_at=None)
             ended = incomplete_message(message, "run_cancelled", now)
             left.append(ThreadMessageIncomplete(data=ended))
         elif isinstance(data, RunStep) and data.status != "in_progress":
-            step = replace(data, status="cancelled", completed_at=None, cancelled_at=now)
+            step = replace(
+                data,
+                status="cancelled",
+                completed_at=None,
+                failed_at=None,
+                expired_at=None,
+                last_error=None,
+                cancelled_at=now,
+            )
             left.append(ThreadRunStepCancelled(data=step))
+        else:
+            left.append(event)
     return left

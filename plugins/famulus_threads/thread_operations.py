@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from famulus import Call, Wire, found, missing, modify, operation
+from famulus import Call, Problem, Wire, found, missing, modify, operation
 from famulus.failpoints import failpoint
+from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.lists import ThreadDeleted
-from famulus_schemas.records import Clear, Conflict, Delete, Record, Replace, Unit
+from famulus_schemas.records import Clear, Conflict, Delete, Guard, Record, Replace, Unit
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
 from famulus_schemas.tools import ToolResources
 from famulus_threads.kinds import decode_thread, encode, insert_message, insert_thread
 
 if TYPE_CHECKING:
     from famulus_threads.plugin import ThreadsPlugin
+
+DELETE_ATTEMPTS_MAX = 16
+"""A thread's run moves on only so often while the thread is being deleted."""
 
 
 class ThreadOperations:
@@ -73,16 +77,24 @@ class ThreadOperations:
             Clear(kind="message", parent=thread_id),
             Clear(kind="active_run", parent=thread_id),
         ]
-        joined = await self._plugin.joined(call.principal, "threads.delete", unit)
-        failpoint("thread_delete_before_commit")
-        try:
-            await self._plugin.records.of(call.project).commit(joined)
-        except Conflict as conflict:
-            if conflict.kind == "thread":
-                raise missing("thread", thread_id) from conflict
-            raise
-        failpoint("thread_deleted")
-        return ThreadDeleted(id=thread_id)
+        for _ in range(DELETE_ATTEMPTS_MAX):
+            joined = await self._plugin.joined(call.principal, "threads.delete", unit)
+            failpoint("thread_delete_before_commit")
+            try:
+                await self._plugin.records.of(call.project).commit(_guards_first(joined))
+            except Conflict as conflict:
+                if conflict.kind == "thread":
+                    raise missing("thread", thread_id) from conflict
+                # What others keep under it has changed: they must look again.
+                continue
+            failpoint("thread_deleted")
+            return ThreadDeleted(id=thread_id)
+        raise Problem(TOO_BUSY, reason=f"thread {thread_id} is being changed by many. Try again.")
+
+
+def _guards_first(unit: Unit) -> Unit:
+    """The unit, judged by what is stored and not by what it clears itself."""
+    return sorted(unit, key=lambda write: not isinstance(write, Guard))
 
 
 def _changed(body: ModifyThread, record: Record) -> Replace | None:
