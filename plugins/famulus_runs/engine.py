@@ -209,8 +209,8 @@ class Engine:
             return
         if self._tools is not None:
             # A lost answer had begun to call tools, and this one in its place does not.
-            yield self._tools.completed(self._now())
-            self._tools = None
+            completed, self._tools = self._tools.completed(self._now()), None
+            yield completed
         yield self._finished(turn, usage)
 
     # --- the model's answer -------------------------------------------------------------------
@@ -366,9 +366,10 @@ class Engine:
             yield [*self._tools.kept(), self._asks_client(waiting)]
             failpoint("client_asked")
             return
-        yield self._tools.completed(self._now())
+        # Forgotten first: whoever cancels the run at this moment finds nothing left to end.
+        completed, self._tools = self._tools.completed(self._now()), None
+        yield completed
         failpoint("calls_completed")
-        self._tools = None
 
     async def _run_calls(self, turn: Turn) -> AsyncIterator[Batch]:
         """Run at once what the server runs; each output is stored as soon as it is there."""
