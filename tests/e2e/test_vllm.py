@@ -6,6 +6,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.vllm
 
 WAIT_S = 60.0
 CONTEXT_TOKENS = 2048
+TRIES = 3
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -136,40 +138,40 @@ def test_an_answer_that_is_cut_counts_as_written_to_the_end(
 
 @on_both_stores
 def test_a_cancelled_run_is_let_go_by_vllm(client: OpenAI, model: Model, vllm_url: str) -> None:
-    before = written_to_the_end(vllm_url)
     assistant = client.beta.assistants.create(model=model.id, temperature=0)
-    thread = client.beta.threads.create(messages=[{"role": "user", "content": model.endless}])
-    for event in client.beta.threads.runs.create(
-        thread_id=thread.id,
-        assistant_id=assistant.id,
-        stream=True,
-        extra_body=model.endless_arguments,
-    ):
-        if event.event == "thread.run.created":
-            run = event.data
-        elif event.event == "thread.message.delta":
-            break
-    client.beta.threads.runs.cancel(run.id, thread_id=thread.id)
-    assert client.beta.threads.runs.poll(run.id, thread_id=thread.id).status == "cancelled"
-    assert written_to_the_end(vllm_url) == before
+
+    def begin_and_cancel() -> None:
+        thread = client.beta.threads.create(messages=[{"role": "user", "content": model.endless}])
+        begun = client.beta.threads.runs.create(
+            thread_id=thread.id,
+            assistant_id=assistant.id,
+            stream=True,
+            extra_body=model.endless_arguments,
+        )
+        run: Any = next(event.data for event in begun if event.event == "thread.run.created")
+        next(event for event in begun if event.event == "thread.message.delta")
+        client.beta.threads.runs.cancel(run.id, thread_id=thread.id)
+        ended = client.beta.threads.runs.poll(run.id, thread_id=thread.id)
+        assert ended.status == "cancelled"
+
+    assert is_let_go(vllm_url, begin_and_cancel)
 
 
 @on_both_stores
 def test_a_chat_whose_client_leaves_is_let_go_by_vllm(
     client: OpenAI, model: Model, vllm_url: str
 ) -> None:
-    before = written_to_the_end(vllm_url)
-    with client.chat.completions.create(
-        model=model.id,
-        messages=[{"role": "user", "content": model.endless}],
-        temperature=0,
-        stream=True,
-        extra_body=model.endless_arguments,
-    ) as stream:
-        for chunk in stream:
-            if chunk.choices[0].delta.content:
-                break
-    assert written_to_the_end(vllm_url) == before
+    def begin_and_leave() -> None:
+        with client.chat.completions.create(
+            model=model.id,
+            messages=[{"role": "user", "content": model.endless}],
+            temperature=0,
+            stream=True,
+            extra_body=model.endless_arguments,
+        ) as stream:
+            next(chunk for chunk in stream if chunk.choices[0].delta.content)
+
+    assert is_let_go(vllm_url, begin_and_leave)
 
 
 def test_embeddings_of_vllm_come_as_floats_and_as_base64(
@@ -220,6 +222,18 @@ def test_a_chat_model_that_embeds_nothing_refuses_in_openais_words(
             client.embeddings.create(model=model.id, input="Kyoto")
     assert 400 <= caught.value.status_code < 500
     assert caught.value.type
+
+
+def is_let_go(vllm_url: str, stop: Callable[[], None]) -> bool:
+    """Whether vLLM did not write on to the end. What is never let go is written on every time;
+    on a machine with few cores vLLM can be done, now and then, before it hears of the stop.
+    """
+    for _ in range(TRIES):
+        before = written_to_the_end(vllm_url)
+        stop()
+        if written_to_the_end(vllm_url) == before:
+            return True
+    return False
 
 
 def written_to_the_end(vllm_url: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from famulus.testing import Script
+from famulus.testing import Script, tool
 
 
 async def test_a_run_at_work_is_cancelled_and_the_model_is_left(open_api: Any) -> None:
@@ -79,3 +79,14 @@ async def test_a_cancelled_stream_says_so_and_ends(open_api: Any) -> None:
             "thread.run.cancelled",
             "done",
         ]
+
+
+async def test_a_run_is_cancelled_even_as_it_begins_to_wait_for_its_client(open_api: Any) -> None:
+    book = {"type": "function", "function": {"name": "book_table"}}
+    async with open_api(Script().calls(tool("book_table")).forever()) as api:
+        assistant = await api.assistant(tools=[book])
+        for pause in range(60):
+            run = await api.run(await api.thread("hi"), assistant)
+            await asyncio.sleep(pause / 6000)
+            cancelled = await api.ok(await api.cancel(run))
+            assert cancelled["status"] == "cancelled"
