@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from famulus import Call, EventStream, operation
 from famulus.resources import found
+from famulus_runs.frames import RunFrames
+from famulus_runs.listening import Listening
 from famulus_runs.positions import START, Position, parse
-from famulus_runs.replay import Replay
+from famulus_runs.replay import Replay, Telling
 from famulus_schemas.errors import INVALID, Problem
 from famulus_schemas.events import AssistantStreamEvent
-from famulus_schemas.ports import Listener
+from famulus_schemas.ports import Emission
+from famulus_schemas.runs import Run
 
 if TYPE_CHECKING:
     from famulus_runs.plugin import Runs
@@ -58,41 +60,30 @@ def _place(text: str | None, run_id: str) -> Position:
 
 async def replay_frames(
     plugin: Runs, project: str, thread_id: str, run_id: str, after: Position
-) -> ReplayFrames:
+) -> RunFrames:
     """The frames of a run's stream from a place on."""
+    listening, replay = _reader(plugin, project, thread_id, run_id, after)
+    await listening.open(here=plugin.runner.live(project, run_id) is not None)
+    return RunFrames(replay.frames(), listening)
+
+
+async def new_frames(
+    plugin: Runs, project: str, run: Run, first: Sequence[Emission], *, here: bool
+) -> RunFrames:
+    """The frames of a run that is about to begin or go on, `here` or wherever there is room."""
+    listening, replay = _reader(plugin, project, run.thread_id, run.id, START)
+    await listening.open(here=here)
+    return RunFrames(replay.frames(first), listening)
+
+
+def _reader(
+    plugin: Runs, project: str, thread_id: str, run_id: str, after: Position
+) -> tuple[Listening, Replay]:
+    def live() -> Telling | None:
+        found = plugin.runner.live(project, run_id)
+        return found.journal if found is not None else None
+
+    listening = Listening(plugin.events, project, run_id, is_here=lambda: live() is not None)
     records = plugin.records.of(project)
-    frames = ReplayFrames(plugin.events.subscribe(project, run_id))
-    listener = await frames.open()
-    live = plugin.runner.live(project, run_id)
-    replay = Replay(records, thread_id=thread_id, run_id=run_id, after=after)
-    frames.source = replay.frames(listener, live.journal if live else None)
-    return frames
-
-
-class ReplayFrames:
-    """Frames with the subscription that they come from; closing one closes the other."""
-
-    def __init__(self, subscription: AbstractAsyncContextManager[Listener]) -> None:
-        self._subscription: AbstractAsyncContextManager[Listener] | None = subscription
-        self.source: AsyncGenerator[bytes, None] | None = None
-
-    async def open(self) -> Listener:
-        """Begin to listen."""
-        assert self._subscription is not None
-        return await self._subscription.__aenter__()
-
-    def __aiter__(self) -> ReplayFrames:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self.source is None:
-            raise StopAsyncIteration
-        return await anext(self.source)
-
-    async def aclose(self) -> None:
-        """Stop listening."""
-        if self.source is not None:
-            await self.source.aclose()
-        if self._subscription is not None:
-            subscription, self._subscription = self._subscription, None
-            await subscription.__aexit__(None, None, None)
+    replay = Replay(records, listening, live=live, thread_id=thread_id, run_id=run_id, after=after)
+    return listening, replay

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Sequence
 
 from famulus import encode_event
-from famulus_schemas.ports import Emission, Listener, ListenerDropped
+from famulus_runs.listening import Listening
+from famulus_schemas.ports import Emission
 
 
-class ListenerFrames:
-    """What one listener hears, everything that waited as one item.
+class RunFrames:
+    """Frames, and the listening that they come from: closing one closes the other.
 
-    Listening starts with `open`, before the run does, so that nothing is missed. Closing it
-    ends the listening even where nobody began to read.
+    It is closed even where nobody began to read.
     """
 
-    def __init__(self, subscription: AbstractAsyncContextManager[Listener]) -> None:
-        self._subscription = subscription
-        self._batches: AsyncIterator[Sequence[Emission]] | None = None
-        self._first: Sequence[Emission] = ()
+    def __init__(self, source: AsyncGenerator[bytes, None], listening: Listening) -> None:
+        self._source = source
+        self._listening = listening
 
-    async def open(self, first: Sequence[Emission] = ()) -> ListenerFrames:
-        """Begin to listen; `first` is sent before anything that is heard."""
-        self._batches = aiter(await self._subscription.__aenter__())
-        self._first = first
-        return self
-
-    def __aiter__(self) -> ListenerFrames:
+    def __aiter__(self) -> RunFrames:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._batches is None:
-            raise StopAsyncIteration
-        if self._first:
-            first, self._first = self._first, ()
-            return frames_of(first)
-        try:
-            return frames_of(await anext(self._batches))
-        except (StopAsyncIteration, ListenerDropped):
-            # A reader that was too slow can read on from where it was; the run is not hurt.
-            await self.aclose()
-            raise StopAsyncIteration from None
+        return await anext(self._source)
 
     async def aclose(self) -> None:
         """Stop listening."""
-        if self._batches is not None:
-            self._batches = None
-            await self._subscription.__aexit__(None, None, None)
+        await self._source.aclose()
+        await self._listening.close()
 
 
 def frames_of(emissions: Sequence[Emission]) -> bytes:

@@ -114,7 +114,7 @@ class Journal:
         try:
             await self._commit(objects, emissions)
         except Exception:
-            self._teller.at = before
+            self._teller.go_back(before)
             raise
         failpoint("journal_committed")
         self._publish(events, emissions)

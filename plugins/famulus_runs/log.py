@@ -42,17 +42,29 @@ class Teller:
 
     def __init__(self, run_id: str, *, attempt: int, at: Position) -> None:
         self.run_id = run_id
-        self.at = at
         self._attempt = attempt
+        self.go_back(at)
+
+    @property
+    def at(self) -> Position:
+        """How far was told."""
+        return self._at
+
+    def go_back(self, at: Position) -> None:
+        """What was told after that was not told after all."""
+        self._at = at
+        self._place = at.text(self.run_id, self._attempt)
 
     def tell(self, event: AssistantStreamEvent) -> Emission:
         """The event as it is sent, at the next position."""
         if isinstance(event.data, _DELTAS):
-            self.at = Position(self.at.seq, self.at.offset + added(event.data))
+            self._at = Position(self._at.seq, self._at.offset + added(event.data))
         else:
-            self.at = Position(self.at.seq + 1, 0)
-        position = self.at.text(self.run_id, self._attempt)
-        return Emission(name=name_of(event), data=encode(event.data), position=position)
+            self._at = Position(self._at.seq + 1, 0)
+        before, self._place = self._place, self._at.text(self.run_id, self._attempt)
+        return Emission(
+            name=name_of(event), data=encode(event.data), position=self._place, after=before
+        )
 
 
 def is_delta(name: str) -> bool:
@@ -118,8 +130,10 @@ async def last_position(records: Records, thread_id: str, run_id: str) -> Positi
     return Position(int(page.records[0].id.rpartition(".")[2]))
 
 
-async def read_log(records: Records, thread_id: str, run_id: str) -> AsyncGenerator[Entry, None]:
-    """A run's events from the first, as far as they are kept now."""
+async def read_log(
+    records: Records, thread_id: str, run_id: str
+) -> AsyncGenerator[Sequence[Entry], None]:
+    """A run's events from the first, as far as they are kept now, those of a commit together."""
     after: str | None = None
     while True:
         try:
@@ -130,7 +144,6 @@ async def read_log(records: Records, thread_id: str, run_id: str) -> AsyncGenera
             return
         for record in page.records:
             after = record.id
-            for entry in _decode(record.body):
-                yield entry
+            yield _decode(record.body)
         if not page.has_more:
             return

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.failpoints import failpoint
 from famulus.resources import found, modify
-from famulus_runs.event_operations import LAST_EVENT_ID, replay_frames
-from famulus_runs.frames import ListenerFrames
+from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
 from famulus_runs.kinds import (
     JOB,
     RunExtra,
@@ -190,9 +189,9 @@ class RunOperations:
             plugin.events.publish(call.project, run.id, emissions)
             plugin.jobs.started(ticket)
             return run
-        frames = ListenerFrames(plugin.events.subscribe(call.project, run.id))
+        here = ticket.job is not None
         try:
-            await frames.open(emissions)
+            frames = await new_frames(plugin, call.project, run, emissions, here=here)
         finally:
             # Whether or not there is room to listen: the run is there.
             plugin.jobs.started(ticket)

@@ -100,6 +100,7 @@ class Runner:
         work = await self._load(job)
         if work is None:
             await self._drop(job)
+            self._events.drop(job.project, job.key)
             return
         failpoint("run_loaded")
         engine, journal = work
