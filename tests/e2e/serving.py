@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,18 @@ def serve(
 
 
 def environment_of(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what configures a server, and with the test's key."""
+    """This process's environment without what configures a server, and with the test's key.
+
+    Plugins that strangers installed here are left out: they bring models of their own.
+    """
     inherited = {key: value for key, value in os.environ.items() if "FAMULUS" not in key}
-    return {**inherited, "FAMULUS_API_KEY": KEY, **(environment or {})}
+    strangers = [
+        plugin.name
+        for plugin in entry_points(group="famulus.plugins")
+        if plugin.dist is None or plugin.dist.name != "famulus"
+    ]
+    without = {f"FAMULUS_{name.upper()}__ENABLED": "false" for name in strangers}
+    return {**inherited, **without, "FAMULUS_API_KEY": KEY, **(environment or {})}
 
 
 def _ready_url(process: subprocess.Popen[bytes], log: Path, seen: int) -> str:
