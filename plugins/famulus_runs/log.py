@@ -30,6 +30,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     position: str
     data: msgspec.Raw
+    told: int = 0
+    """The offset to which deltas were told between the event before it and this one."""
 
 
 _DELTAS = (MessageDeltaEvent, RunStepDeltaEvent)
@@ -106,8 +108,8 @@ def log_writes(
     if not lasting:
         return []
     entries = (
-        b'{"event":"%b","position":"%b","data":%b}'
-        % (one.name.encode(), one.position.encode(), one.data)
+        b'{"event":"%b","position":"%b","told":%b,"data":%b}'
+        % (one.name.encode(), one.position.encode(), _offset(one.after), one.data)
         for one in lasting
     )
     return [
@@ -120,6 +122,10 @@ def log_writes(
             index={"run": run_id},
         )
     ]
+
+
+def _offset(place: str) -> bytes:
+    return place.rpartition(".")[2].encode()
 
 
 async def last_position(records: Records, thread_id: str, run_id: str) -> Position:

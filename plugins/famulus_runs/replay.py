@@ -15,18 +15,17 @@ from typing import Protocol
 import msgspec
 
 from famulus import encode_event
-from famulus_runs.cuts import Delta, cut, delta_of
+from famulus_runs.cuts import Delta, cut
 from famulus_runs.frames import frames_of
+from famulus_runs.items import Items
 from famulus_runs.journal import DONE
 from famulus_runs.listening import Listening
 from famulus_runs.log import Entry, added, is_delta, read_log
 from famulus_runs.positions import START, Position, parse
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.events import AssistantStreamEvent
-from famulus_schemas.messages import Message
 from famulus_schemas.ports import Emission, EventsStopped, ListenerDropped
 from famulus_schemas.records import Records, StoreUnavailable
-from famulus_schemas.steps import RunStep
 
 GAP_WAIT_S = 0.05
 GAP_WAITS_MAX = 100
@@ -34,25 +33,6 @@ LOOK_WAIT_S = 0.5
 LOOKS_MAX = 60
 """For so long a stream waits for a store that does not answer, before it ends."""
 
-_message = msgspec.json.Decoder(Message).decode
-_step = msgspec.json.Decoder(RunStep).decode
-_encode = msgspec.json.encode
-
-_CREATES_MESSAGE = "thread.message.created"
-_CREATES_STEP = "thread.run.step.created"
-_OPENS = frozenset(
-    {
-        _CREATES_MESSAGE,
-        _CREATES_STEP,
-        "thread.message.in_progress",
-        "thread.run.step.in_progress",
-    }
-)
-"""After one of these, and before the next event, an item's deltas are told."""
-_MESSAGE_ENDS = frozenset({"thread.message.completed", "thread.message.incomplete"})
-_STEP_ENDS = frozenset(
-    f"thread.run.step.{end}" for end in ("completed", "failed", "cancelled", "expired")
-)
 _AT_REST = frozenset(
     f"thread.run.{status}"
     for status in ("requires_action", "completed", "incomplete", "failed", "cancelled", "expired")
@@ -62,6 +42,7 @@ _AT_WORK = frozenset(
 )
 
 _DONE_FRAME = frames_of([DONE])
+_encode = msgspec.json.encode
 
 
 class Telling(Protocol):
@@ -94,12 +75,9 @@ class Replay:
         self._run_id = run_id
         self._place = after.text(run_id, 1)
         """Where the reader is, as the last event's position has it."""
-        self._is_in_item = False
-        """Whether deltas may follow, of the item that was created last."""
-        self._item: tuple[str, bytes | msgspec.Raw] = ("", b"")
-        """The event that created it."""
-        self._is_item_kept = True
-        """Whether what others told of it can be hoped for."""
+        self._items = Items(records)
+        self._passed_over = 0
+        """The event after which deltas are left out, to be told at their item's end."""
         self._is_at_rest = False
         self._is_over = False
 
@@ -140,15 +118,12 @@ class Replay:
         """Frames of events that follow on each other and on what the reader has."""
         self._place = emissions[-1].position
         for emission in emissions:
-            self._note(emission.name, emission.data)
+            self._note(emission.name)
         return frames_of(emissions)
 
-    def _note(self, name: str, data: bytes | msgspec.Raw) -> None:
-        """Keep in mind what this event, which is no delta, says of the item and the run."""
-        self._is_in_item = name in _OPENS
-        if name in (_CREATES_MESSAGE, _CREATES_STEP):
-            self._item, self._is_item_kept = (name, data), True
-        elif name in _AT_REST:
+    def _note(self, name: str) -> None:
+        """Keep in mind what an event, which is no delta, says of the run."""
+        if name in _AT_REST:
             self._is_at_rest = True
         elif name in _AT_WORK:
             self._is_at_rest = False
@@ -173,6 +148,7 @@ class Replay:
         live = self._live()
         seq, told = (live.at.seq, list(live.told)) if live is not None else (0, [])
         is_kept = False
+        self._items = Items(self._records)
         async with aclosing(read_log(self._records, self._thread_id, self._run_id)) as log:
             async for entries in log:
                 is_kept = True
@@ -182,7 +158,7 @@ class Replay:
         self._is_over = self._is_at_rest or not is_kept
         if self._is_over:
             return
-        if live is None and (frames := await self._stored_item()):
+        if live is None and (frames := self._grown(await self._items.stored())):
             yield frames
         end = 0
         for event in told if self._at.seq == seq else ():
@@ -194,50 +170,27 @@ class Replay:
     async def _of_commit(self, entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
         """What was told with one commit."""
         frames = b""
-        for number, entry in enumerate(entries):
+        for entry in entries:
             parsed = parse(entry.position)
             assert parsed is not None
+            had = entry.told
             if parsed[1].seq > self._at.seq:
-                if self._is_in_item and entry.event not in _OPENS:
-                    delta = self._whole_item(entries[number:])
-                    if delta is None:
-                        # It is not at its end: its calls wait for their outputs.
-                        if frames:
-                            yield frames
-                        frames = await self._stored_item()
-                    else:
-                        frames += self._delta(delta, end=added(delta))
+                if frames and self._items.is_asked_for(entry):
+                    # Nothing may be lost if reading fails.
+                    yield frames
+                    frames = b""
+                frames += self._grown(await self._items.rest_before(entry))
+                had = self._at.offset
                 frames += encode_event(bytes(entry.data), name=entry.event, position=entry.position)
                 self._place = entry.position
-            self._note(entry.event, entry.data)
+            self._items.follow(entry, had=had)
+            self._note(entry.event)
         if frames:
             yield frames
 
-    def _whole_item(self, entries: Sequence[Entry]) -> Delta | None:
-        """The open item's whole content, where it comes to its end in these entries."""
-        name, _ = self._item
-        ends = _MESSAGE_ENDS if name == _CREATES_MESSAGE else _STEP_ENDS
-        for entry in entries:
-            if entry.event in ends and (item := _decoded(name, entry.data)).id == self._item_id:
-                return delta_of(item)
-        return None
-
-    @property
-    def _item_id(self) -> str:
-        return _decoded(*self._item).id
-
-    async def _stored_item(self) -> bytes:
-        """What the reader lacks of the item that is open, as far as it is stored."""
-        name, _ = self._item
-        if not self._is_in_item:
-            return b""
-        kind = "message" if name == _CREATES_MESSAGE else "step"
-        record = await self._records.get(kind, self._item_id)
-        self._is_item_kept = record is not None
-        delta = delta_of(_decoded(name, record.body)) if record is not None else None
-        if delta is None or added(delta) <= self._at.offset:
-            return b""
-        return self._delta(delta, end=added(delta))
+    def _grown(self, delta: Delta | None) -> bytes:
+        """What the reader has not got of all that came after the last event."""
+        return self._delta(delta, end=added(delta)) if delta is not None else b""
 
     def _delta(self, delta: Delta, *, end: int) -> bytes:
         """What of a delta, which brings its item to `end`, the reader has not got."""
@@ -284,7 +237,7 @@ class Replay:
             if emission.after == self._place:
                 self._place = emission.position
                 if not is_delta(emission.name):
-                    self._note(emission.name, emission.data)
+                    self._note(emission.name)
                 frames.append(
                     encode_event(emission.data, name=emission.name, position=emission.position)
                 )
@@ -301,19 +254,21 @@ class Replay:
         if parsed is None or parsed[1] <= self._at:
             return
         place = parsed[1]
-        if place.seq > self._at.seq:
-            async with aclosing(self._stored()) as stored:
-                async for frames in stored:
-                    yield frames
+        if is_delta(emission.name) and self._passed_over == place.seq:
+            return
+        async with aclosing(self._stored()) as stored:
+            async for frames in stored:
+                yield frames
         if self._is_over or not is_delta(emission.name) or place.seq != self._at.seq:
             return
         delta = _decoded_delta(emission)
         start = place.offset - added(delta)
-        if self._at.offset < start and isinstance(delta, MessageDeltaEvent):
-            async with aclosing(self._gap(start)) as gap:
-                async for frames in gap:
-                    yield frames
-        if start <= self._at.offset < place.offset:
+        async with aclosing(self._gap(start)) as gap:
+            async for frames in gap:
+                yield frames
+        if self._at.offset < start:
+            self._passed_over = place.seq
+        elif self._at.offset < place.offset:
             frames = self._delta(delta, end=place.offset)
             self._place = emission.position
             yield frames
@@ -321,19 +276,15 @@ class Replay:
     async def _gap(self, start: int) -> AsyncGenerator[bytes, None]:
         """The open message's text up to there, which others told before we listened.
 
-        It is stored again and again while it is written. What cannot be had is told at its end.
+        It is stored again and again while it is written.
         """
-        for _ in range(GAP_WAITS_MAX if self._is_item_kept else 0):
-            if frames := await self._stored_item():
-                yield frames
-            if self._at.offset >= start or not self._is_item_kept:
+        for _ in range(GAP_WAITS_MAX):
+            if self._at.offset >= start or not self._items.is_stored_in_parts:
                 return
-            await asyncio.sleep(GAP_WAIT_S)
-        self._is_item_kept = False
-
-
-def _decoded(name: str, data: bytes | msgspec.Raw) -> Message | RunStep:
-    return _message(data) if name == _CREATES_MESSAGE else _step(data)
+            if frames := self._grown(await self._items.stored()):
+                yield frames
+            else:
+                await asyncio.sleep(GAP_WAIT_S)
 
 
 def _decoded_delta(emission: Emission) -> Delta:
