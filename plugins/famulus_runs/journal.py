@@ -61,6 +61,7 @@ class Journal:
         jobs: Jobs,
         job: Job | None,
         at: Position,
+        is_resumed: bool = True,
         stored: Iterable[str] = (),
         prompt: Callable[[], bytes] = bytes,
     ) -> None:
@@ -73,7 +74,9 @@ class Journal:
         self._jobs = jobs
         self._job = job
         self._prompt = prompt
-        self._teller = Teller(run.id, attempt=job.attempt if job else 1, at=at)
+        attempt = job.attempt if job else 1
+        self._teller = Teller(run.id, attempt=attempt, at=at, is_resumed=is_resumed)
+        self._told_after = at.seq
         self._open: list[AssistantStreamEvent] = []
         self._stored = set(stored)
         """Messages that are on disk."""
@@ -89,9 +92,9 @@ class Journal:
         return self._teller.at
 
     @property
-    def told(self) -> Sequence[AssistantStreamEvent]:
-        """The deltas of the open item that were told so far."""
-        return self._open
+    def told(self) -> tuple[int, Sequence[AssistantStreamEvent]]:
+        """The number of the last event that was no delta, and the deltas that were told since."""
+        return self._told_after, self._open
 
     async def write(self, batch: Batch) -> None:
         """Make a batch durable and publish it, whatever is cancelled meanwhile.
@@ -108,7 +111,7 @@ class Journal:
     async def _keep_and_publish(
         self, objects: Sequence[Stored], events: Sequence[AssistantStreamEvent]
     ) -> None:
-        before = self._teller.at
+        before = self._teller.here
         emissions = [self._teller.tell(event) for event in events]
         failpoint("journal_before_commit")
         try:
@@ -137,6 +140,7 @@ class Journal:
             self._open.append(event)
         else:
             self._open = []
+            self._told_after = self._teller.at.seq
 
     async def checkpoint(self, message: Message) -> None:
         """Store what is written of an open message. What is lost of it is only later told again."""

@@ -40,22 +40,31 @@ _decode = msgspec.json.Decoder(list[Entry]).decode
 
 
 class Teller:
-    """Numbers a run's events."""
+    """Numbers a run's events.
 
-    def __init__(self, run_id: str, *, attempt: int, at: Position) -> None:
+    Where it goes on for another worker, it is not known how far that one told an open item: so
+    the first event is not said to follow on anything.
+    """
+
+    def __init__(self, run_id: str, *, attempt: int, at: Position, is_resumed: bool) -> None:
         self.run_id = run_id
         self._attempt = attempt
-        self.go_back(at)
+        self._at = at
+        self._place = "" if is_resumed else at.text(run_id, attempt)
 
     @property
     def at(self) -> Position:
         """How far was told."""
         return self._at
 
-    def go_back(self, at: Position) -> None:
+    @property
+    def here(self) -> tuple[Position, str]:
+        """Where to go back to."""
+        return self._at, self._place
+
+    def go_back(self, here: tuple[Position, str]) -> None:
         """What was told after that was not told after all."""
-        self._at = at
-        self._place = at.text(self.run_id, self._attempt)
+        self._at, self._place = here
 
     def tell(self, event: AssistantStreamEvent) -> Emission:
         """The event as it is sent, at the next position."""
@@ -125,7 +134,7 @@ def log_writes(
 
 
 def _offset(place: str) -> bytes:
-    return place.rpartition(".")[2].encode()
+    return place.rpartition(".")[2].encode() or b"0"
 
 
 async def last_position(records: Records, thread_id: str, run_id: str) -> Position:

@@ -149,7 +149,7 @@ class RunOperations:
         _tell_resume_path(call, run, stream)
         events: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
         events += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
-        teller = Teller(run.id, attempt=1, at=START)
+        teller = Teller(run.id, attempt=1, at=START, is_resumed=False)
         emissions = [teller.tell(event) for event in events]
         ticket = plugin.jobs.enqueue(call.project, JOB, run.id)
         unit = [
@@ -235,7 +235,7 @@ class RunOperations:
             step_record = await self._open_step(call, run)
             step = with_outputs(decode_step(step_record.body), outputs, plugin.now())
             at = await last_position(records, thread_id, run_id)
-            teller = Teller(run_id, attempt=1, at=at)
+            teller = Teller(run_id, attempt=1, at=at, is_resumed=False)
             emissions = [teller.tell(event) for event in events_of(step, run)]
             try:
                 ticket = await plugin.jobs.requeue(call.project, JOB, run_id)

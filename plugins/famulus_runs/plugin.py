@@ -154,14 +154,17 @@ class Runs(Plugin[RunSettings]):
         fresh = self._fresh.pop((job.project, job.key), None)
         if fresh is not None and job.fence <= NOBODY_ELSES_FENCE:
             run, extra, at = fresh
-            return self._work(job, run, extra, Past(), at)
+            return self._work(job, run, extra, Past(), at, is_resumed=False)
         records = self.records.of(job.project)
         record = await records.get("run", job.key)
         if record is None or (run := decode_run(record.body)).status in ENDS:
             return None
         past = await read_past(records, self.threads, run, self.new_id)
         at = await last_position(records, run.thread_id, run.id)
-        return self._work(job, run, decode_extra(record.extra), past, at)
+        # One that is queued was not begun since it was made, or since its outputs came.
+        is_resumed = run.status != "queued"
+        extra = decode_extra(record.extra)
+        return self._work(job, run, extra, past, at, is_resumed=is_resumed)
 
     async def _drop(self, job: Job) -> None:
         try:
@@ -169,7 +172,16 @@ class Runs(Plugin[RunSettings]):
         except Conflict:
             self.log.info("job_gone", key=job.key)
 
-    def _work(self, job: Job, run: Run, extra: RunExtra, past: Past, at: Position) -> Work:
+    def _work(
+        self,
+        job: Job,
+        run: Run,
+        extra: RunExtra,
+        past: Past,
+        at: Position,
+        *,
+        is_resumed: bool,
+    ) -> Work:
         prompter = ThreadPrompter(
             project=job.project,
             threads=self.threads,
@@ -201,6 +213,7 @@ class Runs(Plugin[RunSettings]):
             jobs=self.jobs,
             job=job,
             at=at,
+            is_resumed=is_resumed,
             stored=[past.message.written().id] if past.message else [],
             prompt=partial(self._packed_prompt, engine),
         )

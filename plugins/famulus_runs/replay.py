@@ -49,10 +49,7 @@ class Telling(Protocol):
     """A run that is being told in this process; see Journal."""
 
     @property
-    def at(self) -> Position: ...
-
-    @property
-    def told(self) -> Sequence[AssistantStreamEvent]: ...
+    def told(self) -> tuple[int, Sequence[AssistantStreamEvent]]: ...
 
 
 class Replay:
@@ -146,7 +143,8 @@ class Replay:
     async def _stored(self) -> AsyncGenerator[bytes, None]:
         # Taken first: what is told after it is heard, and what was told before it is in the log.
         live = self._live()
-        seq, told = (live.at.seq, list(live.told)) if live is not None else (0, [])
+        seq, told = live.told if live is not None else (0, ())
+        told = list(told)
         is_kept = False
         self._items = Items(self._records)
         async with aclosing(read_log(self._records, self._thread_id, self._run_id)) as log:

@@ -57,7 +57,8 @@ class Resting:
             return False
         now = self._now()
         events = _events(run, await self._items(records, run, status, now), status, now)
-        teller = Teller(run.id, attempt=1, at=await last_position(records, run.thread_id, run.id))
+        at = await last_position(records, run.thread_id, run.id)
+        teller = Teller(run.id, attempt=1, at=at, is_resumed=True)
         emissions = [teller.tell(event) for event in events]
         unit: list[Write] = [*of_job, *self._threads.vacate(run.thread_id)]
         unit += log_writes(run.id, run.thread_id, emissions, at=teller.at)

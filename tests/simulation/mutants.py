@@ -46,15 +46,15 @@ class NoFence(Mutant):
 class _EarlyJournal(Journal):
     async def write(self, batch: Batch) -> None:
         """Publish, and only then commit."""
-        teller = Teller(self._run_id, attempt=1, at=self.at)
+        teller = Teller(self._run_id, attempt=1, at=self.at, is_resumed=False)
         emissions = [teller.tell(event) for event in batch if not isinstance(event, Kept)]
         self._events.publish(self._records.project, self._run_id, emissions)
         await super().write(batch)
 
 
 class _EarlyRuns(Runs):
-    def _work(self, *arguments: Any) -> Work:
-        engine, journal = super()._work(*arguments)
+    def _work(self, *arguments: Any, **named: Any) -> Work:
+        engine, journal = super()._work(*arguments, **named)
         journal.__class__ = _EarlyJournal
         return engine, journal
 
