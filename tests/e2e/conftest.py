@@ -8,6 +8,7 @@ model's folder, and FAMULUS_VLLM_PYTHON the interpreter of an environment with v
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -55,7 +56,7 @@ def place(
         with serve(folder, arguments=arguments, environment=environment) as served:
             yield Place(served=served, store=store, model=model)
             complaints = [e for e in served.events() if e["level"] in ("error", "critical")]
-    assert complaints == []
+    assert not complaints, json.dumps(complaints, indent=2).replace("\\n", "\n")
 
 
 @pytest.fixture
