@@ -101,7 +101,7 @@ class _Rewriting:
 
     def _ended(self) -> str | None:
         # After a comma, a colon or a bracket something is missing, and nobody knows what.
-        if self._wants == "comma" and not self._has_comma:
+        if self._wants == "comma":
             self._out += [_CLOSES[bracket] for bracket in reversed(self._open)]
         elif self._wants != "nothing":
             return None
@@ -127,7 +127,7 @@ class _Rewriting:
         if mark in "}]":
             return self._take_closing(mark)
         if mark == ",":
-            if self._wants != "comma" or self._has_comma:
+            if self._wants != "comma":
                 return False
             self._has_comma = True
             self._wants = "key" if self._open[-1] == "{" else "value"

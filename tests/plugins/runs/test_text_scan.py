@@ -111,6 +111,7 @@ TEXTS: list[str] = [
     "<tool_call> is how Hermes calls.",
     "<tool_call>",
     "<tool_call>{}</tool_call>",
+    '<tool_call>{"arguments": {"name": "Ada", "age": x}, "name": "get"}</tool_call>',
     '<tool_call>{"name": "launch_rocket", "arguments": {}}</tool_call>',
     '<tool_call>{"name": "get_weather_now", "arguments": {}}</tool_call>',
     f'<tool_call>[{JSON}, {{"name": "launch_rocket", "arguments": {{}}}}]</tool_call>',
@@ -123,9 +124,11 @@ TEXTS: list[str] = [
     '{"name": "Ada", "age": 36}',
     '{"name": "get_weather", "age": 36}',
     '{"name": "get_weather"}',
+    '{"name": "get_weather", "arguments": {}, "age": 36}',
     '{"name": "get_weather", "arguments": [1]}',
     '{"name": "get_weather", "arguments": {"city": Oslo}}',
     '{"type": "object", "properties": {}}',
+    '{"type": "object", "name": "get", "arguments": {}}',
     '{"city": "Oslo", "name": "get_weather", "arguments": {}}',
     '{"answer": 42}',
     "[1, 2, 3]",
@@ -136,6 +139,7 @@ TEXTS: list[str] = [
     LLAMA[:40],
     f"As in: {JSON}",
     f"Write\n{JSON}\nto look the weather up.",
+    f"Write\n{JSON}\n{{",
     f"Write\n```json\n{JSON}\n```\nto look the weather up.",
     f"```json\n{JSON}\n```\nThat is how one calls it.",
     f"```python\ncall = \\\n{JSON}\n```",
@@ -223,6 +227,11 @@ def test_a_call_that_a_limit_cut_off_is_text(text: str) -> None:
 def test_a_call_before_the_one_that_was_cut_off_is_made() -> None:
     text = f"<tool_call>{JSON}</tool_call><tool_call>{BOOK[:-5]}"
     assert read([text], is_cut=True) == [TextualCall(*WEATHER)]
+
+
+def test_blank_lines_of_any_number_may_stand_between_calls() -> None:
+    pieces = [f"<tool_call>{JSON}</tool_call>", *["\n" * 100] * (MAX // 50), f"<tool_call>{BOOK}"]
+    assert read(pieces) == [TextualCall(*WEATHER), TextualCall(*BOOKING)]
 
 
 # --- how long text is held back ------------------------------------------------------------------
