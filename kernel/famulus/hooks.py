@@ -8,6 +8,7 @@ So implementations are taken from pluggy once a world and awaited here, one at a
 from __future__ import annotations
 
 import asyncio
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ import pluggy
 
 from famulus import hookspecs
 from famulus.markers import PROJECT_NAME
+from famulus_schemas.errors import KEYS_UNCHECKED, Problem
 from famulus_schemas.health import Health
 
 if TYPE_CHECKING:
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
     from famulus.call import Call
     from famulus.log import Log
     from famulus.operations import Operation, Proceed
-    from famulus_schemas.errors import Problem
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import PromptMessage
     from famulus_schemas.notices import Notice
     from famulus_schemas.records import Unit
     from famulus_schemas.runs import Run
+
+_SPEC = f"{PROJECT_NAME}_spec"
 
 Implementation = tuple[str, Callable[..., Any]]
 
@@ -61,19 +64,34 @@ class Relay(pluggy.PluginManager):
         return [(each.plugin_name, each.function) for each in found if running(each.plugin_name)]
 
     def add(self, plugin: object, name: str) -> None:
-        """Register a plugin. Raises HookError for a misspelt hook or argument."""
+        """Register a plugin. Raises HookError for a hook that is misspelt or not of its form."""
+        hooks = [each for each in dir(type(plugin)) if self.implements(type(plugin), each)]
+        for hook in hooks:
+            if not hasattr(getattr(hookspecs, hook, None), _SPEC):
+                raise HookError(f"unknown hook {hook!r}; {_instead(hook)}")
         try:
             self.register(plugin, name)
-            self.check_pending()
         except pluggy.PluginValidationError as error:
             if self.has_plugin(name):
                 self.unregister(name=name)
             raise HookError(str(error)) from error
+        for hook in hooks:
+            is_async = inspect.iscoroutinefunction(getattr(hookspecs, hook))
+            if inspect.iscoroutinefunction(inspect.unwrap(getattr(plugin, hook))) != is_async:
+                self.unregister(name=name)
+                form = "async def" if is_async else "def, without async"
+                raise HookError(f"the hook {hook!r} must be {form}")
 
     def implements(self, plugin_type: type, hook: str) -> bool:
         """Whether a class implements a hook."""
         function = inspect.getattr_static(plugin_type, hook, None)
         return getattr(function, f"{PROJECT_NAME}_impl", None) is not None
+
+
+def _instead(name: str) -> str:
+    known = [each for each in vars(hookspecs) if hasattr(getattr(hookspecs, each), _SPEC)]
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
 
 
 def collect(
@@ -124,6 +142,8 @@ class Hooks:
             return tuple(function for _, function in relay.implementations(hook, running))
 
         self._authenticate = of("authenticate")
+        idle = relay.implementations("authenticate", lambda name: not running(name))
+        self._cannot_authenticate = [name for name, _ in idle]
         self._authorize = of("authorize")
         self._around_call = of("around_call")
         self._prepare_messages = of("prepare_messages")
@@ -133,11 +153,16 @@ class Hooks:
         self._check_health = tuple(relay.implementations("check_health", running))
 
     async def authenticate(self, headers: Headers) -> Principal | None:
-        """The first plugin's answer that knows the credential; a wrong one raises Problem."""
+        """The first plugin's answer that knows the credential; a wrong one raises Problem.
+
+        Nobody knowing it means nothing while one that might does not run: that is a Problem too.
+        """
         for function in self._authenticate:
             principal: Principal | None = await function(headers=headers)
             if principal is not None:
                 return principal
+        if self._cannot_authenticate:
+            raise Problem(KEYS_UNCHECKED, plugin=self._cannot_authenticate[0])
         return None
 
     async def authorize(self, principal: Principal, action: str, resource: str | None) -> None:
@@ -219,4 +244,4 @@ class Notices:
                 await each(current.on_event, self._failed, event=notice)
 
     def _failed(self, plugin: str, error: Exception) -> None:
-        self._log.error("on_event_failed", plugin=plugin, error=repr(error))
+        self._log.error("on_event_failed", plugin=plugin, exc_info=error)

@@ -80,7 +80,7 @@ def build_world(
         try:
             router.add(operation.method, operation.path, Endpoint(operation, slot, settings))
         except DuplicateRoute as error:
-            lifecycle.fail(name, f"{error} is served by another plugin already")
+            lifecycle.fail(name, f"{error} is served by {_holder(router, operation)} already")
         else:
             served.append(operation)
     layers = lifecycle.answers("register_middleware", lifecycle.is_running)
@@ -94,6 +94,12 @@ def build_world(
         except Exception as error:  # Isolation: as with the hook that listed it.
             lifecycle.fail(name, f"its layer {layer.name}: {describe(error)}")
     return World(app, hooks, served)
+
+
+def _holder(router: Router[Endpoint], operation: Operation) -> str:
+    found = router.find(operation.path)
+    slot = found[0][operation.method].slot if found else None
+    return f"plugin {slot.name}" if slot else "the server itself"
 
 
 def _outermost_first(layers: list[tuple[str, Layer]]) -> list[tuple[str, Layer]]:

@@ -231,6 +231,13 @@ PLUGIN_DOWN = Fault(
     "This operation belongs to the plugin '{plugin}', which is {state}: {reason}",
     "server_error",
 )
+KEYS_UNCHECKED = Fault(
+    503,
+    "plugin_unavailable",
+    "API keys cannot be checked now, because the plugin '{plugin}' does not run; /health/ready "
+    "says why.",
+    "server_error",
+)
 INTERNAL = Fault(
     500,
     "internal_error",

@@ -511,13 +511,24 @@ async def test_a_health_check_that_raises_or_hangs_is_down_and_delays_no_other()
 # --- the rules of hooks --------------------------------------------------------------------------
 
 
+async def _asynchronous(self: Any) -> list[Any]:
+    return []
+
+
 @pytest.mark.parametrize(
     ("hook", "function", "reason"),
     [
-        ("register_tolls", lambda self: [], "unknown hook 'register_tolls'"),
-        ("on_events", lambda self, event: None, "unknown hook 'on_events'"),
+        ("register_tolls", lambda self: [], "unknown hook 'register_tolls'; did you mean 'reg"),
+        (
+            "on_events",
+            lambda self, event: None,
+            "unknown hook 'on_events'; did you mean 'on_event'?",
+        ),
+        ("weather", lambda self: None, "there are around_call, authenticate, authorize, "),
         ("on_event", lambda self, evnt: None, "'evnt'"),
         ("authorize", lambda self, principal, what: None, "'what'"),
+        ("authorize", lambda self, principal, action: None, "'authorize' must be async def"),
+        ("register_tools", _asynchronous, "'register_tools' must be def, without async"),
     ],
 )
 async def test_a_misspelt_hook_or_argument_is_refused_and_named(
@@ -528,6 +539,16 @@ async def test_a_misspelt_hook_or_argument_is_refused_and_named(
         assert state == "failed"
         assert reason in why
         assert server.state("greeter")[0] == "running"
+
+
+async def test_no_key_is_called_wrong_or_missing_while_nobody_can_check_it() -> None:
+    async with kernel_with("keys", Greeter) as server:
+        assert server.state("keys")[0] == "blocked"
+        answer = await server.get("/hello", headers={"authorization": "Bearer right"})
+    assert answer.status_code == 503
+    error = answer.json()["error"]
+    assert error["code"] == "plugin_unavailable"
+    assert "'keys'" in error["message"]
 
 
 async def test_hooks_are_asked_in_the_order_of_the_start_tryfirst_before_all() -> None:

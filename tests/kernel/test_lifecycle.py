@@ -411,7 +411,7 @@ def test_a_required_plugin_that_is_disabled_refuses_to_boot(tmp_path: Path) -> N
 async def test_a_required_plugin_whose_operations_clash_refuses_to_boot(tmp_path: Path) -> None:
     clash = {"zz_second": {"required": True}}
     kernel = make_kernel(serving("first"), serving("zz_second"), data_dir=tmp_path, settings=clash)
-    with pytest.raises(BootError, match="GET /thing is served by another plugin already"):
+    with pytest.raises(BootError, match="GET /thing is served by plugin first already"):
         await kernel.start()
 
 
