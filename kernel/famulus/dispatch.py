@@ -382,18 +382,33 @@ class Dispatcher:
 
 
 async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receive) -> Any:
-    """What is served, unless the client leaves first; then it is cancelled."""
-    task = asyncio.ensure_future(serving)
-    watcher = asyncio.ensure_future(until_left(receive))
+    """What is served, unless the client leaves first; then it is cancelled.
+
+    It is served in this task and only the watching in another: a task and a wait for it would
+    cost as much as all the rest of a request.
+    """
+    here = asyncio.current_task()
+    assert here is not None
+    has_left = False
+
+    async def watch() -> None:
+        nonlocal has_left
+        await until_left(receive)
+        has_left = True
+        here.cancel()
+
+    watcher = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientLeft
-        return task.result()
+        return await serving
+    except asyncio.CancelledError:
+        # By the watcher alone; or by somebody else, too, as where the server stops.
+        if has_left and here.cancelling() == 1:
+            raise ClientLeft from None
+        raise
     finally:
-        task.cancel()
         watcher.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
+        if has_left:
+            here.uncancel()
 
 
 def _start(exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]]) -> Message:
