@@ -7,6 +7,7 @@ that they are held against. Every way writes the same body.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ import msgspec
 import uvloop
 
 from famulus import NoSettings, Plugin, need
+from famulus.clock import IdPool
 from famulus.testing import kernel_with
 from famulus_schemas.ports import RECORDS
 from famulus_schemas.records import Guard, Insert, Kind, Records, Unit
@@ -96,9 +98,15 @@ class Window:
 
 
 def rows(plan: Plan) -> Callable[[int], tuple[str, str, int, bytes]]:
-    """The columns of the row of a number."""
-    body = plan.body.encode()
-    return lambda number: (f"msg_{number:024d}", f"thread_{number % THREADS}", 1_700_000_000, body)
+    """The columns of the row of a number; ids are random, as the server's are."""
+    body, make_id = plan.body.encode(), IdPool()
+    threads = thread_ids()
+    return lambda number: (make_id("msg_"), threads[number % THREADS], 1_700_000_000, body)
+
+
+def thread_ids() -> list[str]:
+    """The threads that messages are added to, the same in every call."""
+    return [f"thread_{hashlib.sha256(bytes([n])).hexdigest()[:24]}" for n in range(THREADS)]
 
 
 def database_of(plan: Plan) -> sqlite3.Connection:
@@ -259,9 +267,9 @@ async def through_store(plan: Plan) -> AsyncIterator[Write]:
         every = server.plugin("probe").records
         await every.declare(ONE_MESSAGE, ONE_THREAD)
         records: Records = every.of("default")
-        for number in range(THREADS):
-            thread = Insert(kind="thread", id=f"thread_{number}", created_at=0, body=b"{}")
-            await records.commit([thread])
+        for thread in thread_ids():
+            made = Insert(kind="thread", id=thread, created_at=0, body=b"{}")
+            await records.commit([made])
         row = rows(plan)
 
         async def write(number: int) -> None:
