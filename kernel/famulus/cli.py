@@ -314,7 +314,10 @@ def _migrate() -> click.Command:
 async def _migrated(kernel: Kernel, dry_run: bool) -> None:
     kernel.prepare()
     for migrations in kernel.gather_constructed("register_migrations"):
-        titles = await (migrations.pending() if dry_run else migrations.apply())
+        try:
+            titles = await (migrations.pending() if dry_run else migrations.apply())
+        except Exception as error:  # A store's own words are for the operator, whatever its type.
+            raise BootError(f"{migrations.owner} cannot be migrated: {describe(error)}") from error
         word = "pending" if dry_run else "applied"
         for title in titles:
             click.echo(_row(migrations.owner, word, title))

@@ -297,6 +297,14 @@ def test_migrate_says_what_is_pending_applies_it_and_then_has_nothing_to_do(home
     assert "sqlite               up to date" in again.stdout
 
 
+def test_a_store_that_cannot_be_migrated_is_one_line_without_a_trace(home: Path) -> None:
+    (home / "not-a-database").write_text("These are other words." * 100)
+    result = famulus(home, "migrate", FAMULUS_SQLITE__PATH=str(home / "not-a-database"))
+    assert result.returncode == 2
+    assert result.stderr.startswith("famulus: sqlite cannot be migrated: ")
+    assert result.stderr.count("\n") == 1
+
+
 # --- serving -------------------------------------------------------------------------------------
 
 
