@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from famulus_runs.log import added
 from famulus_schemas.deltas import (
     FunctionCallDelta,
@@ -34,6 +36,48 @@ def cut(delta: Delta, skip: int) -> Sequence[Delta]:
     if isinstance(delta, MessageDeltaEvent):
         return [_cut_message(delta, skip)]
     return [_cut_step(delta, skip)]
+
+
+def head(delta: Delta, size: int) -> Delta:
+    """What the first `size` counts of a delta added."""
+    if isinstance(delta, MessageDeltaEvent):
+        return _head_of_message(delta, size)
+    return _head_of_step(delta, size)
+
+
+def _head_of_message(delta: MessageDeltaEvent, size: int) -> MessageDeltaEvent:
+    blocks: list[MessageContentDelta] = []
+    for block in delta.delta.content or ():
+        if isinstance(block, TextDeltaBlock) and isinstance(block.text, TextDelta):
+            value = (block.text.value or "")[:size]
+            if value:
+                text = TextDelta(value=value, annotations=block.text.annotations)
+                blocks.append(TextDeltaBlock(index=block.index, text=text))
+        elif isinstance(block, RefusalDeltaBlock):
+            value = (block.refusal or "")[:size]
+            if value:
+                blocks.append(RefusalDeltaBlock(index=block.index, refusal=value))
+        else:
+            continue
+        size -= len(value)
+    return MessageDeltaEvent(id=delta.id, delta=MessageDelta(content=blocks))
+
+
+def _head_of_step(delta: RunStepDeltaEvent, size: int) -> RunStepDeltaEvent:
+    details = delta.delta.step_details
+    assert isinstance(details, ToolCallsStepDelta)
+    kept: list[ToolCallDelta] = []
+    for call in details.tool_calls or ():
+        if not isinstance(call, FunctionToolCallDelta) or not call.function or size <= 0:
+            continue
+        opens = 1 if call.id else 0
+        arguments = (call.function.arguments or "")[: size - opens]
+        function = replace(call.function, arguments=arguments)
+        kept.append(replace(call, function=function))
+        size -= opens + len(arguments)
+    return RunStepDeltaEvent(
+        id=delta.id, delta=RunStepDelta(step_details=ToolCallsStepDelta(tool_calls=kept))
+    )
 
 
 def _cut_message(delta: MessageDeltaEvent, skip: int) -> MessageDeltaEvent:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
-from famulus_runs.cuts import Delta, cut, delta_of
+from famulus_runs.cuts import Delta, cut, delta_of, head
 from famulus_runs.log import Entry
 from famulus_schemas.messages import Message
 from famulus_schemas.records import Records
@@ -62,19 +63,30 @@ class Items:
         """Whether what grows is stored again and again while it does."""
         return self._message is not None and self._is_there
 
-    def is_asked_for(self, entry: Entry) -> bool:
-        """Whether the calls that grew are asked for by this event, and must be read."""
-        return entry.event == _ASKS and self._growing is not None
+    def must_be_read(self, entries: Sequence[Entry], had: int) -> bool:
+        """Whether `rest_before` has to read what is stored."""
+        growing, first = self._growing, entries[0]
+        if growing is None or (first.told <= had and first.event != _ASKS):
+            return False
+        return not any(_is_end_of(growing, entry) for entry in entries)
 
-    async def rest_before(self, entry: Entry) -> Delta | None:
-        """What the open item grew by since the last event, where this one comes after all of it."""
-        growing = self._growing
+    async def rest_before(self, entries: Sequence[Entry], had: int) -> Delta | None:
+        """What the open item grew by between the event before these and the first of them.
+
+        The reader has it up to the offset `had`.
+        """
+        growing, first = self._growing, entries[0]
         if growing is None:
             return None
-        if entry.event == _ASKS:
+        if _is_end_of(growing, first):
+            return growing.rest(_ended(first))
+        if first.event == _ASKS:
             return await self.stored()
-        ended = _ended(entry)
-        return growing.rest(ended) if ended is not None and ended.id == growing.id else None
+        if first.told <= had:
+            return None
+        ends = [_ended(entry) for entry in entries if _is_end_of(growing, entry)]
+        rest = growing.rest(ends[0]) if ends else await self.stored()
+        return head(rest, first.told) if rest is not None else None
 
     async def stored(self) -> Delta | None:
         """What the open item grew by since the last event, as far as it is stored."""
@@ -107,15 +119,16 @@ class Items:
             self._close(entry)
 
     def _close(self, entry: Entry) -> None:
-        ended = _ended(entry)
-        assert ended is not None
-        if self._message is not None and self._message.id == ended.id:
+        if self._message is not None and _is_end_of(self._message, entry):
             self._message = None
-        if self._step is not None and self._step.id == ended.id:
+        if self._step is not None and _is_end_of(self._step, entry):
             self._step = None
 
 
-def _ended(entry: Entry) -> Message | RunStep | None:
-    if entry.event in _MESSAGE_ENDS:
-        return _message(entry.data)
-    return _step(entry.data) if entry.event in _STEP_ENDS else None
+def _is_end_of(item: _Open, entry: Entry) -> bool:
+    ends = _MESSAGE_ENDS if item.kind == "message" else _STEP_ENDS
+    return entry.event in ends and _ended(entry).id == item.id
+
+
+def _ended(entry: Entry) -> Message | RunStep:
+    return _message(entry.data) if entry.event in _MESSAGE_ENDS else _step(entry.data)

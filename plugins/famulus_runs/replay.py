@@ -73,6 +73,8 @@ class Replay:
         self._place = after.text(run_id, 1)
         """Where the reader is, as the last event's position has it."""
         self._items = Items(records)
+        self._had: dict[int, int] = {}
+        """How far the reader had deltas, where not as the log has it, by the event before them."""
         self._passed_over = 0
         """The event after which deltas are left out, to be told at their item's end."""
         self._is_at_rest = False
@@ -168,20 +170,22 @@ class Replay:
     async def _of_commit(self, entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
         """What was told with one commit."""
         frames = b""
-        for entry in entries:
+        for number, entry in enumerate(entries):
             parsed = parse(entry.position)
             assert parsed is not None
-            had = entry.told
-            if parsed[1].seq > self._at.seq:
-                if frames and self._items.is_asked_for(entry):
+            at = self._at
+            if parsed[1].seq > at.seq:
+                since = entries[number:]
+                if frames and self._items.must_be_read(since, at.offset):
                     # Nothing may be lost if reading fails.
                     yield frames
                     frames = b""
-                frames += self._grown(await self._items.rest_before(entry))
-                had = self._at.offset
+                frames += self._grown(await self._items.rest_before(since, at.offset))
+                if (had := self._at.offset) != entry.told:
+                    self._had[at.seq] = had
                 frames += encode_event(bytes(entry.data), name=entry.event, position=entry.position)
                 self._place = entry.position
-            self._items.follow(entry, had=had)
+            self._items.follow(entry, had=self._had.get(parsed[1].seq - 1, entry.told))
             self._note(entry.event)
         if frames:
             yield frames
