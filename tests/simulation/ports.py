@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from famulus.fanout import Fanout, FanoutSettings
@@ -24,6 +24,8 @@ from famulus_schemas.records import (
 
 if TYPE_CHECKING:
     from tests.simulation.server import Server
+
+LOOK_S = 5.0
 
 
 class SimRecords:
@@ -119,10 +121,22 @@ class SimEvents:
     def drop(self, project: str, topic: str) -> None:
         self.here.drop(project, topic)
 
-    def subscribe(
+    @asynccontextmanager
+    async def subscribe(
         self, project: str, topic: str, *, here: bool = False
-    ) -> AbstractAsyncContextManager[Listener]:
-        return self.here.subscribe(project, topic, here=here)
+    ) -> AsyncIterator[Listener]:
+        async with self.here.subscribe(project, topic, here=here) as listener:
+            looking = None if here else asyncio.create_task(self._look(project, topic))
+            try:
+                yield listener
+            finally:
+                if looking is not None:
+                    looking.cancel()
+
+    async def _look(self, project: str, topic: str) -> None:
+        """Have the topic's listeners look whether they missed something, as the port promises."""
+        await asyncio.sleep(LOOK_S)
+        self.here.drop(project, topic)
 
     def _send(self, what: Any, *arguments: Any) -> None:
         world, dice = self._server.world, self._server.dice
