@@ -8,11 +8,13 @@ all others are `FAMULUS_<PLUGIN>__<KEY>`.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import stat
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -94,7 +96,9 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
         str, setting(env="FAMULUS_HOST", flag="--host", why="Address to listen on.")
     ] = "127.0.0.1"
     port: Annotated[
-        int, setting(env="FAMULUS_PORT", flag="--port", why="Port to listen on; 0 for any.")
+        int,
+        msgspec.Meta(ge=0, le=65_535),
+        setting(env="FAMULUS_PORT", flag="--port", why="Port to listen on; 0 for any."),
     ] = 8400
     data_dir: Annotated[
         str,
@@ -192,14 +196,17 @@ def load_config(
     for table, key, value in _from_environment(env):
         tables.setdefault(table, {})[key] = value
     given = {table: dict(values) for table, values in (flags or {}).items()}
-    server = tables.pop("server") | _own_variables(ServerSettings, env) | given.pop("server", {})
+    flagged = given.pop("server", {})
+    server = tables.pop("server") | _own_variables(ServerSettings, env) | flagged
     ports = tables.pop("ports")
     for port, plugin in ports.items():
         if not isinstance(plugin, str):
             raise ConfigError(f"{where}: [ports] {port} must be a plugin's name, as text")
     names = dict.fromkeys([*tables, *given])
     return Config(
-        server=decode_settings(ServerSettings, server, table="server", source=where, env=env),
+        server=decode_settings(
+            ServerSettings, server, table="server", source=where, env=env, flags=flagged
+        ),
         plugins={
             name: _plugin(name, tables.get(name, {}), given.get(name, {}), where) for name in names
         },
@@ -235,7 +242,12 @@ def plugin_settings(config: Config, name: str, settings_type: type[S]) -> S:
     own = _own_variables(settings_type, config.environment)
     values = {**given.values, **own, **given.flags}
     return decode_settings(
-        settings_type, values, table=f"plugins.{name}", source=config.source, env=config.environment
+        settings_type,
+        values,
+        table=f"plugins.{name}",
+        source=config.source,
+        env=config.environment,
+        flags=given.flags,
     )
 
 
@@ -246,8 +258,12 @@ def decode_settings(
     table: str,
     source: str,
     env: Mapping[str, str],
+    flags: Collection[str] = (),
 ) -> S:
-    """Values to a settings struct; text stands for numbers and lists where variables gave it."""
+    """Values to a settings struct; text stands for numbers and lists where variables gave it.
+
+    `flags` are the keys that the command line gave. Raises ConfigError saying where a mistake is.
+    """
 
     def hook(wanted: type, value: Any) -> Any:
         if wanted is not Secret or not isinstance(value, str):
@@ -261,18 +277,59 @@ def decode_settings(
     known = settings_type.__struct_fields__
     for key in values:
         if key not in known:
+            where = _origin(settings_type, table, key, env, flags) or source
             raise ConfigError(
-                f"{source}: [{table}] has no setting {key!r}; it has {', '.join(known) or 'none'}"
+                f"{where}: [{table}] has no setting {key!r}; it has {', '.join(known) or 'none'}"
             )
     try:
-        return msgspec.convert(
+        settings = msgspec.convert(
             {key: _split(settings_type, key, value) for key, value in values.items()},
             settings_type,
             strict=False,
             dec_hook=hook,
         )
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: [{table}]: {_without_value(str(error))}") from error
+        at = re.search(r"`\$\.(\w+)", str(error))
+        key = at.group(1) if at else ""
+        where = _origin(settings_type, table, key, env, flags) or source
+        raise ConfigError(f"{where}: [{table}]: {_without_value(str(error))}") from error
+    for path, value in _numbers(settings):
+        if value < 0 or not math.isfinite(value):
+            where = _origin(settings_type, table, path.partition(".")[0], env, flags) or source
+            raise ConfigError(f"{where}: [{table}]: `{path}` must be a number from 0 up")
+    return settings
+
+
+def _origin(
+    settings_type: type[msgspec.Struct],
+    table: str,
+    key: str,
+    env: Mapping[str, str],
+    flags: Collection[str],
+) -> str | None:
+    """The flag or the variable that gave a setting; None where it is from the file."""
+    own = {
+        field.name: (variable, flag) for field, _, variable, flag in settings_fields(settings_type)
+    }
+    variable, flag = own.get(key, (None, None))
+    if key in flags:
+        return flag or "command line"
+    named_after_it = f"FAMULUS_{table.removeprefix('plugins.')}__{key}".upper()
+    for each in (variable, named_after_it):
+        if each in env:
+            return each
+    return None
+
+
+def _numbers(settings: msgspec.Struct, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in settings by its path. None of them can mean anything below zero."""
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        for one in value if isinstance(value, list) else (value,):
+            if isinstance(one, msgspec.Struct):
+                yield from _numbers(one, f"{prefix}{name}.")
+            elif isinstance(one, int | float) and not isinstance(one, bool):
+                yield f"{prefix}{name}", one
 
 
 def settings_fields(

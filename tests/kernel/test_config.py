@@ -164,6 +164,35 @@ def test_a_mistake_in_a_plugins_table_refuses_to_boot(
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("environment", "flags", "message"),
+    [
+        ({"FAMULUS_MAIL__WAIT_S": "long"}, {}, "FAMULUS_MAIL__WAIT_S: [plugins.mail]: "),
+        ({"MAIL_PORT": "many"}, {}, "MAIL_PORT: [plugins.mail]: "),
+        ({"FAMULUS_MAIL__HOTS": "x"}, {}, "FAMULUS_MAIL__HOTS: [plugins.mail] has no setting"),
+        ({"MAIL_PORT": "many"}, {"mail": {"port": "any"}}, "--mail-port: [plugins.mail]: "),
+    ],
+)
+def test_a_mistake_outside_the_file_is_told_with_the_variable_or_flag(
+    environment: dict[str, str], flags: dict[str, dict[str, Any]], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        mail(loaded(tmp_path, environment=environment, flags=flags))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("number", ["-1", "-0.5", "nan", "inf"])
+def test_a_number_that_is_no_amount_is_refused(number: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`wait_s` must be a number from 0 up"):
+        mail(loaded(tmp_path, f"[plugins.mail]\nwait_s = {number}"))
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_cannot_be_is_refused(port: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at `port`"):
+        loaded(tmp_path, f"[server]\nport = {port}")
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read: No such file"):
         load_config(tmp_path / "missing.toml", environment={})
