@@ -24,7 +24,7 @@ import httpx
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from tests.e2e.models import BUILTIN, BUILTIN_TOKENS_PER_S, SCRIPTED, TINY, Model
-from tests.e2e.places import Place
+from tests.e2e.places import Place, Vllm
 from tests.e2e.scripted_model import scripted_server
 from tests.e2e.serving import serve
 
@@ -147,8 +147,8 @@ def vllm_url() -> Iterator[str]:
     if url := os.environ.get("FAMULUS_VLLM_URL"):
         yield url
         return
-    with _started_vllm() as url:
-        yield url
+    with _started_vllm() as vllm:
+        yield vllm.url
 
 
 @pytest.fixture(scope="session")
@@ -157,11 +157,18 @@ def vllm_embedder_url() -> Iterator[str]:
     if url := os.environ.get("FAMULUS_VLLM_EMBED_URL"):
         yield url
         return
-    with _started_vllm("--embed", "--port", str(VLLM_PORT + 1)) as url:
-        yield url
+    with _started_vllm("--embed", "--port", str(VLLM_PORT + 1)) as vllm:
+        yield vllm.url
 
 
-def _started_vllm(*arguments: str) -> AbstractContextManager[str]:
+@pytest.fixture
+def mortal_vllm() -> Iterator[Vllm]:
+    """A vLLM of this test's own, which it may kill."""
+    with _started_vllm("--port", str(VLLM_PORT + 2)) as vllm:
+        yield vllm
+
+
+def _started_vllm(*arguments: str) -> AbstractContextManager[Vllm]:
     model, python = os.environ.get("FAMULUS_TINY_MODEL"), os.environ.get("FAMULUS_VLLM_PYTHON")
     if not (model and python):
         pytest.skip(
@@ -172,13 +179,13 @@ def _started_vllm(*arguments: str) -> AbstractContextManager[str]:
 
 
 @contextmanager
-def _vllm(command: list[str]) -> Iterator[str]:
+def _vllm(command: list[str]) -> Iterator[Vllm]:
     process: subprocess.Popen[Any] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         for line in process.stdout:
             if line.startswith("ready "):
-                yield line.split()[1]
+                yield Vllm(url=line.split()[1], process=process)
                 return
         raise RuntimeError(f"vLLM ended with {process.wait()}")
     finally:

@@ -14,10 +14,10 @@ import httpx
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.models import CAPITAL, CONTEXT, ECHO, Model
-from tests.e2e.places import Place
+from tests.e2e.models import CAPITAL, CONTEXT, ECHO, TINY, Model
+from tests.e2e.places import Place, Vllm
 from tests.e2e.serving import serve
-from tests.e2e.texts import newest
+from tests.e2e.texts import newest, text_of
 
 pytestmark = pytest.mark.vllm
 
@@ -172,6 +172,37 @@ def test_a_chat_whose_client_leaves_is_let_go_by_vllm(
             next(chunk for chunk in stream if chunk.choices[0].delta.content)
 
     assert is_let_go(vllm_url, begin_and_leave)
+
+
+def test_a_run_whose_vllm_dies_fails_and_says_so(mortal_vllm: Vllm, tmp_path: Path) -> None:
+    with (
+        serve(tmp_path, arguments=["--backend", mortal_vllm.url]) as served,
+        served.client() as client,
+    ):
+        assistant = client.beta.assistants.create(model="tiny", temperature=0)
+        told = []
+        for event in client.beta.threads.create_and_run(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": TINY.endless}]},
+            stream=True,
+            extra_body=TINY.endless_arguments,
+        ):
+            told.append(event.event)
+            if told.count("thread.message.delta") == 1 and told[-1] == "thread.message.delta":
+                mortal_vllm.kill()
+            run: Any = event.data
+        assert told[-1] == "thread.run.failed"
+        assert run.last_error.code == "server_error"
+        (message,) = client.beta.threads.messages.list(run.thread_id, run_id=run.id)
+        assert message.status == "incomplete"
+        assert text_of(message)
+        # The thread and the server go on; only the model is away.
+        client.beta.threads.messages.create(run.thread_id, role="user", content="Still there?")
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(
+                model="tiny", messages=[{"role": "user", "content": ECHO}]
+            )
+        assert served.get("/health/ready").json()["status"] in ("degraded", "down")
 
 
 def test_embeddings_of_vllm_come_as_floats_and_as_base64(
