@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from famulus_runs.call_forms import Brackets
 from famulus_schemas.deltas import (
     FunctionCallDelta,
     FunctionToolCallDelta,
@@ -225,13 +226,35 @@ class _CallDraft:
         self.name = name
         self.arguments: list[str] = []
         self.output: str | None = None
+        self.is_told = False
+        """Whether its id and name were."""
+        self.is_whole = False
+        self._untold = ""
+        self._brackets = Brackets()
 
     @classmethod
     def of(cls, stored: FunctionToolCall) -> _CallDraft:
         draft = cls(stored.id, stored.function.name)
         draft.arguments.append(stored.function.arguments)
         draft.output = stored.function.output
+        draft.is_told = True
         return draft
+
+    def add(self, arguments: str) -> None:
+        """More of its arguments."""
+        self.arguments.append(arguments)
+        self._untold += arguments
+        self.is_whole = self.is_whole or self._brackets.end_in(arguments) is not None
+
+    def untold(self, index: int) -> FunctionToolCallDelta | None:
+        """What is to be told of it. Its id and name come once, because clients add strings up."""
+        arguments, self._untold = self._untold, ""
+        if self.is_told:
+            function = FunctionCallDelta(arguments=arguments)
+            return FunctionToolCallDelta(index=index, function=function) if arguments else None
+        self.is_told = True
+        function = FunctionCallDelta(name=self.name, arguments=arguments, output=None)
+        return FunctionToolCallDelta(index=index, id=self.id, function=function)
 
 
 def _new_step(
@@ -274,20 +297,32 @@ class ToolsDraft:
             ThreadRunStepInProgress(data=self._step),
         ]
 
-    def add(self, delta: ToolCallDelta) -> AssistantStreamEvent:
-        """More of one call. Its id and name are sent once, because clients add strings up."""
-        index = delta.index
-        call = self._calls.get(index)
+    def add(self, delta: ToolCallDelta) -> Batch:
+        """More of one call.
+
+        Calls are told one after the other, whichever way the model interleaves them: so how much
+        was told says what was told, and a listener can go on from anywhere.
+        """
+        call = self._calls.get(delta.index)
         if call is None:
             # Some servers send no id; a client must have one to answer to.
             call = _CallDraft(delta.id or self._new_id("call_"), delta.name or "")
-            self._calls[index] = call
-            call.arguments.append(delta.arguments)
-            function = FunctionCallDelta(name=call.name, arguments=delta.arguments, output=None)
-            return self._delta(FunctionToolCallDelta(index=index, id=call.id, function=function))
-        call.arguments.append(delta.arguments)
-        function = FunctionCallDelta(arguments=delta.arguments)
-        return self._delta(FunctionToolCallDelta(index=index, function=function))
+            self._calls[delta.index] = call
+        call.add(delta.arguments)
+        return self._untold(up_to_open=True)
+
+    def rest(self) -> Batch:
+        """What was held back of calls that came amid others."""
+        return self._untold(up_to_open=False)
+
+    def _untold(self, *, up_to_open: bool) -> Batch:
+        events: list[AssistantStreamEvent | Kept] = []
+        for index, call in sorted(self._calls.items()):
+            if (delta := call.untold(index)) is not None:
+                events.append(self._delta(delta))
+            if up_to_open and not call.is_whole:
+                break
+        return events
 
     def _delta(self, call: FunctionToolCallDelta) -> AssistantStreamEvent:
         delta = RunStepDelta(step_details=ToolCallsStepDelta(tool_calls=[call]))
@@ -335,7 +370,7 @@ class ToolsDraft:
 
     def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
         """The run ended before every call had its output."""
-        return broken_step(self.written(), status, now, error)
+        return [*self.rest(), *broken_step(self.written(), status, now, error)]
 
     def written(self) -> RunStep:
         """The step with its calls as they are now."""

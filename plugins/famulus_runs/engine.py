@@ -265,7 +265,8 @@ class Engine:
         if self._tools is None:
             self._tools = ToolsDraft.new(self.run, self._new_id, self._now())
             events += self._tools.opened()
-        events.extend(self._tools.add(delta) for delta in self._allowed(chunk.tool_calls))
+        for delta in self._allowed(chunk.tool_calls):
+            events += self._tools.add(delta)
         return events
 
     def _allowed(self, deltas: Sequence[ToolCallDelta]) -> Sequence[ToolCallDelta]:
@@ -312,6 +313,8 @@ class Engine:
 
     async def _call_tools(self, turn: Turn, usage: TokenUsage | None) -> AsyncIterator[Batch]:
         assert self._tools is not None
+        if held_back := self._tools.rest():
+            yield held_back
         turn.calls = self._tools.calls()
         if len(turn.calls) > self._limits.tool_calls_per_turn_max:
             text = f"The model made {len(turn.calls)} tool calls in one answer."

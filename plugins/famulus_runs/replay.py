@@ -147,15 +147,12 @@ class Replay:
         live = self._live()
         seq, told = live.told if live is not None else (0, ())
         told = list(told)
-        is_kept = False
         self._items = Items(self._records)
         async with aclosing(read_log(self._records, self._thread_id, self._run_id)) as log:
             async for entries in log:
-                is_kept = True
                 async for frames in self._of_commit(entries):
                     yield frames
-        # A run that was deleted has no log; one that is at rest is told to its end.
-        self._is_over = self._is_at_rest or not is_kept
+        self._is_over = self._is_at_rest or (live is None and await self._is_deleted())
         if self._is_over:
             return
         if live is None and (frames := self._grown(await self._items.stored())):
@@ -166,6 +163,9 @@ class Replay:
             end += added(event.data)
             if frames := self._delta(event.data, end=end):
                 yield frames
+
+    async def _is_deleted(self) -> bool:
+        return await self._records.get("run", self._run_id) is None
 
     async def _of_commit(self, entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
         """What was told with one commit."""
