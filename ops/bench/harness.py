@@ -18,6 +18,11 @@ Figures = dict[str, float]
 Measure = Callable[[], Figures]
 Rounds = Mapping[str, Sequence[Figures]]
 
+STREAM_S = 2.5
+STREAM_WARM_S = 1.5
+STREAM_AFTER_S = 0.7
+STREAM_DRAIN_S = 6.0
+
 SLACK = 1.25
 """How far a target may be missed before `--check` calls it missed: machines are not quiet."""
 
@@ -35,6 +40,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def seconds(self, usual: float) -> float:
         """A window's length."""
         return 0.3 if self.quick else usual
+
+    @property
+    def stream_warm_s(self) -> float:
+        """How long streams are read before a window, so that all of them flow in it."""
+        return 1.0 if self.quick else STREAM_WARM_S
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -167,15 +177,14 @@ def streams(
     server: Served, options: Options, requests: Sequence[str], *, connections: int, rate: float
 ) -> Figures:
     """So many streams at once; `delivered` is the part of what was offered that came."""
-    window_s = options.seconds(2.5)
     found = _traffic(
         Plan(
             port=server.port,
             pids=server.pids,
             requests=list(requests),
             connections=connections,
-            warm_s=STREAM_WARM_S,
-            window_s=window_s,
+            warm_s=options.stream_warm_s,
+            window_s=options.seconds(STREAM_S),
             streams=True,
             drain_s=STREAM_DRAIN_S,
         )
@@ -184,13 +193,9 @@ def streams(
     return found
 
 
-STREAM_WARM_S = 1.5
-STREAM_DRAIN_S = 6.0
-
-
 def stream_tokens(options: Options, rate: float) -> int:
     """How many tokens let a stream outlast its window, and end soon after."""
-    return int(rate * (STREAM_WARM_S + options.seconds(2.5) + 0.7))
+    return int(rate * (options.stream_warm_s + options.seconds(STREAM_S) + STREAM_AFTER_S))
 
 
 def _traffic(plan: Plan) -> Figures:

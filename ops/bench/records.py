@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -70,6 +71,7 @@ def _measure(way: Way, clients: int, options: Options) -> Callable[[], Figures]:
                 window_s=options.seconds(2.0),
                 folder=folder,
                 body=sample.MESSAGE,
+                schema=f"famulus_bench_{secrets.token_hex(6)}",
             )
             return child("storage.py", stdin=msgspec.json.encode(plan))
 

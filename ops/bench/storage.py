@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -34,7 +34,6 @@ Way = Literal[
 ]
 
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
-SCHEMA = "famulus_bench"
 TABLE = """
     create table message (
         seq {serial} primary key, id text not null, thread text not null,
@@ -62,6 +61,8 @@ class Plan(msgspec.Struct, kw_only=True):
     window_s: float
     folder: str
     body: str
+    schema: str = "famulus_bench"
+    """Of PostgreSQL: made for this, and dropped again."""
 
 
 class Window:
@@ -216,15 +217,30 @@ def dsn() -> str:
 
 
 @asynccontextmanager
+async def schema_of(plan: Plan) -> AsyncIterator[None]:
+    """An empty schema of our own, gone afterwards."""
+    import asyncpg
+
+    connection = await asyncpg.connect(dsn(), timeout=5)
+    try:
+        await connection.execute(f"create schema {plan.schema}")
+        yield
+    finally:
+        await connection.execute(f"drop schema if exists {plan.schema} cascade")
+        await connection.close()
+
+
+@asynccontextmanager
 async def through_asyncpg(plan: Plan) -> AsyncIterator[Write]:
     """A commit for every request on a pool."""
     import asyncpg
 
     row = rows(plan)
-    await reset_schema()
-    async with asyncpg.create_pool(
-        dsn(), min_size=8, max_size=8, server_settings={"search_path": SCHEMA}
-    ) as pool:
+    places = {"search_path": plan.schema}
+    async with (
+        schema_of(plan),
+        asyncpg.create_pool(dsn(), min_size=8, max_size=8, server_settings=places) as pool,
+    ):
         await pool.execute(TABLE.format(serial="bigserial", blob="bytea"))
         for index in INDEXES:
             await pool.execute(index)
@@ -236,14 +252,11 @@ async def through_asyncpg(plan: Plan) -> AsyncIterator[Write]:
         yield write
 
 
-async def reset_schema() -> None:
-    """An empty schema of our own."""
+async def say_hello() -> None:
+    """Connect once."""
     import asyncpg
 
-    connection = await asyncpg.connect(dsn(), timeout=5)
-    await connection.execute(f"drop schema if exists {SCHEMA} cascade")
-    await connection.execute(f"create schema {SCHEMA}")
-    await connection.close()
+    await (await asyncpg.connect(dsn(), timeout=5)).close()
 
 
 class Probe(Plugin[NoSettings]):
@@ -259,9 +272,11 @@ async def through_store(plan: Plan) -> AsyncIterator[Write]:
     store, _, posts = plan.way.partition("_")
     settings: dict[str, dict[str, Any]] = {}
     if store == "postgres":
-        await reset_schema()
-        settings["postgres"] = {"dsn": dsn(), "schema": SCHEMA}
-    async with kernel_with(Probe, store, settings=settings, data_dir=Path(plan.folder)) as server:
+        settings["postgres"] = {"dsn": dsn(), "schema": plan.schema}
+    async with (
+        schema_of(plan) if settings else nullcontext(),
+        kernel_with(Probe, store, settings=settings, data_dir=Path(plan.folder)) as server,
+    ):
         if server.state("probe")[0] != "running":
             raise ValueError(f"{store}: {server.state(store)}")
         every = server.plugin("probe").records
@@ -290,7 +305,7 @@ def _guards(thread: str) -> Unit:
 def main() -> None:
     """Do the plan on stdin, or with `--postgres` say whether there is one."""
     if sys.argv[1:] == ["--postgres"]:
-        uvloop.run(reset_schema())
+        uvloop.run(say_hello())
         json.dump({}, sys.stdout)
         return
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)

@@ -35,7 +35,7 @@ def test_a_benchmark_prints_every_row_with_its_ratio(name: str, tmp_path: Path) 
     lines = done.stdout.splitlines()
     for row in ROWS[name]:
         found = [line for line in lines if line.startswith(f"| {row} ")]
-        assert len(found) == 1, row
+        assert found, row
         figure, ratio = (cell.strip() for cell in found[0].split("|")[2:4])
         assert ".." in figure, row
         assert ".." in ratio, row
