@@ -266,7 +266,10 @@ def _print_table(title: str, settings: msgspec.Struct) -> None:
     for field, why, env, _ in fields:
         about = f"  # {why}" if why else ""
         variable = f" [{env}]" if env else ""
-        click.echo(f"{field.name} = {_toml(getattr(settings, field.name))}{about}{variable}")
+        value = getattr(settings, field.name)
+        # What was not given, and what must not be shown, is no setting for whoever copies it.
+        mark = "# " if value is None or isinstance(value, Secret) else ""
+        click.echo(f"{mark}{field.name} = {_toml(value)}{about}{variable}")
 
 
 def _toml(value: Any) -> str:
@@ -274,7 +277,14 @@ def _toml(value: Any) -> str:
         return '""'
     if isinstance(value, Secret):
         return '"***"'
-    return msgspec.json.encode(value, enc_hook=lambda _: "***").decode()
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, dict):
+        given = {key: each for key, each in value.items() if each is not None}
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in given.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return msgspec.json.encode(value).decode()
 
 
 def _plugins() -> click.Command:

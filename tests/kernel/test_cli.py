@@ -245,9 +245,20 @@ def test_config_prints_what_counts_and_why_and_no_secret(home: Path) -> None:
     assert done.stdout.startswith("# from famulus.toml, environment and flags\n")
     lines = done.stdout.splitlines()
     assert 'word = "file"  # What it says. [WORDY_WORD]' in lines
-    assert 'names = ["ada","bob"]  # Whom it greets.' in lines
-    assert 'token = "***"' in lines
+    assert 'names = ["ada", "bob"]  # Whom it greets.' in lines
+    assert '# token = "***"' in lines
     assert "quiet!" not in done.stdout + done.stderr
+
+
+def test_what_config_prints_is_a_configuration(home: Path) -> None:
+    written = {"FAMULUS_MODELS__DEFAULT_MODEL": "a", "WORDY_WORD": 'so "quoted"'}
+    printed = famulus(home, "config", **written)
+    assert printed.returncode == 0, printed.stderr
+    (home / "famulus.toml").write_text(printed.stdout)
+    again = famulus(home, "config")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[1:] == printed.stdout.splitlines()[1:]
+    assert 'default_model = "a"' in again.stdout
 
 
 def test_flags_are_over_variables_and_they_over_the_file(home: Path) -> None:

@@ -223,7 +223,7 @@ async def test_nobody_is_let_in_where_keys_cannot_start(tmp_path: Path) -> None:
         state, reason = server.state("keys")
         assert state == "failed"
         assert "restore it from a backup" in reason
-        assert await status_of(server, "the key of the deployment") == 401
+        assert await status_of(server, "the key of the deployment") == 503
 
 
 async def test_the_official_client_is_let_in_and_turned_away(tmp_path: Path) -> None:
