@@ -117,6 +117,8 @@ class TextScan:
     def _taken(self) -> list[Piece]:
         """What is certain; neighbouring texts are one."""
         out, self._out = self._out, []
+        if len(out) < 2:
+            return out
         joined: list[Piece] = []
         for is_text, pieces in groupby(out, key=lambda piece: isinstance(piece, str)):
             same = list(pieces)
