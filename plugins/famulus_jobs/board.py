@@ -39,6 +39,16 @@ class _Desk:
         self.at_once_max = at_once_max
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self.waiting = 0
+        self._counted = 0.0
+
+    def is_count_due(self, after_s: float) -> bool:
+        """Whether others may have taken what waits since it was counted, if anything does."""
+        return self.waiting > 0 and asyncio.get_running_loop().time() - self._counted >= after_s
+
+    def count(self, waiting: int) -> None:
+        """Note how many wait."""
+        self.waiting = waiting
+        self._counted = asyncio.get_running_loop().time()
 
     @property
     def room(self) -> int:
@@ -214,7 +224,7 @@ class Board:
         failpoint("job_put_back_before_commit")
         await self._system.of(job.project).commit([moved(held, waiting, fence=job.fence + 1)])
         failpoint("job_put_back")
-        self.wake()
+        self.free()
 
     def holds(self, record: Record) -> bool:
         """Whether a job that names this worker is at work here."""
@@ -235,6 +245,11 @@ class Board:
         """Look for waiting jobs soon."""
         self._may_wait = True
         self._woken.set()
+
+    def free(self) -> None:
+        """Jobs that somebody had wait again: here or elsewhere there may be room for them."""
+        self.wake()
+        self._tell_others()
 
     def _tell_others(self) -> None:
         self._events.publish("system", TOPIC, [WAKE])
@@ -262,26 +277,29 @@ class Board:
                         self.wake()
             except EventsStopped:
                 return
-            except (ListenerDropped, Problem):
-                # What was missed is found by looking; until it can listen again, it only looks.
+            except ListenerDropped:
+                # What was missed is found by looking.
                 self.wake()
+            except Problem:
+                # Until there is room to listen, it only looks.
                 await asyncio.sleep(self._settings.poll_s)
 
     async def _take_all(self) -> None:
         self._may_wait = False
         for kind in list(self._desks):
+            desk = self._desks[kind]
             if self.room_for(kind) <= 0:
                 self._may_wait = True
-                continue
+                if not desk.is_count_due(self._settings.poll_s):
+                    continue
             waiting = await self._system.scan(
                 "job", where={"waiting": kind}, limit=self._settings.scan_max
             )
-            desk = self._desks.get(kind)
-            if desk is None:
+            if self._desks.get(kind) is not desk:
                 continue
             self._may_wait |= len(waiting) > self.room_for(kind)
             if len(waiting) < self._settings.scan_max:
-                desk.waiting = max(0, len(waiting) - self.room_for(kind))
+                desk.count(max(0, len(waiting) - self.room_for(kind)))
             for record in fairly(waiting):
                 if self.room_for(kind) <= 0:
                     break

@@ -43,7 +43,7 @@ class JobsPlugin(Plugin[JobSettings]):
             log=self.log,
             holds=board.holds,
             on_lost=lambda: self._lose(board),
-            on_freed=board.wake,
+            on_freed=board.free,
         )
         await lease.open()
         self.provide(JOBS, board)

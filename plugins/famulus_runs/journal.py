@@ -148,6 +148,11 @@ class Journal:
         await _unbroken(self._commit([message], ()))
         failpoint("checkpoint_committed")
 
+    async def is_cancelling(self) -> bool:
+        """Whether somebody has asked to cancel the run, as it is stored."""
+        stored = await self._records.get("run", self._run_id)
+        return stored is not None and decode_run(stored.body).status == "cancelling"
+
     # --- to disk ------------------------------------------------------------------------------
 
     async def _commit(self, objects: Sequence[Stored], emissions: Sequence[Emission]) -> None:

@@ -215,9 +215,20 @@ class Runner:
                         self._cancel_all(batch)
             except EventsStopped:
                 return
-            except (ListenerDropped, Problem):
+            except ListenerDropped:
+                await self._cancel_marked()
+            except Problem:
                 # A run that is marked stops by itself, only later.
                 await asyncio.sleep(LISTEN_AGAIN_S)
+
+    async def _cancel_marked(self) -> None:
+        """Cancel the runs of this process that another was asked to cancel while none was heard."""
+        for (_, run_id), live in list(self._live.items()):
+            try:
+                if await live.journal.is_cancelling():
+                    live.cancel()
+            except StoreUnavailable as error:
+                self._log.warning("cancel_not_seen", run=run_id, reason=str(error))
 
     def _cancel_all(self, batch: Sequence[Emission]) -> None:
         for emission in batch:
