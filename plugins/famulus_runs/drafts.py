@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus_runs.call_forms import Brackets
+from famulus_runs.cuts import delta_of_message
 from famulus_schemas.deltas import (
     FunctionCallDelta,
     FunctionToolCallDelta,
@@ -119,8 +120,10 @@ def incomplete_message(message: Message, reason: MessageIncompleteReason, now: i
 class MessageDraft:
     """A message being written, and its step."""
 
-    def __init__(self, message: Message, step: RunStep) -> None:
+    def __init__(self, message: Message, step: RunStep, *, is_lost: bool = False) -> None:
         self._message = replace(message, content=[])
+        self._left = message if is_lost else None
+        """What a lost worker had stored of it, as long as it is not begun again."""
         self._step = step
         self._text: list[str] = []
         self._refusal: list[str] = []
@@ -146,6 +149,7 @@ class MessageDraft:
 
     def reopened(self) -> Batch:
         """Its first attempt was lost: the message begins again, under the same id."""
+        self._left = None
         return [ThreadMessageCreated(data=self._message)]
 
     def opened(self) -> Batch:
@@ -196,12 +200,24 @@ class MessageDraft:
         """The run ended; what was written stays."""
         message = incomplete_message(self.written(), _BROKEN_OFF[status], now)
         return [
+            *self._told_again(),
             ThreadMessageIncomplete(data=message),
             *broken_step(self._step, status, now, error),
         ]
 
+    def _told_again(self) -> Batch:
+        """What is left of a lost attempt, for listeners who heard more of it than was stored."""
+        if self._left is None:
+            return []
+        created = ThreadMessageCreated(data=self._message)
+        if not self._left.content:
+            return [created]
+        return [created, ThreadMessageDelta(data=delta_of_message(self._left))]
+
     def written(self) -> Message:
         """The message as far as it is."""
+        if self._left is not None:
+            return self._left
         parts: dict[str, MessageContent] = {
             "text": TextContentBlock(text=Text(value=_joined(self._text))),
             "refusal": RefusalContentBlock(refusal=_joined(self._refusal)),
@@ -278,6 +294,8 @@ class ToolsDraft:
     def __init__(self, step: RunStep, new_id: NewId) -> None:
         self._new_id = new_id
         self._calls: dict[int, _CallDraft] = {}
+        self.is_lost = False
+        """Whether a lost worker had begun it, and none of its calls is stored."""
         self._step = step
         if isinstance(step.step_details, ToolCallsStepDetails):
             for index, stored in enumerate(step.step_details.tool_calls):
@@ -340,7 +358,13 @@ class ToolsDraft:
         return {call.id: call.output for call in self._calls.values() if call.output is not None}
 
     def reopened(self) -> Batch:
-        """The answer with these calls was lost: the step begins again, under the same id."""
+        """The answer with these calls was lost: the step begins again, under the same id.
+
+        Nothing where that is not so, or was said already.
+        """
+        if not self.is_lost:
+            return []
+        self.is_lost = False
         return [ThreadRunStepCreated(data=self._step)]
 
     def kept(self) -> Batch:
@@ -366,11 +390,11 @@ class ToolsDraft:
     def completed(self, now: int) -> Batch:
         """Every call has its output."""
         step = replace(self.written(), status="completed", completed_at=now)
-        return [ThreadRunStepCompleted(data=step)]
+        return [*self.reopened(), ThreadRunStepCompleted(data=step)]
 
     def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
         """The run ended before every call had its output."""
-        return [*self.rest(), *broken_step(self.written(), status, now, error)]
+        return [*self.reopened(), *self.rest(), *broken_step(self.written(), status, now, error)]
 
     def written(self) -> RunStep:
         """The step with its calls as they are now."""

@@ -171,9 +171,8 @@ class Engine:
             failpoint("resume_message_reopened")
         if self._tools is None:
             return
-        if not self._tools.calls():
-            yield self._tools.reopened()
-            failpoint("resume_calls_reopened")
+        if self._tools.is_lost:
+            # It begins again with its first call: the answer may say something before that.
             return
         async for batch in self._finish_calls(self.turns[-1]):
             yield batch
@@ -248,6 +247,12 @@ class Engine:
             return ()
         events: list[AssistantStreamEvent | Kept] = []
         if self._message is None:
+            if self._tools is not None and self._tools.is_lost:
+                # A lost answer had begun to call tools, and this one begins otherwise.
+                events += self._tools.completed(self._now())
+                self._tools = None
+            elif self._tools is not None:
+                events += self._tools.rest()
             self._message = MessageDraft.new(self.run, self._new_id, self._now())
             events += self._message.opened()
         if text:
@@ -265,6 +270,9 @@ class Engine:
         if self._tools is None:
             self._tools = ToolsDraft.new(self.run, self._new_id, self._now())
             events += self._tools.opened()
+        elif self._tools.is_lost:
+            events += self._tools.reopened()
+            failpoint("resume_calls_reopened")
         for delta in self._allowed(chunk.tool_calls):
             events += self._tools.add(delta)
         return events

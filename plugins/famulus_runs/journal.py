@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -23,7 +24,7 @@ from famulus_schemas.events import AssistantStreamEvent
 from famulus_schemas.jobs import Job, Jobs
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Emission, Events, Threads
-from famulus_schemas.records import Conflict, Insert, Records, Replace, Unit, Write
+from famulus_schemas.records import Conflict, Guard, Insert, Records, Replace, Unit, Write
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import RunStep
 
@@ -183,7 +184,10 @@ class Journal:
         at = self._teller.at
         unit.extend(log_writes(self._run_id, self._thread_id, emissions, at=at))
         run = next((one for one in objects if isinstance(one, Run)), None)
-        if run is not None and run.status in ENDS:
+        if run is None:
+            # Steps would outlive a thread that was deleted meanwhile.
+            unit.append(Guard(kind="run", id=self._run_id))
+        elif run.status in ENDS:
             failpoint("journal_vacating")
             unit.extend(self._threads.vacate(self._thread_id))
         unit.extend(self._of_job(run))
@@ -255,7 +259,9 @@ async def _unbroken(commit: Coroutine[None, None, None]) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         # That it failed matters more than that nobody waits for it any more.
         task.result()
         raise

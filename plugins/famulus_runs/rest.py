@@ -9,33 +9,27 @@ from typing import Literal
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
-from famulus_runs.drafts import broken_step, incomplete_message
+from famulus_runs.drafts import Kept, MessageDraft, ToolsDraft
 from famulus_runs.journal import DONE, RunGone
 from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
 from famulus_runs.log import Teller, last_position, log_writes
-from famulus_runs.resume import steps_of
+from famulus_runs.resume import open_message, open_tools, steps_of
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
-    ThreadMessageIncomplete,
     ThreadRunCancelled,
     ThreadRunCancelling,
     ThreadRunExpired,
 )
 from famulus_schemas.jobs import Jobs
-from famulus_schemas.messages import Message, MessageIncompleteReason
+from famulus_schemas.messages import Message
 from famulus_schemas.ports import Events, Threads
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit, Write
 from famulus_schemas.runs import Run
-from famulus_schemas.steps import MessageCreationStepDetails, RunStep
+from famulus_schemas.steps import RunStep
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
 EndStatus = Literal["cancelled", "expired"]
-
-REASONS: dict[EndStatus, MessageIncompleteReason] = {
-    "cancelled": "run_cancelled",
-    "expired": "run_expired",
-}
 
 
 class Resting:
@@ -66,7 +60,7 @@ class Resting:
         try:
             unit += await self._writes(records, record, events)
             await records.commit(await join("runs.end", unit))
-        except (Conflict, RunGone, Problem):
+        except (Conflict, RunGone):
             return False
         failpoint("rest_committed")
         self._events.publish(records.project, run.id, [*emissions, DONE])
@@ -82,13 +76,13 @@ class Resting:
         for step in await steps_of(records, run):
             if step.status != "in_progress":
                 continue
-            if isinstance(step.step_details, MessageCreationStepDetails):
-                id = step.step_details.message_creation.message_id
-                with suppress(Problem):  # A client may have deleted the message.
-                    message = await self._threads.get_message(records.project, run.thread_id, id)
-                    ended = incomplete_message(message, REASONS[status], now)
-                    events.append(ThreadMessageIncomplete(data=ended))
-            events += broken_step(step, status, now, None)
+            draft: MessageDraft | ToolsDraft = (
+                await open_message(self._threads, records.project, step)
+                if step.type == "message_creation"
+                else open_tools(step, str)
+            )
+            ended = draft.broken_off(status, now, None)
+            events += [event for event in ended if not isinstance(event, Kept)]
         return events
 
     async def _writes(
@@ -97,9 +91,10 @@ class Resting:
         writes: list[Write] = []
         for event in events:
             data = event.data
-            if isinstance(data, Message):
-                writes += await self._threads.replace_message(records.project, data)
-            elif isinstance(data, RunStep):
+            if isinstance(data, Message) and data.status != "in_progress":
+                with suppress(Problem):  # A client may have deleted it.
+                    writes += await self._threads.replace_message(records.project, data)
+            elif isinstance(data, RunStep) and data.status != "in_progress":
                 stored = await records.get("step", data.id)
                 if stored is None:
                     raise RunGone(f"step {data.id} is gone")

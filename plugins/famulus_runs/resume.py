@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -59,20 +60,27 @@ async def read_past(
 
 
 async def _take_message(past: Past, threads: Threads, project: str, step: RunStep) -> None:
-    assert isinstance(step.step_details, MessageCreationStepDetails)
-    try:
-        message = await threads.get_message(
-            project, step.thread_id, step.step_details.message_creation.message_id
-        )
-    except Problem:
-        if step.status == "in_progress":
-            # Its step is still to be ended, and listeners may be in the midst of it.
-            past.message = MessageDraft(_deleted(step), step)
-        return
     if step.status == "in_progress":
-        past.message = MessageDraft(message, step)
+        past.message = await open_message(threads, project, step)
         return
-    past.turns.append(Turn(_text(message)))
+    with suppress(Problem):
+        past.turns.append(Turn(_text(await _message(threads, project, step))))
+
+
+async def open_message(threads: Threads, project: str, step: RunStep) -> MessageDraft:
+    """The message that a worker was writing when it was lost."""
+    try:
+        message = await _message(threads, project, step)
+    except Problem:
+        # Its step is still to be ended, and listeners may be in the midst of it.
+        message = _deleted(step)
+    return MessageDraft(message, step, is_lost=True)
+
+
+async def _message(threads: Threads, project: str, step: RunStep) -> Message:
+    assert isinstance(step.step_details, MessageCreationStepDetails)
+    id = step.step_details.message_creation.message_id
+    return await threads.get_message(project, step.thread_id, id)
 
 
 def _deleted(step: RunStep) -> Message:
@@ -89,8 +97,15 @@ def _deleted(step: RunStep) -> Message:
     )
 
 
-def _take_tools(past: Past, step: RunStep, new_id: Callable[[str], str]) -> None:
+def open_tools(step: RunStep, new_id: Callable[[str], str]) -> ToolsDraft:
+    """The round of calls that a worker was at when it was lost."""
     draft = ToolsDraft(step, new_id)
+    draft.is_lost = not draft.calls()
+    return draft
+
+
+def _take_tools(past: Past, step: RunStep, new_id: Callable[[str], str]) -> None:
+    draft = open_tools(step, new_id)
     calls = draft.calls()
     if calls:
         # Calls that followed a text belong to the same answer as the text.

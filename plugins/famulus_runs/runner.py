@@ -99,8 +99,9 @@ class Runner:
         """Work on a run until it is at rest. Cancelling it leaves the run for another worker."""
         work = await self._load(job)
         if work is None:
+            # Before the job goes: listeners anywhere see that there is no run, or that it is over.
+            self._events.close(job.project, job.key)
             await self._drop(job)
-            self._events.drop(job.project, job.key)
             return
         failpoint("run_loaded")
         engine, journal = work
