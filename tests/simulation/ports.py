@@ -66,7 +66,6 @@ class SimRecords:
         await self._inner.commit(unit)
         server.note("committed", unit)
         server.world.watch.committed(self.project, unit)
-        server.maybe_crash()
         if server.befalls(server.dice.unknown):
             server.note("unknown")
             raise OutcomeUnknown("simulated: unknown")
@@ -139,24 +138,18 @@ class SimEvents:
         await asyncio.sleep(LOOK_S)
         self.here.drop(project, topic)
 
-    def _send(self, what: Any, project: str, topic: str, *more: Any) -> None:
+    def _send(self, what: Any, *arguments: Any) -> None:
         world, dice = self._server.world, self._server.dice
         for other in world.servers:
-            if other is self._server or other.is_gone:
-                continue
-            if self._server.befalls(dice.lost):
-                # What is lost is not told, but that something may be.
-                self._deliver(other, Fanout.drop, project, topic)
+            if other is self._server or other.is_gone or self._server.befalls(dice.lost):
                 continue
             for _ in range(2 if self._server.befalls(dice.doubled) else 1):
-                self._deliver(other, what, project, topic, *more)
-
-    def _deliver(self, other: Server, what: Any, *arguments: Any) -> None:
-        world = self._server.world
-        delay = world.profile.latency_s / 2
-        if self._server.befalls(self._server.dice.late):
-            delay += world.rng.random() * 2.0
-        world.loop.call_later(delay, what, other.events.here, *arguments, context=other.context)
+                delay = world.profile.latency_s / 2
+                if self._server.befalls(dice.late):
+                    delay += world.rng.random() * 2.0
+                world.loop.call_later(
+                    delay, what, other.events.here, *arguments, context=other.context
+                )
 
 
 class SimInference:

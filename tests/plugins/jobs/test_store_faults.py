@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.plugins.shared_store import SharedStore, of
 
 from famulus import NoSettings, Plugin, need
 from famulus.testing import kernel_with
@@ -15,7 +16,6 @@ from famulus_jobs.kinds import JobBody, encode
 from famulus_schemas.jobs import Job, Jobs
 from famulus_schemas.ports import EVENTS, JOBS, RECORDS
 from famulus_schemas.records import Delete, Insert, StoreUnavailable
-from tests.plugins.shared_store import SharedStore, of
 
 QUICK = {"heartbeat_s": 0.02, "lease_s": 0.1, "poll_s": 0.02, "retry_s": 0.01}
 

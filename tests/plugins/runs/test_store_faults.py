@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.plugins.runs.conftest import Api, ToolPlugin
+from tests.plugins.shared_store import SharedStore, of
 
 from famulus.testing import Script, ScriptedBackend, kernel_with, tool
 from famulus_schemas.records import Replace
-from tests.plugins.runs.conftest import Api, ToolPlugin
-from tests.plugins.shared_store import SharedStore, of
 
 BOOK = {"type": "function", "function": {"name": "book_table"}}
 QUICK = {"heartbeat_s": 0.02, "lease_s": 0.5, "poll_s": 0.02, "retry_s": 0.02}
