@@ -125,6 +125,8 @@ def _names_in_order(owner: type) -> list[str]:
 
 def _bind(function: Callable[..., Awaitable[Any]], mark: dict[str, Any]) -> Operation:
     where = f"{getattr(function, '__qualname__', function)} ({mark['method']} {mark['path']})"
+    if not inspect.iscoroutinefunction(inspect.unwrap(function)):
+        raise OperationError(f"{where}: must be async def")
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except NameError as error:
