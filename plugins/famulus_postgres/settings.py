@@ -82,7 +82,11 @@ class PostgresSettings(FanoutSettings, frozen=True, kw_only=True):
     ] = 600.0
     notify_pause_s: Annotated[
         float,
-        Meta(ge=0, description="Between two tellings of events to other processes; they wait."),
+        Meta(
+            ge=0,
+            description="Pause between two tellings of events to other processes; what comes "
+            "meanwhile goes together.",
+        ),
     ] = 0.01
     notify_waiting_bytes_max: Annotated[
         int,
