@@ -165,14 +165,19 @@ def _serve() -> click.Command:
         kernel = Kernel(config_from(given))
 
         def ready(url: str) -> None:
-            counts = [slot.state for slot in kernel.lifecycle.slots.values()]
+            slots = kernel.lifecycle.slots.values()
+            broken = [s.name for s in slots if s.state in (State.FAILED, State.BLOCKED)]
+            if broken:
+                kernel.log.error(
+                    "incomplete", broken=broken, hint="`famulus check` and /health/ready say why"
+                )
             kernel.log.info(
                 "ready",
                 url=url,
                 base_url=f"{url}{kernel.base_path}",
                 docs=f"{url}/docs",
-                plugins=counts.count(State.RUNNING),
-                failed=counts.count(State.FAILED) + counts.count(State.BLOCKED),
+                plugins=sum(slot.state is State.RUNNING for slot in slots),
+                failed=len(broken),
             )
 
         reloads: set[asyncio.Task[None]] = set()

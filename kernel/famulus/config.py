@@ -147,6 +147,13 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     drain_s: Annotated[
         float, setting(why="Seconds open requests and streams may go on at a stop.")
     ] = 25.0
+    retry_failed_s: Annotated[
+        float,
+        setting(why="Seconds before a plugin that failed and that others need is tried again."),
+    ] = 2.0
+    retry_failed_max_s: Annotated[
+        float, setting(why="What that pause grows to, doubled at each attempt.")
+    ] = 60.0
     health_s: Annotated[float, setting(why="Seconds a health check may take.")] = 3.0
     notices_max: Annotated[
         int, setting(why="Notices that may wait for `on_event`; further ones are lost.")
@@ -372,7 +379,8 @@ def _own_variables(settings_type: type[msgspec.Struct], env: Mapping[str, str]) 
     return {
         field.name: env[variable]
         for field, _, variable, _ in settings_fields(settings_type)
-        if variable and variable in env
+        # Kubernetes gives FAMULUS_PORT this form beside a service that is called famulus.
+        if variable and variable in env and not env[variable].startswith("tcp://")
     }
 
 

@@ -57,7 +57,7 @@ class Kernel:
         self.failure: Exception | None = None
         """Why the start by ASGI lifespan failed."""
         self._notices = Notices(self.settings.notices_max, self.log)
-        self._deliverer: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self._admin = Admin(self)
         self.lifecycle = self._new_lifecycle()
@@ -97,7 +97,10 @@ class Kernel:
         except BaseException:
             await self.lifecycle.stop(self.settings.stop_s)
             raise
-        self._deliverer = asyncio.create_task(self._notices.deliver(lambda: self.hooks))
+        self._loops = [
+            asyncio.create_task(self._notices.deliver(lambda: self.hooks)),
+            asyncio.create_task(self._mend()),
+        ]
 
     def prepare(self) -> None:
         """Make the data folder and every plugin; nothing of theirs is opened yet."""
@@ -115,9 +118,9 @@ class Kernel:
         """Let guests finish for `drain_s`, then stop every plugin."""
         self._draining = True
         await self._drained(*self._older, *([self._world] if self._world else []))
-        if self._deliverer is not None:
-            self._deliverer.cancel()
-            await asyncio.wait([self._deliverer])
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
         await self.lifecycle.stop(self.settings.stop_s)
 
     async def _drained(self, *worlds: World) -> None:
@@ -151,6 +154,22 @@ class Kernel:
                 await planned.start(self.settings.start_s)
             finally:
                 self._rebuild()
+
+    async def _mend(self) -> None:
+        """Start what others stand on again if it failed, for ever: a database may come later."""
+        pause_s = self.settings.retry_failed_s
+        while True:
+            await asyncio.sleep(pause_s)
+            broken = self.lifecycle.broken_providers()
+            if not broken:
+                pause_s = self.settings.retry_failed_s
+                continue
+            self.log.info("plugins_tried_again", plugins=broken)
+            try:
+                await self.reload(self.config)
+            except Exception as error:  # Isolation: one attempt that breaks must not be the last.
+                self.log.error("plugins_not_tried_again", exc_info=error)
+            pause_s = min(2 * pause_s, self.settings.retry_failed_max_s)
 
     def _rebuild(self) -> None:
         """Make a world of the plugins as they now are, and let the old one end in peace."""

@@ -426,6 +426,14 @@ class Lifecycle:
         changed = PluginChanged(plugin=slot.name, state=str(slot.state), reason=slot.reason)
         self._hooks.tell(changed)
 
+    def broken_providers(self) -> list[str]:
+        """Names of plugins that fill a port and whose lifespan failed."""
+        return sorted(
+            name
+            for name in set(self.filler.values())
+            if name and self.slots[name].state is State.FAILED and self.slots[name].plugin
+        )
+
     def alive(self, name: str) -> bool:
         """Whether a plugin runs, or would if it were started."""
         return name in self.slots and self.slots[name].alive

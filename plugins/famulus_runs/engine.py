@@ -142,6 +142,11 @@ class Engine:
             self.run = replace(self.run, status="in_progress", started_at=self._now())
             yield [ThreadRunInProgress(data=self.run)]
             failpoint("run_in_progress")
+        if self._toolbox.unserved and self._limits.unserved_tools == "fail":
+            # An answer without the tool would look like one that had used it.
+            error = RunError(code="server_error", message=_unserved(self._toolbox.unserved))
+            yield self.end("failed", error=error)
+            return
         try:
             async for batch in self._go_on():
                 yield batch
@@ -508,6 +513,14 @@ class Engine:
             expires_at=None,
             **changes,
         )
+
+
+def _unserved(types: Sequence[str]) -> str:
+    names = ", ".join(types)
+    return (
+        f"No plugin of this server runs the tool {names}. Take it off the assistant or the run, "
+        'or have it ignored: [plugins.runs] unserved_tools = "ignore".'
+    )
 
 
 _FAULTS: dict[FaultKind, tuple[RunErrorCode, str]] = {

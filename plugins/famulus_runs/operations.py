@@ -55,7 +55,12 @@ from famulus_schemas.runs import (
     SubmitToolOutputs,
 )
 from famulus_schemas.threads import CreateThread, Thread
-from famulus_schemas.tools import CreateToolResources, check_truncation
+from famulus_schemas.tools import (
+    CreateToolResources,
+    FunctionTool,
+    FunctionToolChoice,
+    check_truncation,
+)
 from famulus_schemas.wire import ListQuery
 
 if TYPE_CHECKING:
@@ -89,6 +94,7 @@ class RunOperations:
             now=plugin.now(),
             run_s=plugin.settings.run_s,
         )
+        _check_choice(run)
         _, added = plugin.threads.append(thread_id, body.additional_messages or ())
         extra = RunExtra(
             reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,
@@ -120,6 +126,7 @@ class RunOperations:
             now=plugin.now(),
             run_s=plugin.settings.run_s,
         )
+        _check_choice(run)
         extra = RunExtra(reasoning_effort=assistant.reasoning_effort, principal=call.principal.id)
         return await self._created(call, run, extra, [*made], (thread,), body.stream)
 
@@ -316,6 +323,18 @@ def _check(body: CreateRun | CreateThreadAndRun) -> None:
     if body.tool_choice == "required" and body.tools == []:
         reason = "'required' needs at least one tool, but 'tools' is empty."
         raise Problem(INVALID, param="tool_choice", name="tool_choice", reason=reason)
+
+
+def _check_choice(run: Run) -> None:
+    """Raise Problem where the run must call a function that it has not got."""
+    choice = run.tool_choice
+    if not isinstance(choice, FunctionToolChoice):
+        return
+    names = [tool.function.name for tool in run.tools if isinstance(tool, FunctionTool)]
+    if choice.function.name not in names:
+        param = "tool_choice.function.name"
+        reason = f"there is no function {choice.function.name!r} among the run's tools."
+        raise Problem(INVALID, param=param, name=param, reason=reason)
 
 
 def _with_resources(request: CreateThread, body: CreateThreadAndRun) -> CreateThread:

@@ -241,6 +241,9 @@ class Runner:
     def _report(self, project: str, live: Live) -> None:
         run = live.engine.run
         usage = run.usage
+        if run.last_error is not None:
+            reason = run.last_error.message
+            self._log.warning("run_failed", run=run.id, model=run.model, reason=reason)
         self._tell(
             RunEnded(
                 project=project,

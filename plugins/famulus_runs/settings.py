@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from famulus import Settings
 from famulus.config import setting
@@ -14,6 +14,10 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     run_s: Annotated[
         int, setting(why="Seconds until a run expires; OpenAI's runs had ten minutes.")
     ] = 600
+    unserved_tools: Annotated[
+        Literal["fail", "ignore"],
+        setting(why="What becomes of a run with a tool, such as file_search, that nobody runs."),
+    ] = "fail"
     turns_max: Annotated[
         int, setting(why="Times that a run may ask the model before it fails.")
     ] = 32

@@ -26,10 +26,15 @@ class Toolbox:
     def __init__(self, kinds: Sequence[ToolKind], run: Run) -> None:
         self.offers: dict[str, Offer] = {}
         """Empty where the run is to call nothing: not every model server heeds `none`."""
+        self.unserved: list[str] = []
+        """Types of tools that the run has and no plugin of this server runs."""
         if run.tool_choice == "none":
             return
         for definition in msgspec.to_builtins(run.tools):
-            for offer in _offers(kinds, definition):
+            offers = _offers(kinds, definition)
+            if not offers and definition["type"] not in self.unserved:
+                self.unserved.append(definition["type"])
+            for offer in offers:
                 self.offers.setdefault(offer.function.name, offer)
 
     def offered(self) -> tuple[OfferedTool, ...] | None:

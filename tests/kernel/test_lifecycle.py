@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import anyio
 import msgspec
@@ -28,7 +28,7 @@ from famulus.config import ConfigError
 from famulus.lifecycle import BootError
 from famulus.testing import TestServer, kernel_with, make_kernel
 from famulus_schemas.notices import Notice, PluginChanged
-from famulus_schemas.ports import Port
+from famulus_schemas.ports import EVENTS, Events, Port
 
 pytestmark = pytest.mark.anyio
 
@@ -551,3 +551,34 @@ async def test_one_that_raises_when_it_is_made_is_failed_alone() -> None:
     async with kernel_with(Hasty, made("good")) as server:
         assert server.state("hasty") == ("failed", "ValueError: not yet")
         assert server.state("good")[0] == "running"
+
+
+async def test_a_provider_that_failed_is_tried_again_until_it_starts() -> None:
+    class Late(Plugin[NoSettings]):
+        """Fills a port, but not at the first two attempts."""
+
+        name = "late"
+        provides = (EVENTS,)
+        attempts = 0
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[None]:
+            Late.attempts += 1
+            if Late.attempts < 3:
+                raise ConnectionError("not there yet")
+            self.provide(EVENTS, cast(Events, object()))
+            yield
+
+    class Needs(Plugin[NoSettings]):
+        """Needs what comes late."""
+
+        name = "needs_late"
+        events = need(EVENTS)
+
+    settings = {"server": {"retry_failed_s": 0.01, "retry_failed_max_s": 0.01}}
+    async with kernel_with(Late, Needs, settings=settings) as server:
+        async with asyncio.timeout(20):
+            while server.state("needs_late")[0] != "running":
+                await asyncio.sleep(0.01)
+        assert server.state("late") == ("running", "")
+        assert Late.attempts == 3

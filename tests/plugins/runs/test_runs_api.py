@@ -235,6 +235,11 @@ async def test_of_many_runs_created_at_once_exactly_one_starts(open_api: Any) ->
             "Missing required parameter: 'truncation_strategy.last_messages'.",
         ),
         ({"tools": [], "tool_choice": "required"}, "tool_choice", None),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "nobody"}}},
+            "tool_choice.function.name",
+            None,
+        ),
     ],
 )
 async def test_a_bad_run_is_refused_by_name_and_leaves_nothing(
@@ -393,3 +398,21 @@ async def test_reasoning_effort_is_the_runs_or_the_assistants_and_else_not_sent(
         await api.ran(await api.thread("hi"), await api.assistant())
         asked = [request.chat.reasoning_effort for request in api.backend.chats]
         assert asked == ["low", "high", None]
+
+
+@pytest.mark.parametrize("type", ["file_search", "code_interpreter"])
+async def test_a_tool_that_nobody_runs_fails_the_run_and_says_so(type: str, open_api: Any) -> None:
+    async with open_api(Script().says("as if I had looked")) as api:
+        assistant = await api.assistant(tools=[{"type": type}])
+        run = await api.ran(await api.thread("hi"), assistant)
+        assert run["status"] == "failed"
+        assert f"the tool {type}" in run["last_error"]["message"]
+        assert api.backend.chats == []
+
+
+async def test_a_tool_that_nobody_runs_can_be_ignored(open_api: Any) -> None:
+    async with open_api(Script().says("ok"), settings={"unserved_tools": "ignore"}) as api:
+        assistant = await api.assistant(tools=[{"type": "file_search"}])
+        run = await api.ran(await api.thread("hi"), assistant)
+        assert run["status"] == "completed"
+        assert api.backend.chats[0].chat.tools is None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from famulus.testing import Script, faults
+from tests.plugins.runs.added_up import added_up
+
+from famulus.testing import Script, ScriptedBackend, faults, kernel_with, tool
 
 
 async def stream_of(api: Any, thread: str, **fields: Any) -> list[Any]:
@@ -124,3 +126,43 @@ async def test_what_is_told_is_on_disk_before(open_api: Any) -> None:
                     id = event.json()["id"]
                     stored = await api.server.get(f"/v1/threads/{thread}/messages/{id}")
                     assert stored.json() == event.json()
+
+
+async def test_calls_that_a_model_interleaves_are_told_one_after_the_other(open_api: Any) -> None:
+    calls = [tool("book_table", {"at": number}, id=f"call_{number}") for number in range(3)]
+    book = {"type": "function", "function": {"name": "book_table"}}
+    async with open_api(Script().calls(*calls).cut_by(3).interleaved()) as api:
+        assistant = await api.assistant(tools=[book])
+        body = {"assistant_id": assistant, "stream": True}
+        thread = await api.thread("book")
+        async with api.server.stream(f"/v1/threads/{thread}/runs", body) as events:
+            deltas = [e.json()["delta"] for e in await events.all() if e.name.endswith("delta")]
+        told = [call for delta in deltas for call in delta["step_details"]["tool_calls"]]
+        indexes = [call["index"] for call in told]
+        assert indexes == sorted(indexes)
+        arguments = ["", "", ""]
+        for call in told:
+            arguments[call["index"]] += call["function"]["arguments"]
+        assert arguments == ['{"at":0}', '{"at":1}', '{"at":2}']
+
+
+async def test_a_listener_too_slow_for_its_queue_still_hears_everything(
+    make_api: Any,
+) -> None:
+    text = "".join(f"{number} " for number in range(300))
+    backend = ScriptedBackend(Script().says(text))
+    plugins = ("sqlite", "events", "jobs", "assistants", "threads", "models", "runs")
+    settings = {"events": {"waiting_events_max": 2}}
+    async with kernel_with(*plugins, backend=backend, settings=settings) as server:
+        api = make_api(server, backend)
+        body = {"assistant_id": await api.assistant(), "stream": True}
+        thread = await api.thread("count")
+        heard = []
+        async with api.server.stream(f"/v1/threads/{thread}/runs", body) as events:
+            async for event in events:
+                heard.append(event)
+                await asyncio.sleep(0.001)
+        items, told = added_up(heard)
+        assert list(items.values()) == [text]
+        assert told[-2:] == ["thread.run.completed", "done"]
+        assert len(told) == len(set(told))
