@@ -94,11 +94,10 @@ def _store(store: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str
         return
     dsn = request.getfixturevalue("postgres_dsn")
     schema = f"e2e_{secrets.token_hex(6)}"
-    yield {
-        "FAMULUS_POSTGRES__DSN": dsn,
-        "FAMULUS_POSTGRES__SCHEMA": schema,
-    }
-    anyio.run(_execute, dsn, f"drop schema if exists {schema} cascade")
+    try:
+        yield {"FAMULUS_POSTGRES__DSN": dsn, "FAMULUS_POSTGRES__SCHEMA": schema}
+    finally:
+        anyio.run(_execute, dsn, f"drop schema if exists {schema} cascade")
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
             ]
             for writer in writers:
                 writer.start()
-            time.sleep(chance.uniform(0.05, 1.0))
+            time.sleep(chance.uniform(0.05, 0.7))
             served.kill()
             for writer in writers:
                 writer.join()
