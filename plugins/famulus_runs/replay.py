@@ -152,7 +152,9 @@ class Replay:
             async for entries in log:
                 async for frames in self._of_commit(entries):
                     yield frames
-        self._is_over = self._is_at_rest or (live is None and await self._is_deleted())
+        # Asked anew: it may have ended here and been deleted while its log was read.
+        is_here = self._live() is not None
+        self._is_over = self._is_at_rest or (not is_here and await self._is_deleted())
         if self._is_over:
             return
         if live is None and (frames := self._grown(await self._items.stored())):

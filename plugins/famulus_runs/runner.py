@@ -133,9 +133,9 @@ class Runner:
         try:
             await asyncio.wait([live.task])
         except asyncio.CancelledError:
-            # The server stops: what is not done is handed back, not ended.
+            # The server stops: what is not done is handed back, not ended, whatever stopped it.
             live.task.cancel()
-            await asyncio.wait([live.task])
+            await asyncio.gather(live.task, return_exceptions=True)
             raise
         await self._settle(live, None if live.task.cancelled() else live.task.exception())
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PROJECT = "default"
-PATIENCE_S = 12.0
+PATIENCE_S = 4.0
 """How long a client waits for an answer before it gives up on it."""
+
+SILENCE_S = 6.0
+"""How long a stream may say nothing once its run is over."""
 
 Outcome = Literal["ok", "refused", "unknown"]
 Operation = Callable[[Server, Call], Awaitable[Any]]
@@ -314,9 +317,11 @@ class Story:
 
     async def _wait(self, thread: Thread, run: Created) -> None:
         """Poll until the run is over, and answer what it asks."""
-        patience = self._rng.choice((0.3, 1.0, 45.0))
+        patience = self._rng.choice((0.2, 0.2, 0.7, 45.0))
+        pause = min(patience, 1.0)
         while not self._world.is_over and thread.deleted is None:
-            await asyncio.sleep(patience if patience < 2.0 else 1.0)
+            await asyncio.sleep(pause)
+            pause = min(1.3 * pause, 1.5)
             answer = await request(
                 self._world,
                 lambda server, call: server.of_runs.retrieve_run(call, thread.id, run.id),
@@ -328,6 +333,7 @@ class Story:
             status = answer.value["status"]
             if status == "requires_action" and patience < 2.0:
                 await self._answer_calls(thread, run, answer.value)
+                pause = patience
             elif status not in ("queued", "in_progress", "cancelling", "requires_action"):
                 return
 
@@ -455,7 +461,7 @@ class Story:
         try:
             while left > 0:
                 try:
-                    async with asyncio.timeout(4.0):
+                    async with asyncio.timeout(2.0):
                         chunk = await stream.read()
                 except TimeoutError:
                     if not self._is_patient(run, transcript, stream, silent_since):
@@ -484,7 +490,7 @@ class Story:
             return False
         rests_since = self._world.watch.rests_since.get(run.id)
         since = max(silent_since, rests_since or now, server.troubled_until)
-        if now - since > 20.0:
+        if now - since > SILENCE_S:
             who = f"{transcript.run_id} at {server}, silent since {silent_since:.3f}"
             self._world.watch.violated("a stream ends with its run", who)
             return False

@@ -70,7 +70,7 @@ class ServerTool:
         await self._server.point()
         roll = world.rng.random()
         if roll < 0.05 and not world.is_calm:
-            await asyncio.sleep(100.0)
+            await asyncio.sleep(30.0)
         if roll < 0.1:
             raise LookupError("no such city")
         await asyncio.sleep(roll / 2)

@@ -25,7 +25,7 @@ from famulus_schemas.records import (
 if TYPE_CHECKING:
     from tests.simulation.server import Server
 
-LOOK_S = 5.0
+LOOK_S = 1.0
 
 
 class SimRecords:
@@ -66,6 +66,7 @@ class SimRecords:
         await self._inner.commit(unit)
         server.note("committed", unit)
         server.world.watch.committed(self.project, unit)
+        server.maybe_crash()
         if server.befalls(server.dice.unknown):
             server.note("unknown")
             raise OutcomeUnknown("simulated: unknown")

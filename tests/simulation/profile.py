@@ -45,7 +45,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 def profile_of(rng: Random) -> Profile:
     """The circumstances that a seed gives."""
-    exclusive = rng.random() < 0.25
+    exclusive = rng.random() < 0.2
 
     def sometimes(*rates: float) -> float:
         return rng.choice(rates) if rng.random() < 0.4 else 0.0
@@ -53,15 +53,15 @@ def profile_of(rng: Random) -> Profile:
     return Profile(
         servers=1 if exclusive else rng.choice((1, 2, 2, 3)),
         exclusive=exclusive,
-        threads=rng.choice((1, 1, 2)),
+        threads=rng.choice((1, 2, 3)),
         latency_s=rng.choice((0.0, 0.005, 0.05, 0.3)),
         skew_s=rng.choice((0.0, 0.0, 3.0)),
         runs_at_once_max=rng.choice((1, 2, 256)),
         waiting_events_max=rng.choice((4, 4096, 4096)),
         finish_s=rng.choice((0.0, 0.5)),
-        pause_s=rng.choice((0.0, 0.1, 0.6)),
-        crash=sometimes(0.003, 0.01, 0.03),
-        freeze=sometimes(0.003, 0.01),
+        pause_s=rng.choice((0.0, 0.2, 0.6)),
+        crash=sometimes(0.003, 0.01, 0.02),
+        freeze=sometimes(0.003, 0.01, 0.02),
         refuse=sometimes(0.01, 0.05),
         unknown=sometimes(0.01, 0.05),
         cut_off=sometimes(0.003, 0.01),

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 FORESEEN = (StoreUnavailable, Conflict)
 """What plugins may meet, and say so in the log. Anything else is a mistake of theirs."""
 
+JOB_SETTINGS = JobSettings(heartbeat_s=1.0, lease_s=3.0, poll_s=1.0, retry_s=1.0)
+"""All times stand to each other as by default, so that much can happen in little time."""
+
 CALM = Profile(
     servers=0,
     exclusive=False,
@@ -158,12 +161,13 @@ class Server(Process):
             hooks=hooks,
         )
         self.threads = ThreadsPlugin(ThreadsSettings(), host)
-        self.jobs = JobsPlugin(JobSettings(), host)
+        self.jobs = JobsPlugin(JOB_SETTINGS, host)
         settings = RunSettings(
-            run_s=30,
-            tool_s=5.0,
+            run_s=15,
+            tool_s=3.0,
+            cancel_s=1.0,
             runs_at_once_max=profile.runs_at_once_max,
-            expiry_poll_s=2.0,
+            expiry_poll_s=1.0,
             finish_s=profile.finish_s,
         )
         self.runs = hooks.runs = world.mutant.runs(settings, host)
@@ -254,9 +258,9 @@ class Server(Process):
             if roll < dice.crash:
                 self.die("crashed")
             elif roll < dice.crash + dice.freeze:
-                self.freeze(rng.choice((0.5, 6.0, 25.0, 40.0)))
+                self.freeze(rng.choice((0.3, 2.0, 6.0, 10.0)))
             elif roll < dice.crash + dice.freeze + dice.cut_off:
-                seconds = rng.choice((1.0, 8.0, 25.0))
+                seconds = rng.choice((0.5, 2.0, 6.0))
                 self.note("cut off", seconds)
                 self.cut_off_until = self.troubled_until = self.world.loop.time() + seconds
         await self.breathe()
@@ -267,9 +271,9 @@ class Server(Process):
         """Let others go on."""
         world = self.world
         roll = world.rng.random()
-        if roll < 0.7 or self.is_stopped:
+        if self.is_stopped or 0.4 < roll < 0.75:
             await asyncio.sleep(0)
-        else:
+        elif roll > 0.75:
             await asyncio.sleep(roll * world.profile.latency_s)
 
     async def reach_store(self) -> None:

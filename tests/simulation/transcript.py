@@ -90,7 +90,8 @@ class Transcript:
     def _add(self, frame: Frame) -> None:
         data = msgspec.json.decode(frame.data)
         parts = self._added.get(data["id"])
-        self._hold("an item is created before it grows", parts is not None, frame)
+        is_known = parts is not None or self._watch.is_gone(self.run_id)
+        self._hold("an item is created before it grows", is_known, frame)
         if parts is None:
             return
         delta = data["delta"]
@@ -105,6 +106,9 @@ class Transcript:
             parts[call["index"]] = parts.get(call["index"], "") + more
 
     def _note(self, name: str, data: Any) -> None:
+        if self._watch.is_gone(self.run_id):
+            # Read in the midst of its deletion: some of it may be gone, and some not.
+            self._added.clear()
         if name in ("thread.message.created", "thread.run.step.created"):
             self._added[data["id"]] = {}
         elif name in _ITEM_ENDS and data["id"] in self._added:
@@ -118,7 +122,8 @@ class Transcript:
         heard = {text for parts in self._added.values() for text in parts.values()}
         for call in run["required_action"]["submit_tool_outputs"]["tool_calls"]:
             text = f"{call['id']}{call['function']['name']}|{call['function']['arguments']}"
-            # A listener that came for the rest only has not heard the calls being made.
+            # A listener that came for the rest only has not heard the calls being made, and one
+            # of a run that is gone perhaps not all of them.
             if self._added:
                 self._hold("a listener has heard what it is asked", text in heard, (text, heard))
 

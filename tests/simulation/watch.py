@@ -183,6 +183,10 @@ class Watch:
         """The event of this number, if it is on disk."""
         return self.log.get(run_id, {}).get(seq)
 
+    def is_gone(self, run_id: str) -> bool:
+        """Whether the run was deleted with its thread."""
+        return run_id in self.log and ("default", "run", run_id) not in self._records
+
     def status_of(self, project: str, run_id: str) -> Any:
         """The run's status as it is stored; None where it is gone."""
         record = self._records.get((project, "run", run_id))

@@ -31,12 +31,10 @@ from famulus_runs.kinds import ENDS, decode_run
 from famulus_schemas.records import Clear
 
 EPOCH = 1_700_000_000.0
-FAULTS_S = 20.0
+FAULTS_S = 15.0
 """How long faults go on."""
-CALM_S = 100.0
+CALM_S = 40.0
 """How long everything has to come to its end after that: a lease, a run's own time, and more."""
-GONE_MAX = 12
-"""Servers that may go in one seed; more only makes it longer."""
 
 
 class World:
@@ -105,7 +103,7 @@ class World:
     async def _tend(self) -> None:
         """What operators do: replace servers that are ill, and sometimes those that are well."""
         while True:
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(1.0)
             for server in list(self.servers):
                 server.check_health()
             if not self.is_calm and self.rng.random() < 0.05 and self.servers:
