@@ -159,7 +159,7 @@ def test_a_run_that_waits_for_outputs_outlives_its_server(
 # --- syncs ------------------------------------------------------------------------------------
 
 CLIENTS = 4
-WRITES = 30
+WRITES = 50
 SYNCS = ("fsync", "fdatasync")
 WRITING = ("write", "writev", "sendmsg", "sendto", "pwrite64")
 LONGEST_TEXT = 70_000
