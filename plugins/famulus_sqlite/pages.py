@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from famulus_schemas.records import Order, Record
 
 COLUMNS = "project, kind, id, parent, seq, version, fence, created_at, body, extra, shape"
+
+# What a list's question says is not read again: a value costs as much as a step of the search.
+_OF_LIST = "id, seq, version, fence, created_at, body, extra, shape"
 
 POINT = f"select {COLUMNS} from record where project = ? and kind = ? and id = ?"  # noqa: S608
 
@@ -44,6 +47,28 @@ def record_of(row: tuple[Any, ...]) -> Record:
     )
 
 
+def records_under(
+    project: str, kind: str, parent: str, rows: Sequence[tuple[Any, ...]]
+) -> list[Record]:
+    """The records that the rows of a page hold."""
+    return [
+        Record(
+            project=project,
+            kind=kind,
+            id=id,
+            parent=parent,
+            seq=seq,
+            version=version,
+            fence=fence,
+            created_at=created_at,
+            body=body,
+            extra=extra,
+            shape=shape,
+        )
+        for id, seq, version, fence, created_at, body, extra, shape in rows
+    ]
+
+
 def page_question(
     project: str,
     kind: str,
@@ -74,18 +99,19 @@ def scan_question(kind: str, *, where: Mapping[str, str], after_seq: int, limit:
 
 @lru_cache
 def _page(names: int, order: Order) -> str:
-    return _question(names, "project = ? and kind = ? and parent = ?", "and seq < ?", order)
+    keys = "project = ? and kind = ? and parent = ?"
+    return _question(_OF_LIST, names, keys, "and seq < ?", order)
 
 
 @lru_cache
 def _scan(names: int) -> str:
-    return _question(names, "kind = ?", "", "asc")
+    return _question(COLUMNS, names, "kind = ?", "", "asc")
 
 
-def _question(names: int, keys: str, below: str, order: Order) -> str:
+def _question(columns: str, names: int, keys: str, below: str, order: Order) -> str:
     if not names:
         return (
-            f"select {COLUMNS} from record where {keys} and seq > ? {below}"  # noqa: S608
+            f"select {columns} from record where {keys} and seq > ? {below}"  # noqa: S608
             f" order by seq {order} limit ?"
         )
     # The first name's values lie in the order of seq; the other names are looked up for each.
@@ -94,7 +120,7 @@ def _question(names: int, keys: str, below: str, order: Order) -> str:
         " where other.seq = first.seq and other.name = ? and other.value = ?)"
     )
     return (
-        f"select {COLUMNS} from record where seq in"  # noqa: S608
+        f"select {columns} from record where seq in"  # noqa: S608
         f" (select seq from record_index first where {keys} and name = ? and value = ?{others}"
         f" and seq > ? {below} order by seq {order} limit ?) order by seq {order}"
     )

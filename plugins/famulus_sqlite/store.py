@@ -9,7 +9,15 @@ from famulus.clock import Clock
 from famulus_schemas.records import Kind, Order, Page, Record, Unit, UnknownCursor
 from famulus_sqlite.database import Database
 from famulus_sqlite.declare import fill
-from famulus_sqlite.pages import CURSOR, POINT, SEQ_MAX, page_question, record_of, scan_question
+from famulus_sqlite.pages import (
+    CURSOR,
+    POINT,
+    SEQ_MAX,
+    page_question,
+    record_of,
+    records_under,
+    scan_question,
+)
 
 
 class SqliteRecords:
@@ -55,7 +63,7 @@ class SqliteRecords:
             limit=limit + 1,
         )
         rows = await self._database.reader.rows(statement, values)
-        records = [record_of(row) for row in rows[:limit]]
+        records = records_under(self.project, kind, parent, rows[:limit])
         if is_backward:
             records.reverse()
         return Page(records=records, has_more=len(rows) > limit)
