@@ -28,6 +28,8 @@ POINTS: Final = (
     "message_deleted",
     "modify_before_commit",
     "modified",
+    "answer_before_kept",
+    "answer_kept",
     # A run's way in, and what clients do to it.
     "run_create_before_commit",
     "run_created",

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from famulus import Bytes, Call, Operation, Plugin, Problem, hookimpl, need
+from famulus.failpoints import failpoint
 from famulus.operations import Proceed
 from famulus_idempotency.kept import (
     KEY_CHARACTERS_MAX,
@@ -174,7 +175,9 @@ class Idempotency(Plugin[IdempotencySettings]):
                 body=encode(kept),
                 extra=data,
             )
+        failpoint("answer_before_kept")
         await records.commit([write])
+        failpoint("answer_kept")
 
     # --- again --------------------------------------------------------------------------------
 
