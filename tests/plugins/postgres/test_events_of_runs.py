@@ -12,6 +12,7 @@ from tests.plugins.runs.added_up import added_up
 
 from famulus.testing import Script, ScriptedBackend, kernel_with, tool
 from famulus.testing.kit import EventReader, SentEvent, TestServer
+from famulus_postgres.envelopes import Closed, Said, unpack
 from famulus_postgres.settings import PostgresSettings
 
 pytestmark = pytest.mark.anyio
@@ -205,6 +206,23 @@ async def test_from_every_place_the_rest_adds_up_to_the_whole(
     for place in range(len(whole)):
         rest = await again(two.b, run, whole[place - 1].id if place else None)
         assert added_up([*whole[:place], *rest]) == added_up(whole), whole[place].name
+
+
+async def test_a_run_that_is_streamed_where_it_is_at_work_costs_no_telling(
+    open_two: Open, payloads: Callable[[], list[str]]
+) -> None:
+    two = await open_two(Script().says(WORDS).forever())
+    thread, assistant = await two.thread(), await two.assistant()
+    body = {"assistant_id": assistant, "stream": True}
+    before = len(payloads())
+    for _ in range(3):
+        events = await stream(two.a, f"/v1/threads/{thread}/runs", body)
+        assert added_up(events)[1] == WHOLE
+    # This one is told, so what was told before it would be there.
+    await stream(two.b, f"/v1/threads/{thread}/runs", body)
+    told = [unpack(payload)[1] for payload in payloads()[before:]]
+    topics = {m.topic for messages in told for m in messages if isinstance(m, (Said, Closed))}
+    assert len(topics - {"jobs"}) == 1
 
 
 async def test_a_run_is_begun_where_there_is_room_by_a_wake_up_alone(open_two: Open) -> None:
