@@ -17,9 +17,12 @@ HEAD = """# Benchmarks: the last run
 Written by `python ops/bench/run.py`; do not edit. Every ratio is to a floor measured in the same
 run, round by round, in turn; the median is given, with the least and the greatest. CPU figures
 are microseconds on the CPU of the server's processes, by the scheduler's account. Rates and
-latencies depend on the machine and on what else it did; ratios of CPU hardly do. *nearly* is a
-target missed by no more than a quarter, which on a machine that is not quiet may be chance.
+latencies depend on the machine and on what else it did. Ratios of CPU do so less, but on a machine
+that others use (see its load, beside its cores) caches are lost at every switch, and that costs
+long code more than a short floor: a GET that is 2.3 times its floor on a quiet machine was 3.2
+times it at a load of 9. *nearly* is a target missed by no more than a quarter.
 """
+_SECTION = re.compile(r"<!-- begin (?P<name>\w+) -->(?P<text>.*?)<!-- end (?P=name) -->", re.DOTALL)
 PACKAGES = ("uvicorn", "httptools", "uvloop", "starlette", "msgspec", "aiohttp", "aiosqlite")
 
 
@@ -46,13 +49,11 @@ def section(about: str, tables: Sequence[Table], *, told: Sequence[str]) -> str:
 
 
 def put(page: Path, name: str, text: str) -> None:
-    """Replace the section of that name, or add it."""
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    whole = page.read_text() if page.exists() else HEAD
-    marked = f"{begin}\n{text}{end}"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if pattern.search(whole):
-        whole = pattern.sub(lambda _: marked, whole)
-    else:
-        whole = f"{whole.rstrip()}\n\n{marked}\n"
-    page.write_text(whole)
+    """Replace the section of that name, or add it; the others stay as they are."""
+    found = _SECTION.finditer(page.read_text()) if page.exists() else ()
+    sections = {each["name"]: each["text"] for each in found}
+    sections[name] = f"\n{text}"
+    marked = (
+        f"<!-- begin {name} -->{text}<!-- end {name} -->" for name, text in sorted(sections.items())
+    )
+    page.write_text("\n".join([HEAD, *marked]) + "\n")
