@@ -9,7 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus_runs.call_forms import Brackets
-from famulus_runs.cuts import delta_of_message
+from famulus_runs.cuts import delta_of_message, delta_of_step
 from famulus_schemas.deltas import (
     FunctionCallDelta,
     FunctionToolCallDelta,
@@ -294,8 +294,8 @@ class ToolsDraft:
     def __init__(self, step: RunStep, new_id: NewId) -> None:
         self._new_id = new_id
         self._calls: dict[int, _CallDraft] = {}
-        self.is_lost = False
-        """Whether a lost worker had begun it, and none of its calls is stored."""
+        self.is_resumed = False
+        """Whether a lost worker had begun it, and nothing was told of it since."""
         self._step = step
         if isinstance(step.step_details, ToolCallsStepDetails):
             for index, stored in enumerate(step.step_details.tool_calls):
@@ -364,8 +364,13 @@ class ToolsDraft:
         """
         if not self.is_lost:
             return []
-        self.is_lost = False
+        self.is_resumed = False
         return [ThreadRunStepCreated(data=self._step)]
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing is stored of the calls that a lost worker had begun to tell."""
+        return self.is_resumed and not self._calls
 
     def kept(self) -> Batch:
         """Have the calls as they are now stored."""
@@ -394,7 +399,18 @@ class ToolsDraft:
 
     def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
         """The run ended before every call had its output."""
-        return [*self.reopened(), *self.rest(), *broken_step(self.written(), status, now, error)]
+        step = self.written()
+        return [*self._told_again(), *self.rest(), *broken_step(step, status, now, error)]
+
+    def _told_again(self) -> Batch:
+        """What is stored of a lost attempt: how much of it listeners have heard is not known."""
+        if not self.is_resumed:
+            return []
+        self.is_resumed = False
+        empty = replace(self._step, step_details=ToolCallsStepDetails())
+        created = ThreadRunStepCreated(data=empty)
+        delta = delta_of_step(self.written()) if self._calls else None
+        return [created] if delta is None else [created, ThreadRunStepDelta(data=delta)]
 
     def written(self) -> RunStep:
         """The step with its calls as they are now."""

@@ -76,11 +76,13 @@ class Resting:
         for step in await steps_of(records, run):
             if step.status != "in_progress":
                 continue
-            draft: MessageDraft | ToolsDraft = (
-                await open_message(self._threads, records.project, step)
-                if step.type == "message_creation"
-                else open_tools(step, str)
-            )
+            draft: MessageDraft | ToolsDraft
+            if step.type == "message_creation":
+                draft = await open_message(self._threads, records.project, step)
+            else:
+                draft = open_tools(step, str)
+                # All of it was told before the client was asked.
+                draft.is_resumed = run.status != "requires_action"
             ended = draft.broken_off(status, now, None)
             events += [event for event in ended if not isinstance(event, Kept)]
         return events

@@ -100,7 +100,7 @@ def _deleted(step: RunStep) -> Message:
 def open_tools(step: RunStep, new_id: Callable[[str], str]) -> ToolsDraft:
     """The round of calls that a worker was at when it was lost."""
     draft = ToolsDraft(step, new_id)
-    draft.is_lost = not draft.calls()
+    draft.is_resumed = True
     return draft
 
 

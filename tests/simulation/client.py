@@ -112,8 +112,7 @@ async def request(world: World, operation: Operation, server: Server | None = No
     """Have a server do an operation."""
     server = server or await world.some_server()
     connection = Connection(server)
-    serving = _serve(server, operation, connection)
-    world.loop.create_task(serving, context=server.context.copy())
+    world.loop.start(server, _serve(server, operation, connection))
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await connection.answer
@@ -384,15 +383,15 @@ class Story:
     async def _edit(self, run: Created) -> None:
         for number in range(self._rng.choice((1, 3))):
             await self._pause(2.0)
-            value = f"edit {number}"
-            body = ModifyRun(metadata={"mark": run.mark, "edit": value})
-            answer = await self._ask(
-                f"edit {run.mark}",
-                lambda server, call, body=body: server.of_runs.modify_run(
-                    call, run.thread, run.id, body
-                ),
-            )
-            run.edits.append((value, answer.outcome))
+            await self._edit_once(run, f"edit {number}")
+
+    async def _edit_once(self, run: Created, value: str) -> None:
+        body = ModifyRun(metadata={"mark": run.mark, "edit": value})
+        answer = await self._ask(
+            f"edit {run.mark}",
+            lambda server, call: server.of_runs.modify_run(call, run.thread, run.id, body),
+        )
+        run.edits.append((value, answer.outcome))
 
     async def _interrupt(self, thread: Thread, run: Created) -> None:
         await self._pause(3.0)

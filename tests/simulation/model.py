@@ -66,7 +66,7 @@ class ServerTool:
     async def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
         world = self._server.world
         self._server.note("tool", call.id)
-        world.watch.tool_begins(scope.run, call.id)
+        world.watch.tool_begins(self._server.worker, scope.run, call.id)
         await self._server.point()
         roll = world.rng.random()
         if roll < 0.05 and not world.is_calm:

@@ -12,7 +12,6 @@ from tests.simulation.ports import (
     SimAssistants,
     SimEvents,
     SimInference,
-    SimRecords,
     SimStore,
 )
 from tests.simulation.profile import Profile
@@ -136,7 +135,7 @@ class Server(Process):
         self.events = SimEvents(self)
         self._stop = asyncio.Event()
         self._plug()
-        self.main = world.loop.create_task(self._live(), context=self.context.copy())
+        world.loop.start(self, self._live())
 
     # --- wiring -------------------------------------------------------------------------------
 
@@ -204,6 +203,12 @@ class Server(Process):
     def is_gone(self) -> bool:
         """Whether nothing that it does has an effect any more."""
         return self.is_killed or self.world.is_over
+
+    @property
+    def worker(self) -> str:
+        """The name of its worker."""
+        name: str = self._services.filled[JOBS].worker
+        return name
 
     @property
     def dice(self) -> Profile:
@@ -290,6 +295,3 @@ class Server(Process):
         """What an orchestrator does: end a server that says that it is down."""
         if self.is_up and not self.is_stopped and getattr(self.jobs, "_lost", False):
             self.die("replaced: its lease is lost")
-
-
-__all__ = ["FORESEEN", "JOBS", "Server", "SimRecords"]

@@ -71,7 +71,7 @@ def test_a_frozen_process_misses_its_time_and_goes_on_late() -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         process = Process("frozen")
-        loop.create_task(_ticks(ticks), context=process.context)
+        loop.start(process, _ticks(ticks))
         await asyncio.sleep(2.5)
         process.is_stopped = True
         await asyncio.sleep(10.0)
@@ -96,8 +96,8 @@ def test_of_a_killed_process_nothing_runs_any_more_and_others_go_on() -> None:
     async def main() -> list[str]:
         loop: Any = asyncio.get_running_loop()
         process = Process("killed")
-        loop.create_task(victim(), context=process.context)
-        loop.create_task(_ticks(others))
+        loop.start(process, victim())
+        loop.start(None, _ticks(others))
         await asyncio.sleep(2.5)
         process.is_stopped = True
         await asyncio.sleep(10.0)
@@ -118,7 +118,7 @@ def test_tasks_of_a_process_and_their_timers_stop_with_it() -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         process = Process("parent")
-        loop.create_task(parent(), context=process.context)
+        loop.start(process, parent())
         await asyncio.sleep(1.5)
         process.is_stopped = True
         await asyncio.sleep(5.0)

@@ -79,7 +79,7 @@ def _judge_messages(
         if message is None:
             watch.hold("a step's message is there", id in deleted, (step.id, id))
             continue
-        wanted = ("completed", None)
+        wanted: tuple[str, str | None] = ("completed", None)
         if step.status == "in_progress":
             continue
         if step.status != "completed":
@@ -202,8 +202,11 @@ def _judge_created(world: World, thread: Thread, created: Created, texts: list[s
 
 def _judge_edits(watch: Watch, created: Created, stored: str | None) -> None:
     """The last change that was answered is there, or one of which no answer came."""
-    sure = [value for value, outcome in created.edits if outcome == "ok"][-1:] or [None]
-    allowed = [*sure, *(value for value, outcome in created.edits if outcome == "unknown")]
+    sure: list[str | None] = [value for value, outcome in created.edits if outcome == "ok"]
+    allowed = [
+        *(sure[-1:] or [None]),
+        *(value for value, outcome in created.edits if outcome == "unknown"),
+    ]
     watch.hold("changes are as answered", stored in allowed, (created.mark, stored, created.edits))
 
 

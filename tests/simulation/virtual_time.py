@@ -17,7 +17,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 T = TypeVar("T")
 
@@ -68,7 +68,13 @@ class Process:
         return self.name
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
+if TYPE_CHECKING:
+    _Loop = object  # of the many methods of a loop, this one has those that are asked for here
+else:
+    _Loop = asyncio.AbstractEventLoop
+
+
+class VirtualLoop(_Loop):
     """Runs coroutines of all processes, one callback after the other."""
 
     def __init__(self, *, callbacks_max: int = 2_000_000) -> None:
@@ -84,13 +90,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.complaints: list[dict[str, Any]] = []
         """What would have been logged as an error of asyncio's."""
 
+    @property
+    def _as_loop(self) -> Any:
+        return self
+
     # --- running ------------------------------------------------------------------------------
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end, then end whatever is left."""
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._close_generator)
-        events._set_running_loop(self)
+        events._set_running_loop(self._as_loop)
         self._is_running = True
         try:
             return self._until_done(self.create_task(main))
@@ -130,6 +140,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._now = timers[0][0]
         while timers and timers[0][0] <= self._now:
             self._ready.append(heapq.heappop(timers)[2])
+
+    def start(self, process: Process | None, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine in a process, or in none."""
+        context = copy_context() if process is None else process.context.copy()
+        self.create_task(coroutine, context=context)
 
     def resume(self, process: Process) -> None:
         """Let a stopped process go on; all that it missed happens to it now."""
@@ -197,7 +212,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self._as_loop)
 
     def create_task(
         self,
@@ -206,7 +221,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self._as_loop, name=name, context=context)
         process = PROCESS.get() if context is None else context.get(PROCESS)
         self.tasks.append((task, process))
         if len(self.tasks) > self._tasks_kept_max:

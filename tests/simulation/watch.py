@@ -149,11 +149,11 @@ class Watch:
             self.rests_since.setdefault(run.id, self._world.loop.time())
         if run.status in ENDS:
             self.hold("a run that is over has no job", job is None, (run.id, run.status, state))
-            open_items = [
-                item.id
-                for item in (*self.steps_of(project, run), *self.messages_of(project, run))
-                if item.status == "in_progress"
+            items: list[RunStep | Message] = [
+                *self.steps_of(project, run),
+                *self.messages_of(project, run),
             ]
+            open_items = [item.id for item in items if item.status == "in_progress"]
             self.hold("nothing of a run that is over is open", not open_items, (run.id, open_items))
 
     def steps_of(self, project: str, run: Run) -> list[RunStep]:
@@ -168,11 +168,13 @@ class Watch:
 
     # --- tools and the model ----------------------------------------------------------------------
 
-    def tool_begins(self, run: Run, call_id: str) -> None:
-        """A server begins to run a call."""
-        self.hold(
-            "a call whose output is stored is not run again", call_id not in self.outputs, call_id
-        )
+    def tool_begins(self, worker: str, run: Run, call_id: str) -> None:
+        """A worker begins to run a call."""
+        job = self._records.get(("default", "job", f"run:{run.id}"))
+        # One that was given up for dead in its sleep does not know better yet.
+        if job is not None and decode_job(job.body).worker == worker:
+            promise = "a call whose output is stored is not run again"
+            self.hold(promise, call_id not in self.outputs, call_id)
 
     def model_is_told(self, call_id: str, output: str) -> None:
         """The model is shown what a call gave."""
