@@ -335,10 +335,16 @@ async def test_streams_survive_lines_that_are_lost_again_and_again(open_two: Ope
     for _ in range(8):
         await asyncio.sleep(0.1)
         await two.cut_lines()
+    again_begun = "thread.message.created"
     for one in streams:
         items, told = added_up(await one)
-        assert told == WHOLE
+        # A line that is lost in a commit can cost an attempt: then the message begins again.
+        kept = [name for n, name in enumerate(told) if name != again_begun or n == FIRST_MESSAGE]
+        assert kept == WHOLE
         assert list(items.values()) == [WORDS]
+
+
+FIRST_MESSAGE = WHOLE.index("thread.message.created")
 
 
 async def test_what_was_told_to_nobody_is_found_by_looking(open_two: Open) -> None:
