@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from famulus_runs.drafts import MessageDraft, ToolsDraft
+from famulus_runs.journal import RunGone
 from famulus_runs.kinds import decode_step
 from famulus_runs.turns import Turn
 from famulus_schemas.errors import Problem
@@ -48,9 +49,14 @@ async def steps_of(records: Records, run: Run) -> list[RunStep]:
 async def read_past(
     records: Records, threads: Threads, run: Run, new_id: Callable[[str], str]
 ) -> Past:
-    """What the records say. A step without its message, deleted by a client, is passed over."""
+    """What the records say. A step without its message, deleted by a client, is passed over.
+
+    Raises RunGone where others have ended the run since it was read.
+    """
     past = Past()
     for step in await steps_of(records, run):
+        if step.status not in ("in_progress", "completed"):
+            raise RunGone(f"step {step.id} is {step.status}")
         past.spent = _sum(past.spent, step.usage)
         if isinstance(step.step_details, MessageCreationStepDetails):
             await _take_message(past, threads, records.project, step)

@@ -97,7 +97,11 @@ class Runner:
 
     async def do(self, job: Job) -> None:
         """Work on a run until it is at rest. Cancelling it leaves the run for another worker."""
-        work = await self._load(job)
+        try:
+            work = await self._load(job)
+        except RunGone as gone:
+            self._log.info("run_gone", run=job.key, reason=str(gone))
+            return
         if work is None:
             # Before the job goes: listeners anywhere see that there is no run, or that it is over.
             self._events.close(job.project, job.key)

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
-from tests.plugins.runs.conftest import Api, ToolPlugin
+from tests.plugins.runs.conftest import Api, ToolPlugin, Weather
 from tests.plugins.shared_store import SharedStore, of
 
+from famulus import NoSettings, Plugin, hookimpl
 from famulus.testing import Script, ScriptedBackend, kernel_with, tool
 from famulus_schemas.records import Replace
+from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
 
 BOOK = {"type": "function", "function": {"name": "book_table"}}
 QUICK = {"heartbeat_s": 0.02, "lease_s": 0.5, "poll_s": 0.02, "retry_s": 0.02}
@@ -120,48 +123,106 @@ async def test_a_run_whose_creation_got_no_answer_is_done_all_the_same(
         assert (await api.ended(run))["status"] == "completed"
 
 
-async def test_what_a_waiting_run_had_begun_ends_with_it(
-    store: SharedStore, open_server: OpenServer
-) -> None:
+async def half_a_message(open_server: OpenServer) -> tuple[Any, str]:
+    """A run whose worker has left in the midst of a message, and what is stored of that."""
     never = asyncio.Event()
-    script = Script().says("Half of it").waits_for(never, after=1)
-    async with open_server(script, finish_s=0.0) as api:
+    script = Script().says("Half of it").waits_for(never, after=2)
+    async with open_server(script, finish_s=0.0, checkpoint_ms=0) as api:
         thread, assistant = await api.thread("hi"), await api.assistant()
         run = await api.run(thread, assistant)
         await api.backend.arrived()
-        while not await api.messages(thread, run_id=run["id"]):
+        while True:
+            messages = await api.messages(thread, run_id=run["id"])
+            if messages and messages[0]["content"]:
+                return run, messages[0]["content"][0]["text"]["value"]
             await asyncio.sleep(0.002)
+
+
+async def cancelled_with_what_was_stored(api: Api, run: Any, stored: str) -> None:
+    """The run's message and step have ended with it, and the stream adds up to what is stored."""
+    (message,) = await api.messages(run["thread_id"], run_id=run["id"])
+    assert message["status"] == "incomplete"
+    assert message["incomplete_details"] == {"reason": "run_cancelled"}
+    assert message["content"][0]["text"]["value"] == stored
+    (step,) = await api.steps(run)
+    assert step["status"] == "cancelled"
+    path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}/events"
+    told = ""
+    for frame in (await api.server.get(path)).text.split("\n\n"):
+        if "event: thread.message.created" in frame:
+            told = ""
+        elif "event: thread.message.delta" in frame:
+            delta = msgspec.json.decode(frame.rpartition("data: ")[2])
+            told += delta["delta"]["content"][0]["text"]["value"]
+    assert told == stored
+
+
+async def test_what_a_waiting_run_had_begun_ends_with_it(
+    store: SharedStore, open_server: OpenServer
+) -> None:
+    run, stored = await half_a_message(open_server)
     async with open_server(runs_at_once_max=0) as api:
         cancelled = await api.ok(await api.cancel(run))
         assert cancelled["status"] == "cancelled"
-        (message,) = await api.messages(thread, run_id=run["id"])
-        assert message["status"] == "incomplete"
-        assert message["incomplete_details"] == {"reason": "run_cancelled"}
-        (step,) = await api.steps(run)
-        assert step["status"] == "cancelled"
+        await cancelled_with_what_was_stored(api, run, stored)
         await nothing_left(store)
 
 
 async def test_a_run_that_was_marked_is_cancelled_by_whoever_has_it_next(
     store: SharedStore, open_server: OpenServer
 ) -> None:
-    never = asyncio.Event()
-    script = Script().says("Half of it").waits_for(never, after=1)
-    async with open_server(script, finish_s=0.0) as api:
-        thread, assistant = await api.thread("hi"), await api.assistant()
-        run = await api.run(thread, assistant)
-        await api.backend.arrived()
-        while not await api.messages(thread, run_id=run["id"]):
-            await asyncio.sleep(0.002)
-        (record,) = store.records("run")
-        body = record.body.replace(b'"in_progress"', b'"cancelling"', 1)
-        mark = Replace(kind="run", id=record.id, version=record.version, body=body)
-        store.memory.commit(record.project, [mark])
+    run, stored = await half_a_message(open_server)
+    (record,) = store.records("run")
+    body = record.body.replace(b'"in_progress"', b'"cancelling"', 1)
+    mark = Replace(kind="run", id=record.id, version=record.version, body=body)
+    store.memory.commit(record.project, [mark])
     async with open_server() as api:
         assert (await api.ended(run))["status"] == "cancelled"
-        (step,) = await api.steps(run)
-        assert step["status"] == "cancelled"
+        await cancelled_with_what_was_stored(api, run, stored)
         await nothing_left(store)
+
+
+async def test_nothing_outlives_a_thread_that_is_deleted_while_a_tool_runs(
+    store: SharedStore,
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Plugin[NoSettings]):
+        """Brings a tool that waits."""
+
+        name = "slow"
+
+        @hookimpl
+        def register_tools(self) -> list[Any]:
+            return [SlowWeather(begun, go_on)]
+
+    weather = {"type": "function", "function": {"name": "get_weather"}}
+    backend = ScriptedBackend(Script().calls(tool("get_weather", {})).says("Sunny."))
+    plugins = ("events", "jobs", "assistants", "threads", "models", "runs")
+    async with kernel_with(
+        store.plugin(), *plugins, Slow, backend=backend, settings={"jobs": QUICK}
+    ) as server:
+        api = Api(server, backend)
+        thread = await api.thread("hi")
+        await api.run(thread, await api.assistant(tools=[weather]))
+        await begun.wait()
+        await api.ok(await api.server.delete(f"/v1/threads/{thread}"))
+        go_on.set()
+        await nothing_left(store)
+    assert {record.kind for record in store.memory.records.values()} == {"assistant"}
+
+
+class SlowWeather(Weather):
+    """Knows the weather once it is let go on."""
+
+    def __init__(self, begun: asyncio.Event, go_on: asyncio.Event) -> None:
+        self._begun = begun
+        self._go_on = go_on
+
+    async def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
+        self._begun.set()
+        await self._go_on.wait()
+        yield ToolOutput(text="sunny")
 
 
 async def test_a_message_deleted_while_it_is_written_ends_with_its_lost_worker(
