@@ -182,9 +182,25 @@ async def payloads(dsn: str, settings: PostgresSettings) -> AsyncIterator[Callab
 
 @pytest.fixture
 def cut_lines(dsn: str, settings: PostgresSettings) -> Callable[[], Awaitable[None]]:
-    """Has the server end every session of the test's schema."""
+    """Has the server end the sessions through which processes hear each other."""
 
     async def cut_lines() -> None:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1"
+            " and (query ilike 'listen%' or query = 'select' or query like '%pg_notify%')",
+            settings.schema,
+        )
+        await connection.close()
+
+    return cut_lines
+
+
+@pytest.fixture
+def cut_everything(dsn: str, settings: PostgresSettings) -> Callable[[], Awaitable[None]]:
+    """Has the server end every session of the test's schema, as when it is restarted."""
+
+    async def cut_everything() -> None:
         connection = await asyncpg.connect(dsn)
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1",
@@ -192,7 +208,7 @@ def cut_lines(dsn: str, settings: PostgresSettings) -> Callable[[], Awaitable[No
         )
         await connection.close()
 
-    return cut_lines
+    return cut_everything
 
 
 @pytest.fixture

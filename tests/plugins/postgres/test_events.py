@@ -235,8 +235,9 @@ async def test_a_listener_is_known_until_it_leaves_and_then_forgotten(open_event
 async def test_a_process_that_comes_later_learns_who_listens(open_events: Open) -> None:
     settings = {"first_look_s": NEVER_S, "interest_s": NEVER_S}
     async with (
+        open_events(**settings) as first,
         open_events(**settings) as b,
-        b.events.subscribe("p", "t") as listener,
+        listening(b, first) as listener,
         open_events(**settings) as late,
     ):
         await until(lambda: bool(late.events.is_wanted("p", "t")))

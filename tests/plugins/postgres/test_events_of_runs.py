@@ -129,6 +129,7 @@ async def open_two(
             for name, room in (("a", 256), ("b", room_at_b)):
                 settings = {
                     **tables,
+                    "jobs": {**tables["jobs"], **changes.get("jobs", {})},
                     "postgres": {**tables["postgres"], **changes.get(name, {})},
                     "runs": {"finish_s": 0.0, "runs_at_once_max": room, **changes.get("runs", {})},
                 }
@@ -206,6 +207,26 @@ async def test_from_every_place_the_rest_adds_up_to_the_whole(
     for place in range(len(whole)):
         rest = await again(two.b, run, whole[place - 1].id if place else None)
         assert added_up([*whole[:place], *rest]) == added_up(whole), whole[place].name
+
+
+async def test_who_comes_in_the_midst_of_a_message_hears_the_rest_as_it_is_written(
+    open_two: Open,
+) -> None:
+    go_on = asyncio.Event()
+    script = Script().says(WORDS * 3).pauses(0.05).waits_for(go_on, after=3)
+    two = await open_two(script, b={"first_look_s": NEVER_S})
+    thread, assistant = await two.thread(), await two.assistant()
+    run = await create(two.a, thread, assistant)
+    while (await two.backend.arrived()).chunks_sent < 3:
+        await asyncio.sleep(0.01)
+    listening = asyncio.create_task(again(two.b, run))
+    await asyncio.sleep(0.3)
+    go_on.set()
+    events = await listening
+    items, told = added_up(events)
+    assert told == WHOLE
+    assert list(items.values()) == [WORDS * 3]
+    assert len([event for event in events if is_delta(event)]) > 3
 
 
 async def test_a_run_that_is_streamed_where_it_is_at_work_costs_no_telling(
@@ -345,6 +366,46 @@ async def test_streams_survive_lines_that_are_lost_again_and_again(open_two: Ope
 
 
 FIRST_MESSAGE = WHOLE.index("thread.message.created")
+
+
+async def test_streams_survive_a_database_that_ends_every_session(
+    open_two: Open, cut_everything: Callable[[], Awaitable[None]]
+) -> None:
+    two = await open_two(
+        Script().says(WORDS).pauses(0.1).forever(),
+        jobs={"retry_s": 0.1, "poll_s": 0.5},
+        runs={"checkpoint_ms": 50},
+    )
+    assistant = await two.assistant()
+    body = {"assistant_id": assistant, "stream": True}
+    threads = [await two.thread() for _ in range(4)]
+    begun = asyncio.Semaphore(0)
+
+    def hear(event: SentEvent) -> None:
+        if event.name == "thread.run.created":
+            begun.release()
+
+    streams = [
+        asyncio.create_task(stream(two.b, f"/v1/threads/{thread}/runs", body, hear))
+        for thread in threads
+    ]
+    for _ in streams:
+        await begun.acquire()
+    for _ in range(4):
+        await asyncio.sleep(0.3)
+        await cut_everything()
+    for one in streams:
+        events = await one
+        # A run whose commit was given up begins its message again, as one whose worker died.
+        numbers = [_number(event) for event in events[:-1] if not is_delta(event)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        items, told = added_up(events)
+        assert told[-2:] == ["thread.run.completed", "done"]
+        assert list(items.values()) == [WORDS]
+
+
+def _number(event: SentEvent) -> int:
+    return int(str(event.id).rpartition(":")[2].split(".")[1])
 
 
 async def test_what_was_told_to_nobody_is_found_by_looking(open_two: Open) -> None:
