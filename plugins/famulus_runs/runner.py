@@ -129,7 +129,7 @@ class Runner:
             text = LOST.format(attempts=job.attempt - 1)
             await self._end(live, "failed", RunError(code="server_error", message=text))
             return
-        if live.engine.run.status == "cancelling":
+        if await self._is_marked(live):
             # Somebody asked for it, and the worker that was to do it was lost.
             await self._end(live, "cancelled")
             return
@@ -142,6 +142,14 @@ class Runner:
             await asyncio.gather(live.task, return_exceptions=True)
             raise
         await self._settle(live, None if live.task.cancelled() else live.task.exception())
+
+    async def _is_marked(self, live: Live) -> bool:
+        """Whether the run was to be cancelled when it was taken up."""
+        if live.engine.run.status == "queued":
+            # Its first commit sees that.
+            return False
+        # Looked at anew: whoever asked while it was being loaded was heard by nobody.
+        return live.engine.run.status == "cancelling" or await live.journal.is_cancelling()
 
     async def _settle(self, live: Live, error: BaseException | None) -> None:
         """What is to be done once the work has stopped, for whatever reason."""
