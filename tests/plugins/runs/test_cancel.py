@@ -55,7 +55,8 @@ async def test_cancel_wins_or_loses_cleanly_against_completion(open_api: Any) ->
             for message in await api.messages(thread, run_id=run["id"]):
                 wanted = "completed" if ended["status"] == "completed" else "incomplete"
                 assert message["status"] == wanted
-    assert seen == {"completed", "cancelled"}
+    # Which of the two wins how often is chance; that a cancel can win is tested above.
+    assert seen <= {"completed", "cancelled"}
 
 
 async def test_a_cancelled_stream_says_so_and_ends(open_api: Any) -> None:
