@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import anatomy
 import msgspec
-from client import Client, Stopped, Unanswered
+from client import Client, Stopped, Unanswered, story_of
 from ledger import Creation, Kind, Ledger, Story, Thing
 from stores import Dump, Store
 from streams import Tale, text_of
@@ -37,9 +38,6 @@ class Audit:
         self._within_s = lease_s + STUCK_S
         self.failed_by_loss = 0
         """Runs that ended because their process was lost too often, and say so."""
-        self.may_expire = False
-        """Whether runs have so little time that their end is no fault."""
-        self._expired: set[str] = set()
         self.frozen: set[int] = set()
         """Processes that were frozen once."""
 
@@ -111,7 +109,7 @@ class Audit:
             if creation.key is None and creation.kind == "run":
                 for row in self._made(dump, creation):
                     run = msgspec.json.decode(row.body)
-                    story = Story(run["thread_id"], run["id"], creation.task)
+                    story = story_of(run, creation.task)
                     self._ledger.stories.setdefault(story.id, story)
 
     async def _send_again(self, creation: Creation) -> None:
@@ -283,7 +281,9 @@ class Audit:
         if story.resting is None or story.resting == data:
             return
         was = msgspec.json.decode(story.resting)
-        may_change = story.waits and (story.is_cancelled or len(story.sent) > 0 or self.may_expire)
+        may_change = story.waits and (
+            story.is_cancelled or len(story.sent) > 0 or time.time() >= story.expires_at
+        )
         if not may_change:
             text = f"run {story.id} was {was['status']}, and is {run['status']}"
             self._ledger.find("lost", f"{text}: {story.resting!r}, {data!r}")
@@ -297,9 +297,8 @@ class Audit:
                 self._ledger.find("wrong", f"run {story.id} failed: {run['last_error']}")
         if status == "cancelled" and not story.is_cancelled:
             self._ledger.find("wrong", f"run {story.id} was cancelled by nobody")
-        if status == "expired" and self.may_expire:
-            self._expired.add(story.id)
-        if status == "incomplete" or (status == "expired" and story.id not in self._expired):
+        is_early = status == "expired" and time.time() < story.expires_at
+        if status == "incomplete" or is_early:
             self._ledger.find("wrong", f"run {story.id} is {status}")
 
     def _check_items(self, story: Story, run: Any, steps: list[Any], messages: list[Any]) -> None:

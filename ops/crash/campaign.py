@@ -194,9 +194,7 @@ class Campaign:
         await server.arm(point)
         await self._load(server.ended(self._options.reach_s), is_patient=True)
         await self._reached(server, point)
-        self._audit.may_expire = True
         await self._look()
-        self._audit.may_expire = False
 
     async def _at_first_start(self, point: str) -> None:
         """Die at the very first start: the next one must find nothing in its way."""

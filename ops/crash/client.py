@@ -195,7 +195,7 @@ class Client:
             self.ledger.find("wrong", f"POST {creation.path} was answered {status}: {data!r}")
             raise Unanswered
         made = msgspec.json.decode(data)
-        story = Story(made["thread_id"], made["id"], creation.task)
+        story = story_of(made, creation.task)
         self.newest = self.ledger.stories.setdefault(story.id, story)
         return self.newest
 
@@ -302,3 +302,9 @@ class Client:
             return
         # What was known of it as waiting for its client does not hold any more.
         story.resting = None
+
+
+def story_of(run: Any, task: Task | None) -> Story:
+    """A run that was not known before, as it was first seen."""
+    # Where that was after its end, nothing more can happen to it.
+    return Story(run["thread_id"], run["id"], task, run["expires_at"] or 0)

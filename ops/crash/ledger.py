@@ -62,6 +62,7 @@ class Story:
     thread_id: str
     id: str
     task: Task | None
+    expires_at: int
     tales: list[Tale] = field(default_factory=list)
     resting: bytes | None = None
     """The run as it was answered when it had come to rest, or waited for its client."""

@@ -30,6 +30,8 @@ STORES = ("sqlite", "postgres")
 CHAPTER = 15
 """Points tested on one store before the next begins with an empty one: looking costs less so."""
 AT_ONCE = 2
+SHOWN = 600
+"""Characters of a finding; the ledger has all."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     found = [finding for row in rows for finding in row.findings]
     for finding in found:
-        print(f"{finding.kind}: {finding.text}")
+        print(f"{finding.kind}: {finding.text[:SHOWN]}")
     if found:
         print(f"what was sent and logged is kept in {folder}")
         return 1

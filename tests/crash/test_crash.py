@@ -1,0 +1,77 @@
+"""Servers killed under load lose nothing, and the harness would notice if they did."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "ops" / "crash" / "run.py"
+WITHIN_S = 900
+STORES = {"sqlite": "| sqlite, 1 process |", "postgres": "| postgres, 2 processes |"}
+
+pytestmark = [
+    pytest.mark.timeout(WITHIN_S + 60),
+    pytest.mark.skipif(
+        not os.environ.get("FAMULUS_CRASH_TESTS"),
+        reason="NOT TESTED: set FAMULUS_CRASH_TESTS=1 to kill servers at every point (2 minutes)",
+    ),
+]
+
+
+def crashed(folder: Path, store: str, *arguments: str) -> tuple[int, str, list[str]]:
+    """Exit code and output of a run, and the cells of the store's row."""
+    done = subprocess.run(
+        [sys.executable, str(RUN), "--store", store, "--dir", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+    )
+    if "NO POSTGRESQL" in done.stdout:
+        pytest.skip("NO POSTGRESQL: set FAMULUS_TEST_POSTGRES to the dsn of a server for tests")
+    rows = [line for line in done.stdout.splitlines() if line.startswith(STORES[store])]
+    assert len(rows) == 1, done.stderr
+    return done.returncode, done.stdout, [cell.strip() for cell in rows[0].split("|")[2:-1]]
+
+
+@pytest.mark.parametrize(("store", "points_min"), [("sqlite", 60), ("postgres", 10)])
+def test_a_server_killed_anywhere_loses_nothing_and_does_nothing_twice(
+    store: str, points_min: int, tmp_path: Path
+) -> None:
+    code, output, row = crashed(tmp_path, store)
+
+    assert code == 0, output
+    deaths, points, acknowledged, _, *findings = map(int, row[:-1])
+    assert deaths >= points >= points_min
+    assert acknowledged > 1000
+    assert findings == [0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("mutant", "store", "arguments"),
+    [
+        ("publish_first", "sqlite", ["--ways", "kill", "--rounds", "10"]),
+        ("answer_first", "sqlite", ["--ways", "kill", "--rounds", "10"]),
+        ("no_fence", "postgres", ["--ways", "freeze_one", "--rounds", "10"]),
+    ],
+)
+def test_a_broken_promise_is_found(
+    mutant: str, store: str, arguments: list[str], tmp_path: Path
+) -> None:
+    code, output, _ = crashed(
+        tmp_path, store, "--mutant", mutant, "--no-points", "--first", *arguments
+    )
+
+    assert code == 1
+    assert "\nlost: " in output or "\ndoubled: " in output
+
+
+def test_a_point_that_is_not_reached_is_found(tmp_path: Path) -> None:
+    never = ["--points", "thread_created:1000000", "--reach-s", "1"]
+    code, output, _ = crashed(tmp_path, "sqlite", "--rounds", "0", *never)
+
+    assert code == 1
+    assert "\nunreached: thread_created:1000000" in output
