@@ -28,7 +28,8 @@ from famulus_schemas.ports import Emission, EventsStopped, ListenerDropped
 from famulus_schemas.records import Records, StoreUnavailable
 
 GAP_WAIT_S = 0.05
-GAP_WAITS_MAX = 100
+GAP_S = 5.0
+"""For so long a stream waits for text that it missed to be stored, which it is every moment."""
 LOOK_WAIT_S = 0.5
 LOOKS_MAX = 60
 """For so long a stream waits for a store that does not answer, before it ends."""
@@ -282,7 +283,11 @@ class Replay:
 
         It is stored again and again while it is written.
         """
-        for _ in range(GAP_WAITS_MAX):
+        clock = asyncio.get_running_loop().time
+        # By the clock, however slow the store: whoever wrote it may be lost, and all that others
+        # told since then waits for this.
+        until = clock() + GAP_S
+        while clock() < until:
             if self._at.offset >= start or not self._items.is_stored_in_parts:
                 return
             if frames := self._grown(await self._items.stored()):
