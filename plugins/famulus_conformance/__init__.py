@@ -1,0 +1,1 @@
+"""How far a server, ours or any other, is OpenAI's API."""
