@@ -16,6 +16,7 @@ import msgspec
 from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
 from famulus_schemas.records import RecordStore, SystemRecords, Unit
+from famulus_schemas.retrieval import Embedder, Vectors
 
 if TYPE_CHECKING:
     from famulus_schemas.assistants import FullAssistant
@@ -202,6 +203,8 @@ EVENTS: Port[Events] = Port("events")
 ASSISTANTS: Port[Assistants] = Port("assistants")
 THREADS: Port[Threads] = Port("threads")
 JOBS: Port[Jobs] = Port("jobs")
+EMBEDDER: Port[Embedder] = Port("embedder")
+VECTORS: Port[Vectors] = Port("vectors")
 
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
@@ -211,5 +214,7 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     INFERENCE,
     ASSISTANTS,
     THREADS,
+    EMBEDDER,
+    VECTORS,
 )
 """Every port, in the order in which they build on each other."""
