@@ -123,6 +123,11 @@ class Board:
         unit = [new_job(body, now=self._now())]
         return Ticket(kind=kind, unit=unit, job=job if is_mine else None)
 
+    def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:
+        """As Jobs.shelve."""
+        body = JobBody(kind=kind, key=key, state="parked", priority=priority)
+        return [new_job(body, now=self._now())]
+
     async def requeue(self, project: str, kind: str, key: str) -> Ticket:
         """As Jobs.requeue."""
         record = await self._system.of(project).get("job", job_id(kind, key))

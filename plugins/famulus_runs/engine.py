@@ -496,7 +496,7 @@ class Engine:
                 *events,
                 ThreadRunCancelled(data=self.run),
             ]
-        self.run = self._ended("expired")
+        self.run = self._ended("expired", last_error=error)
         return [*events, ThreadRunExpired(data=self.run)]
 
     def _incomplete(self, reason: RunIncompleteReason | None) -> Batch:

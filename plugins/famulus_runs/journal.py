@@ -18,6 +18,7 @@ from famulus_runs.drafts import Batch, Kept
 from famulus_runs.kinds import ENDS, decode_run, decode_step, encode, run_index, step_index
 from famulus_runs.log import Teller, log_writes
 from famulus_runs.positions import Position
+from famulus_runs.turn_taking import Leave, is_by_others, leave_of
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import AssistantStreamEvent
@@ -160,13 +161,16 @@ class Journal:
         async with self._lock:
             for _ in range(COMMIT_ATTEMPTS_MAX):
                 self.is_settled = False
+                leave = await self._leave(objects)
                 try:
-                    await self._records.commit(await self._unit(objects, emissions))
+                    await self._records.commit(await self._unit(objects, emissions, leave))
                 except (RunCancelling, RunGone):
                     self.is_settled = True
                     raise
                 except Conflict as conflict:
                     self.is_settled = True
+                    if is_by_others(conflict, self._run_id):
+                        continue
                     if conflict.kind != "job" and conflict.reason == "version":
                         # Somebody changed metadata meanwhile: read again, and merge.
                         continue
@@ -174,10 +178,27 @@ class Journal:
                 self._stored.update(one.id for one in objects if isinstance(one, Message))
                 self.is_settled = True
                 self.is_at_rest = any(isinstance(one, Run) and rests(one) for one in objects)
+                if leave.heir is not None:
+                    self._jobs.started(leave.heir)
                 return
         raise RunGone(f"run {self._run_id} was changed by others {COMMIT_ATTEMPTS_MAX} times")
 
-    async def _unit(self, objects: Sequence[Stored], emissions: Sequence[Emission]) -> Unit:
+    async def _leave(self, objects: Sequence[Stored]) -> Leave:
+        """How the run leaves its thread, if these are its end."""
+        if not any(isinstance(one, Run) and one.status in ENDS for one in objects):
+            return Leave()
+        failpoint("journal_vacating")
+        return await leave_of(
+            self._records.project,
+            self._thread_id,
+            self._run_id,
+            threads=self._threads,
+            jobs=self._jobs,
+        )
+
+    async def _unit(
+        self, objects: Sequence[Stored], emissions: Sequence[Emission], leave: Leave
+    ) -> Unit:
         unit: list[Write] = []
         for one in objects:
             unit.extend(await self._writes(one))
@@ -187,9 +208,7 @@ class Journal:
         if run is None:
             # Steps would outlive a thread that was deleted meanwhile.
             unit.append(Guard(kind="run", id=self._run_id))
-        elif run.status in ENDS:
-            failpoint("journal_vacating")
-            unit.extend(self._threads.vacate(self._thread_id))
+        unit.extend(leave.unit)
         unit.extend(self._of_job(run))
         return await self._join("runs.advance", unit)
 

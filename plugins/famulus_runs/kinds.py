@@ -34,9 +34,15 @@ encode_extra = msgspec.msgpack.Encoder().encode
 decode_extra = msgspec.msgpack.Decoder(RunExtra).decode
 
 
-def run_index(run: Run) -> dict[str, str]:
-    """The indexed names of a run."""
-    return {"awaits": "client"} if run.status == "requires_action" else {}
+AWAITS_CLIENT = {"awaits": "client"}
+"""The indexed names of a run that waits for its client."""
+AWAITS_TURN = {"awaits": "turn"}
+"""Those of a run that is made to wait for its thread; they stay until it begins."""
+
+
+def run_index(run: Run) -> Mapping[str, str]:
+    """The indexed names of a run that does not wait for its thread."""
+    return AWAITS_CLIENT if run.status == "requires_action" else {}
 
 
 def step_index(step: RunStep) -> dict[str, str]:

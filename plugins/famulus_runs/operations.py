@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,27 +12,18 @@ from msgspec.structs import replace
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.failpoints import failpoint
 from famulus.resources import found, modify
+from famulus_runs.admission import Admission, NewRun
 from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
-from famulus_runs.kinds import (
-    JOB,
-    RunExtra,
-    decode_run,
-    decode_step,
-    encode,
-    encode_extra,
-    run_index,
-)
+from famulus_runs.kinds import JOB, RunExtra, decode_run, decode_step, encode
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.positions import START, parse
 from famulus_runs.resolve import new_run
 from famulus_runs.resume import steps_of
 from famulus_runs.tool_outputs import check_outputs, events_of, resumed, with_outputs, writes_of
 from famulus_schemas.errors import (
-    ACTIVE_RUN,
     INVALID,
     MISSING_PARAMETER,
     NOT_ACCEPTING_OUTPUTS,
-    NOT_FOUND,
     TOO_BUSY,
     Problem,
 )
@@ -44,8 +35,8 @@ from famulus_schemas.events import (
 )
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.lists import ListPage
-from famulus_schemas.ports import Emission
-from famulus_schemas.records import Conflict, Insert, Record, Replace, Unit
+from famulus_schemas.ports import Emission, Occupancy
+from famulus_schemas.records import Conflict, Record, Replace, Unit
 from famulus_schemas.runs import (
     CreateRun,
     CreateThreadAndRun,
@@ -66,7 +57,7 @@ from famulus_schemas.wire import ListQuery
 if TYPE_CHECKING:
     from famulus_runs.plugin import Runs
 
-CREATE_ATTEMPTS_MAX = 16
+SUBMIT_ATTEMPTS_MAX = 16
 
 
 class RunOperations:
@@ -79,7 +70,11 @@ class RunOperations:
     async def create_run(
         self, call: Call, thread_id: str, body: CreateRun, query: RunQuery
     ) -> Run | EventStream[AssistantStreamEvent]:
-        """Run an assistant on a thread."""
+        """Run an assistant on a thread; refused while another run is active on it.
+
+        With the header `X-Famulus-On-Busy: queue` it waits for its turn, and with `cancel` the
+        runs before it are cancelled.
+        """
         _check(body)
         if body.stream and (again := await self._picked_up(call)):
             return again
@@ -95,13 +90,17 @@ class RunOperations:
             run_s=plugin.settings.run_s,
         )
         _check_choice(run)
-        _, added = plugin.threads.append(thread_id, body.additional_messages or ())
+
+        def added(behind: Occupancy | None) -> Unit:
+            messages = body.additional_messages or ()
+            return plugin.threads.append(thread_id, messages, behind=behind)[1]
+
         extra = RunExtra(
             reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,
             include=tuple(query.include),
             principal=call.principal.id,
         )
-        return await self._created(call, run, extra, [*added], (), body.stream)
+        return await self._created(call, run, extra, added, (), body.stream)
 
     @operation("POST", "/v1/threads/runs", action="runs.write")
     async def create_thread_and_run(
@@ -128,7 +127,7 @@ class RunOperations:
         )
         _check_choice(run)
         extra = RunExtra(reasoning_effort=assistant.reasoning_effort, principal=call.principal.id)
-        return await self._created(call, run, extra, [*made], (thread,), body.stream)
+        return await self._created(call, run, extra, lambda _: made, (thread,), body.stream)
 
     async def _picked_up(self, call: Call) -> EventStream[AssistantStreamEvent] | None:
         """The rest of the stream that a repeated create names by its `Last-Event-ID`."""
@@ -147,37 +146,24 @@ class RunOperations:
         call: Call,
         run: Run,
         extra: RunExtra,
-        before: Unit,
+        before: Callable[[Occupancy | None], Unit],
         threads: Sequence[Thread],
         stream: bool | None,
     ) -> Run | EventStream[AssistantStreamEvent]:
         """Commit the run, put it to work, and answer with it or with its stream."""
         plugin = self._plugin
+        on_busy = plugin.threads.on_busy(call.headers)
         _tell_resume_path(call, run, stream)
         events: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
         events += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
         teller = Teller(run.id, attempt=1, at=START, is_resumed=False)
         emissions = [teller.tell(event) for event in events]
-        ticket = plugin.jobs.enqueue(call.project, JOB, run.id)
-        unit = [
-            *before,
-            *plugin.threads.occupy(run.thread_id, run.id),
-            Insert(
-                kind="run",
-                id=run.id,
-                parent=run.thread_id,
-                created_at=run.created_at,
-                body=encode(run),
-                extra=encode_extra(extra),
-                index=run_index(run),
-            ),
-            *log_writes(run.id, run.thread_id, emissions, at=teller.at),
-            *ticket.unit,
-        ]
+        new = NewRun(run=run, extra=extra, before=before, emissions=emissions, at=teller.at)
         failpoint("run_create_before_commit")
-        await self._commit(call, run, unit)
+        ticket = await Admission(plugin, call.principal, on_busy).admit(new)
         failpoint("run_created")
-        plugin.remember(call.project, run, extra, teller.at)
+        if ticket is not None:
+            plugin.remember(call.project, run, extra, teller.at)
         call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
         answer = await self._begun(call, run, ticket, emissions, stream)
         failpoint("run_create_started")
@@ -187,41 +173,27 @@ class RunOperations:
         self,
         call: Call,
         run: Run,
-        ticket: Ticket,
+        ticket: Ticket | None,
         emissions: Sequence[Emission],
         stream: bool | None,
     ) -> Run | EventStream[AssistantStreamEvent]:
+        """Put the run to work, where it need not wait for its turn, and answer with it."""
         plugin = self._plugin
         if not stream:
             plugin.events.publish(call.project, run.id, emissions)
-            plugin.jobs.started(ticket)
+            if ticket is not None:
+                plugin.jobs.started(ticket)
             return run
-        here = ticket.job is not None
+        here = ticket is not None and ticket.job is not None
+        # One that waits for its turn may have had it by now: what was told is then read.
+        first = emissions if ticket is not None else ()
         try:
-            frames = await new_frames(plugin, call.project, run, emissions, here=here)
+            frames = await new_frames(plugin, call.project, run, first, here=here)
         finally:
             # Whether or not there is room to listen: the run is there.
-            plugin.jobs.started(ticket)
+            if ticket is not None:
+                plugin.jobs.started(ticket)
         return EventStream(frames)
-
-    async def _commit(self, call: Call, run: Run, unit: Unit) -> None:
-        """Commit a new run. Raises Problem where its thread is busy or gone."""
-        plugin = self._plugin
-        joined = await plugin.joined(call.principal, "runs.create", unit)
-        for _ in range(CREATE_ATTEMPTS_MAX):
-            try:
-                await plugin.records.of(call.project).commit(joined)
-            except Conflict as conflict:
-                if conflict.kind == "thread":
-                    raise Problem(NOT_FOUND, thing="thread", id=run.thread_id) from conflict
-                if conflict.kind != "active_run":
-                    raise
-                holder = await plugin.threads.occupant(call.project, run.thread_id)
-                if holder is not None and not await plugin.expire(call.project, holder):
-                    raise Problem(ACTIVE_RUN, thread=run.thread_id, run=holder) from conflict
-            else:
-                return
-        raise Problem(TOO_BUSY, reason=f"thread {run.thread_id} is wanted by many. Try again.")
 
     @operation(
         "POST", "/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", action="runs.write"
@@ -234,7 +206,7 @@ class RunOperations:
         plugin.hold_place()
         records = plugin.records.of(call.project)
         await plugin.expire(call.project, run_id)
-        for _ in range(CREATE_ATTEMPTS_MAX):
+        for _ in range(SUBMIT_ATTEMPTS_MAX):
             record = await self._found(call, thread_id, run_id)
             outputs = check_outputs(decode_run(record.body), body.tool_outputs)
             run = resumed(decode_run(record.body))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -15,7 +15,19 @@ from famulus.failpoints import failpoint
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.journal import Join, Journal
-from famulus_runs.kinds import ENDS, JOB, LOG, RUN, STEP, RunExtra, decode_extra, decode_run, encode
+from famulus_runs.kinds import (
+    AWAITS_CLIENT,
+    AWAITS_TURN,
+    ENDS,
+    JOB,
+    LOG,
+    RUN,
+    STEP,
+    RunExtra,
+    decode_extra,
+    decode_run,
+    encode,
+)
 from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
 from famulus_runs.positions import Position
@@ -27,7 +39,7 @@ from famulus_runs.runner import Runner, Work
 from famulus_runs.settings import RunSettings
 from famulus_runs.step_operations import StepOperations
 from famulus_runs.toolbox import Toolbox
-from famulus_schemas.errors import NOT_CANCELLABLE, TOO_BUSY, Problem
+from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import ChatRequest, TokenUsage
 from famulus_schemas.jobs import Job, job_id
@@ -92,7 +104,8 @@ class Runs(Plugin[RunSettings]):
             asyncio.create_task(self._expire_all()),
         ]
         try:
-            yield
+            with self.threads.let_to(self):
+                yield
         finally:
             await self.jobs.withdraw(JOB, grace_s=self.settings.finish_s)
             for loop in loops:
@@ -117,17 +130,16 @@ class Runs(Plugin[RunSettings]):
         for write in unit:
             if isinstance(write, Delete) and write.kind == "thread":
                 writes += [Clear(kind=kind, parent=write.id) for kind in KINDS]
-                writes += await self._end_job_of(principal.project, write.id)
+                occupancy = await self.threads.occupancy(principal.project, write.id)
+                for run_id in occupancy.runs if occupancy is not None else ():
+                    writes += await self._end_job_of(principal.project, run_id)
         return writes
 
-    async def _end_job_of(self, project: str, thread_id: str) -> Unit:
+    async def _end_job_of(self, project: str, run_id: str) -> Unit:
         """The writes that leave no job behind whose run is deleted with its thread.
 
-        They are refused where the thread's run has moved on meanwhile.
+        They are refused where the run has moved on meanwhile.
         """
-        run_id = await self.threads.occupant(project, thread_id)
-        if run_id is None:
-            return [Guard(kind="active_run", id=thread_id, absent=True)]
         job = await self.records.of(project).get("job", job_id(JOB, run_id))
         of_job = await self.jobs.discard(project, JOB, run_id)
         if of_job is not None:
@@ -242,6 +254,35 @@ class Runs(Plugin[RunSettings]):
 
     # --- ends without work --------------------------------------------------------------------
 
+    async def evict(self, project: str, thread_id: str) -> None:
+        """Cancel the run that has the thread, and those that wait for it; see Tenant.evict."""
+        # In a task of its own: what it commits is no part of what the request is to commit.
+        await asyncio.create_task(self._evict(project, thread_id))
+
+    async def _evict(self, project: str, thread_id: str) -> None:
+        occupancy = await self.threads.occupancy(project, thread_id)
+        if occupancy is None:
+            return
+        # The last one first: else each would begin as the one before it ends.
+        for run_id in reversed(occupancy.runs):
+            await self._cancel_if_live(project, run_id)
+        left = await self.threads.occupancy(project, thread_id)
+        if left is not None and left.run == occupancy.run:
+            seconds = self.settings.cancel_s
+            raise Problem(NOT_CANCELLED, run=left.run, thread=thread_id, seconds=seconds)
+
+    async def _cancel_if_live(self, project: str, run_id: str) -> None:
+        try:
+            await self.cancel(project, run_id)
+        except Problem as problem:
+            if problem.fault is not NOT_CANCELLABLE:
+                raise
+
+    def orphaned(self, project: str, runs: Sequence[str]) -> None:
+        """End the streams of runs that are deleted with their thread; see Tenant.orphaned."""
+        for run_id in runs:
+            self.events.close(project, run_id)
+
     async def cancel(self, project: str, run_id: str) -> None:
         """Cancel a run wherever it is. Raises Problem where it is over already."""
         records = self.records.of(project)
@@ -291,7 +332,10 @@ class Runs(Plugin[RunSettings]):
         return True
 
     async def expire(self, project: str, run_id: str) -> bool:
-        """End a run that has waited too long for its client; whether it did, or was over."""
+        """End a run that waited too long, for its client or its turn; whether it did, or was over.
+
+        One that a worker has expires by itself.
+        """
         records = self.records.of(project)
         record = await records.get("run", run_id)
         if record is None:
@@ -299,13 +343,17 @@ class Runs(Plugin[RunSettings]):
         run = decode_run(record.body)
         if run.status in ENDS:
             return True
-        if run.status != "requires_action" or (run.expires_at or 0) > self.host.clock():
+        if not self._is_due(run):
             return False
         failpoint("expire_resting")
         return await self.resting.end(records, record, "expired", self._joiner(project, run_id))
 
+    def _is_due(self, run: Run) -> bool:
+        waits = run.status in ("requires_action", "queued")
+        return waits and (run.expires_at or 0) <= self.host.clock()
+
     async def _expire_all(self) -> None:
-        """Look after runs whose client never came back, for ever."""
+        """Look after runs whose client never came back, or whose turn never came, for ever."""
         while True:
             await asyncio.sleep(self.settings.expiry_poll_s)
             try:
@@ -314,10 +362,10 @@ class Runs(Plugin[RunSettings]):
                 self.log.error("runs_not_expired", exc_info=error)
 
     async def _expire_due(self) -> None:
-        after = 0
-        while waiting := await self.every_project.scan(
-            "run", where={"awaits": "client"}, after_seq=after
-        ):
-            after = waiting[-1].seq
-            for record in waiting:
-                await self.expire(record.project, record.id)
+        for awaits in AWAITS_CLIENT, AWAITS_TURN:
+            after = 0
+            while waiting := await self.every_project.scan("run", where=awaits, after_seq=after):
+                after = waiting[-1].seq
+                for record in waiting:
+                    if self._is_due(decode_run(record.body)):
+                        await self.expire(record.project, record.id)

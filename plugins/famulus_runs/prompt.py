@@ -8,7 +8,7 @@ backend has one, once for each message.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -121,9 +121,8 @@ class ThreadPrompter:
         room = await self._room(run, toolbox, spent)
         limit = self._settings.prompt_messages_max
         count_max = min(last or limit, limit)
-        history = self._threads.history(self._project, run.thread_id)
         kept: list[PromptMessage] = []
-        async with aclosing(_earlier(history, run)) as newest_first:
+        async with aclosing(self._earlier(run)) as newest_first:
             async for message in newest_first:
                 shown = _shown(message)
                 if shown is None:
@@ -139,6 +138,11 @@ class ThreadPrompter:
         kept.reverse()
         return kept
 
+    async def _earlier(self, run: Run) -> AsyncGenerator[Message, None]:
+        """What was said before this run; its own messages are told by its turns."""
+        async for message in self._threads.history(self._project, run.thread_id, run_id=run.id):
+            yield message
+
     async def _room(self, run: Run, toolbox: Toolbox, spent: RunUsage) -> int:
         """Tokens that the thread's messages may take."""
         card = await self._inference.find(run.model)
@@ -152,13 +156,6 @@ class ThreadPrompter:
         if offered:
             fixed += msgspec.json.encode(offered).decode()
         return room - (await self._counts.of_text(run.model, fixed) if fixed else 0)
-
-
-async def _earlier(history: AsyncIterator[Message], run: Run) -> AsyncGenerator[Message, None]:
-    """What was said before this run; its own messages are told by its turns."""
-    async for message in history:
-        if message.run_id != run.id:
-            yield message
 
 
 def _system(run: Run) -> list[PromptMessage]:

@@ -14,6 +14,7 @@ from famulus_runs.journal import DONE, RunGone
 from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.resume import open_message, open_tools, steps_of
+from famulus_runs.turn_taking import Leave, is_by_others, leave_of
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
@@ -25,15 +26,19 @@ from famulus_schemas.jobs import Jobs
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Events, Threads
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit, Write
-from famulus_schemas.runs import Run
+from famulus_schemas.runs import Run, RunError
 from famulus_schemas.steps import RunStep
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
 EndStatus = Literal["cancelled", "expired"]
+END_ATTEMPTS_MAX = 64
+"""Runs that come and go on the same thread while one of them is ended."""
+
+WAITED = "The run waited for its turn until it expired: run {run} had the thread. Create it again."
 
 
 class Resting:
-    """Ends runs that no worker has."""
+    """Ends runs that no worker has: at rest, waiting for room, or waiting for their thread."""
 
     def __init__(
         self, *, threads: Threads, jobs: Jobs, events: Events, now: Callable[[], int]
@@ -46,27 +51,54 @@ class Resting:
     async def end(self, records: Records, record: Record, status: EndStatus, join: Join) -> bool:
         """End the run as it was read; whether it was still so, and in no worker's hands."""
         run = decode_run(record.body)
-        of_job = await self._jobs.discard(records.project, JOB, run.id)
-        if of_job is None or run.status in ENDS:
-            return False
-        now = self._now()
-        events = _events(run, await self._items(records, run, status, now), status, now)
+        for _ in range(END_ATTEMPTS_MAX):
+            of_job = await self._jobs.discard(records.project, JOB, run.id)
+            if of_job is None or run.status in ENDS:
+                return False
+            leave = await leave_of(
+                records.project, run.thread_id, run.id, threads=self._threads, jobs=self._jobs
+            )
+            try:
+                await self._end(records, record, status, join, of_job, leave)
+            except RunGone:
+                return False
+            except Conflict as conflict:
+                if is_by_others(conflict, run.id):
+                    continue
+                return False
+            return True
+        return False
+
+    async def _end(
+        self,
+        records: Records,
+        record: Record,
+        status: EndStatus,
+        join: Join,
+        of_job: Unit,
+        leave: Leave,
+    ) -> None:
+        run, now = decode_run(record.body), self._now()
+        error = None
+        if status == "expired" and leave.waited_for:
+            text = WAITED.format(run=leave.waited_for)
+            error = RunError(code="rate_limit_exceeded", message=text)
+        items = await self._items(records, run, status, now)
+        events = _events(run, items, status, now, error)
         at = await last_position(records, run.thread_id, run.id)
         teller = Teller(run.id, attempt=1, at=at, is_resumed=True)
         emissions = [teller.tell(event) for event in events]
-        unit: list[Write] = [*of_job, *self._threads.vacate(run.thread_id)]
+        unit: list[Write] = [*of_job, *leave.unit]
         unit += log_writes(run.id, run.thread_id, emissions, at=teller.at)
         failpoint("rest_before_commit")
-        try:
-            unit += await self._writes(records, record, events)
-            await records.commit(await join("runs.end", unit))
-        except (Conflict, RunGone):
-            return False
+        unit += await self._writes(records, record, events)
+        await records.commit(await join("runs.end", unit))
         failpoint("rest_committed")
+        if leave.heir is not None:
+            self._jobs.started(leave.heir)
         self._events.publish(records.project, run.id, [*emissions, DONE])
         self._events.close(records.project, run.id)
         failpoint("rest_told")
-        return True
 
     async def _items(
         self, records: Records, run: Run, status: EndStatus, now: int
@@ -124,11 +156,16 @@ class Resting:
 
 
 def _events(
-    run: Run, events: list[AssistantStreamEvent], status: EndStatus, now: int
+    run: Run,
+    events: list[AssistantStreamEvent],
+    status: EndStatus,
+    now: int,
+    error: RunError | None,
 ) -> list[AssistantStreamEvent]:
     ended = replace(run, required_action=None, expires_at=None)
     if status == "expired":
-        return [*events, ThreadRunExpired(data=replace(ended, status="expired"))]
+        expired = replace(ended, status="expired", last_error=error)
+        return [*events, ThreadRunExpired(data=expired)]
     cancelling = replace(run, status="cancelling")
     cancelled = replace(ended, status="cancelled", cancelled_at=now)
     return [

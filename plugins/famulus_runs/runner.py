@@ -44,6 +44,7 @@ LOST = (
     "The process that worked on the run was lost, {attempts} times. Its records are kept; "
     "create the run again."
 )
+LATE = "The run waited for its turn until it expired. Create it again."
 BROKEN = (
     "The server had an error while it worked on the run; its log says what, under the run's id."
 )
@@ -182,7 +183,11 @@ class Runner:
         return True
 
     async def _work(self, live: Live) -> None:
-        left_s = (live.engine.run.expires_at or 0) - self._clock()
+        run = live.engine.run
+        left_s = (run.expires_at or 0) - self._clock()
+        if left_s <= 0 and run.started_at is None:
+            await self._end(live, "expired", RunError(code="rate_limit_exceeded", message=LATE))
+            return
         try:
             async with asyncio.timeout(max(left_s, 0.0)):
                 await self._drive(live)

@@ -48,6 +48,13 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     runs_waiting_max: Annotated[int, setting(why="Queued runs; further ones are answered 503.")] = (
         10_000
     )
+    runs_per_thread_waiting_max: Annotated[
+        int,
+        setting(
+            why='Runs that may wait for one thread, with `on_busy = "queue"`; further ones are '
+            "answered 429."
+        ),
+    ] = 64
     attempts_max: Annotated[
         int, setting(why="Workers that may be lost at one run before it fails.")
     ] = 3
@@ -58,7 +65,8 @@ class RunSettings(Settings, frozen=True, kw_only=True):
         int, setting(why="How much of an open message is written before it is stored again.")
     ] = 4_096
     expiry_poll_s: Annotated[
-        float, setting(why="How often runs that wait for tool outputs are looked at for expiry.")
+        float,
+        setting(why="How often runs that wait, for tool outputs or their turn, may expire."),
     ] = 1.0
     cancel_s: Annotated[
         float, setting(why="Seconds to wait for another process to cancel a run of its own.")

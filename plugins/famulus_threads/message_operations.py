@@ -10,18 +10,22 @@ from msgspec.structs import replace
 
 from famulus import Call, Problem, Wire, found, list_page, missing, modify, operation
 from famulus.failpoints import failpoint
-from famulus_schemas.errors import TOO_BUSY
+from famulus_schemas.errors import NOT_FOUND, THREAD_LOCKED, TOO_BUSY
 from famulus_schemas.lists import ListPage, MessageDeleted
 from famulus_schemas.messages import CreateMessage, Message, MessageListQuery, ModifyMessage
+from famulus_schemas.ports import Occupancy
 from famulus_schemas.records import Conflict, Delete, Record, Replace, Unit
+from famulus_schemas.threads import OnBusy
 from famulus_threads.kinds import decode_message, encode, insert_message
-from famulus_threads.occupancy import is_free, refusal
+from famulus_threads.occupancy import is_free, is_there, occupancy_of, unchanged
+from famulus_threads.on_busy import on_busy
 
 if TYPE_CHECKING:
     from famulus_threads.plugin import ThreadsPlugin
 
-CREATE_ATTEMPTS_MAX = 4
-"""A run that is found to have ended, once it had refused a message, is no reason to refuse it."""
+CREATE_ATTEMPTS_MAX = 128
+"""A thread that was free, or whose runs have changed, once it had refused a message, is no reason
+to refuse it; of many who line up for it at once, one comes in each time."""
 
 
 class MessageOperations:
@@ -34,31 +38,51 @@ class MessageOperations:
     async def create_message(
         self, call: Call, thread_id: str, body: CreateMessage
     ) -> Wire[Message]:
-        """Add a message to a thread; refused while a run is active on it."""
+        """Add a message to a thread; refused while a run is active on it.
+
+        With the header `X-Famulus-On-Busy: queue` it follows on the runs that are not over, and
+        with `cancel` those are cancelled for it.
+        """
         plugin = self._plugin
+        wanted = on_busy(call.headers, plugin.settings.on_busy)
         message = plugin.maker.message(body, thread_id=thread_id, now=plugin.now())
         data = encode(message)
         failpoint("message_create_before_commit")
-        await self._commit_if_free(call, thread_id, [insert_message(message, data)])
+        await self._commit(call, message, data, wanted)
         failpoint("message_created")
         return Wire(data)
 
-    async def _commit_if_free(self, call: Call, thread_id: str, unit: Unit) -> None:
+    async def _commit(self, call: Call, message: Message, data: bytes, wanted: OnBusy) -> None:
+        """Add a message as soon as its thread lets it. Raises Problem where it does not."""
         plugin, records = self._plugin, self._plugin.records.of(call.project)
-        unit = [*is_free(thread_id), *unit]
+        thread_id = message.thread_id
+        behind: Occupancy | None = None
         for _ in range(CREATE_ATTEMPTS_MAX):
-            joined = await plugin.joined(call.principal, "messages.create", unit)
+            joined = await plugin.joined(
+                call.principal, "messages.create", _adding(message, data, behind)
+            )
             try:
                 await records.commit(joined)
             except Conflict as conflict:
-                if conflict.kind not in ("thread", "active_run"):
+                if conflict.kind == "thread":
+                    raise Problem(NOT_FOUND, thing="thread", id=thread_id) from conflict
+                if conflict.kind != "active_run":
                     raise
-                problem = await refusal(records, thread_id, conflict)
-                if problem is not None:
-                    raise problem from conflict
+                behind = await self._behind(call, thread_id, wanted)
             else:
                 return
         raise Problem(TOO_BUSY, reason=f"thread {thread_id} has many runs in turn. Try again.")
+
+    async def _behind(self, call: Call, thread_id: str, wanted: OnBusy) -> Occupancy | None:
+        """Behind whom a message may be posted to a thread that was not free; None if it is now."""
+        occupancy = await occupancy_of(self._plugin.records.of(call.project), thread_id)
+        if occupancy is None or wanted == "queue":
+            return occupancy
+        tenant = self._plugin.house.tenant
+        if wanted == "refuse" or tenant is None:
+            raise Problem(THREAD_LOCKED, thread=thread_id, run=occupancy.run)
+        await tenant.evict(call.project, thread_id)
+        return None
 
     @operation("GET", "/v1/threads/{thread_id}/messages", action="threads.read")
     async def list_messages(
@@ -110,6 +134,17 @@ class MessageOperations:
     async def _found(self, call: Call, thread_id: str, message_id: str) -> Record:
         records = self._plugin.records.of(call.project)
         return await found(records, "message", message_id, thing="message", parent=thread_id)
+
+
+def _adding(message: Message, data: bytes, behind: Occupancy | None) -> Unit:
+    """The unit that adds a message to a free thread, or behind the runs that are not over."""
+    if behind is None:
+        return [*is_free(message.thread_id), insert_message(message, data)]
+    return [
+        is_there(message.thread_id),
+        unchanged(behind),
+        insert_message(message, data, behind=behind.runs),
+    ]
 
 
 def _changed(body: ModifyMessage, record: Record) -> Replace | None:

@@ -1,25 +1,31 @@
-"""One run at a time has a thread; meanwhile nobody else may write messages to it.
+"""One run at a time has a thread; meanwhile others wait for it, or nobody else may write to it.
 
 The lock is a record, and every write that it forbids carries a guard on it. So it holds exactly,
 in several processes too: either the message is committed first, and the run sees it, or the run
 is, and the message is refused.
+
+The runs that wait for the thread are named in the same record, in their order. Whoever lines up,
+leaves, or posts a message behind them commits against the version that it has read, so that there
+is one order of all of it, and no run can end without its successor being seen.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from famulus_schemas.errors import NOT_FOUND, THREAD_LOCKED, Problem
-from famulus_schemas.records import Clear, Conflict, Guard, Insert, Records, Unit
+from famulus_schemas.ports import Occupancy
+from famulus_schemas.records import Clear, Guard, Insert, Records, Replace, Unit
 
 
-class ActiveRun(msgspec.Struct, frozen=True, kw_only=True):
-    """Which run has the thread."""
+class ActiveRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which run has the thread, and which wait for it."""
 
     run: str
+    waiting: tuple[str, ...] = ()
 
 
 _decode = msgspec.json.Decoder(ActiveRun).decode
+_encode = msgspec.json.encode
 
 
 def occupy(thread_id: str, run_id: str, *, now: int) -> Unit:
@@ -31,15 +37,42 @@ def occupy(thread_id: str, run_id: str, *, now: int) -> Unit:
             id=thread_id,
             parent=thread_id,
             created_at=now,
-            body=msgspec.json.encode(ActiveRun(run=run_id)),
+            body=_encode(ActiveRun(run=run_id)),
         ),
     ]
 
 
-def vacate(thread_id: str) -> Unit:
-    """The writes that take a thread from its run; never refused."""
+def line_up(occupancy: Occupancy, run_id: str) -> Unit:
+    """The writes that let a run wait behind all others; refused where those have changed."""
+    return [_handed(occupancy, occupancy.run, (*occupancy.waiting, run_id))]
+
+
+def leave(occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
+    """The writes that take a run away from a thread, and the run that has it from then on."""
+    if run_id in occupancy.waiting:
+        left = tuple(one for one in occupancy.waiting if one != run_id)
+        return [_handed(occupancy, occupancy.run, left)], None
+    if run_id != occupancy.run:
+        return [], None
+    if occupancy.waiting:
+        heir, *others = occupancy.waiting
+        return [_handed(occupancy, heir, tuple(others))], heir
     # Not Delete, which would leave a tombstone for each thread that ever ran.
-    return [Clear(kind="active_run", parent=thread_id)]
+    return [unchanged(occupancy), Clear(kind="active_run", parent=occupancy.thread)], None
+
+
+def _handed(occupancy: Occupancy, run_id: str, waiting: tuple[str, ...]) -> Replace:
+    return Replace(
+        kind="active_run",
+        id=occupancy.thread,
+        version=occupancy.version,
+        body=_encode(ActiveRun(run=run_id, waiting=waiting)),
+    )
+
+
+def unchanged(occupancy: Occupancy) -> Guard:
+    """Refuses a unit where the occupancy has changed since it was read."""
+    return Guard(kind="active_run", id=occupancy.thread, version=occupancy.version)
 
 
 def is_there(thread_id: str) -> Guard:
@@ -52,17 +85,10 @@ def is_free(thread_id: str) -> Unit:
     return [is_there(thread_id), Guard(kind="active_run", id=thread_id, absent=True)]
 
 
-async def occupant(records: Records, thread_id: str) -> str | None:
-    """The run that has the thread, if any."""
+async def occupancy_of(records: Records, thread_id: str) -> Occupancy | None:
+    """Who has the thread and who waits for it, if anybody does."""
     record = await records.get("active_run", thread_id)
-    return None if record is None else _decode(record.body).run
-
-
-async def refusal(records: Records, thread_id: str, conflict: Conflict) -> Problem | None:
-    """Why `is_free` refused; None where it would not do so any more."""
-    if conflict.kind == "thread":
-        return Problem(NOT_FOUND, thing="thread", id=thread_id)
-    run_id = await occupant(records, thread_id)
-    if run_id is None:
+    if record is None:
         return None
-    return Problem(THREAD_LOCKED, thread=thread_id, run=run_id)
+    body = _decode(record.body)
+    return Occupancy(thread=thread_id, run=body.run, waiting=body.waiting, version=record.version)

@@ -11,6 +11,7 @@ from famulus_schemas.ports import RECORDS, THREADS
 from famulus_threads.kinds import ACTIVE_RUN, MESSAGE, THREAD
 from famulus_threads.making import Maker
 from famulus_threads.message_operations import MessageOperations
+from famulus_threads.on_busy import House
 from famulus_threads.service import ThreadService
 from famulus_threads.settings import ThreadsSettings
 from famulus_threads.thread_operations import ThreadOperations
@@ -26,6 +27,7 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
     def __init__(self, settings: ThreadsSettings, host: Host) -> None:
         super().__init__(settings, host)
         self.maker = Maker(settings, make_id=host.make_id)
+        self.house = House()
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -35,7 +37,8 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
             self.records,
             self.maker,
             now=self.now,
-            history_messages_per_read=self.settings.history_messages_per_read,
+            settings=self.settings,
+            house=self.house,
         )
         self.provide(THREADS, service)
         yield

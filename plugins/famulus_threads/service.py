@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
 
 from msgspec.structs import replace
 
 from famulus.resources import found
 from famulus_schemas.messages import CreateMessage, Message
-from famulus_schemas.records import Record, RecordStore, Replace, Unit, UnknownCursor
-from famulus_schemas.threads import CreateThread, Thread
-from famulus_threads import occupancy
+from famulus_schemas.ports import Occupancy, Tenant
+from famulus_schemas.records import Guard, Record, RecordStore, Replace, Unit, UnknownCursor
+from famulus_schemas.threads import CreateThread, OnBusy, Thread
 from famulus_threads.kinds import (
     decode_message,
     decode_thread,
@@ -19,6 +20,10 @@ from famulus_threads.kinds import (
     insert_thread,
 )
 from famulus_threads.making import Maker
+from famulus_threads.occupancy import is_there, leave, line_up, occupancy_of, occupy, unchanged
+from famulus_threads.on_busy import House, on_busy
+from famulus_threads.order import Written, as_meant, behind_of
+from famulus_threads.settings import ThreadsSettings
 
 
 class ThreadService:
@@ -30,12 +35,14 @@ class ThreadService:
         maker: Maker,
         *,
         now: Callable[[], int],
-        history_messages_per_read: int,
+        settings: ThreadsSettings,
+        house: House,
     ) -> None:
         self._records = records
         self._maker = maker
         self._now = now
-        self._per_read = history_messages_per_read
+        self._settings = settings
+        self._house = house
 
     async def get(self, project: str, thread_id: str) -> Thread:
         """The thread. Raises Problem (NOT_FOUND)."""
@@ -59,16 +66,18 @@ class ThreadService:
         requests: Sequence[CreateMessage],
         *,
         named: str = "additional_messages",
+        behind: Occupancy | None = None,
     ) -> tuple[Sequence[Message], Unit]:
         """New user or assistant messages at the end of a thread, and the writes that add them."""
         messages = self._maker.messages(requests, thread_id=thread_id, now=self._now(), named=named)
         if not messages:
             return [], []
-        return messages, [occupancy.is_there(thread_id), *_inserts(messages)]
+        runs = behind.runs if behind is not None else ()
+        return messages, [is_there(thread_id), *_inserts(messages, behind=runs)]
 
     def insert_message(self, message: Message) -> Unit:
         """The writes that add a message that a run is making."""
-        return [occupancy.is_there(message.thread_id), *_inserts([message])]
+        return [is_there(message.thread_id), *_inserts([message])]
 
     async def replace_message(self, project: str, message: Message) -> Unit:
         """The writes that bring a stored message to this state, its metadata kept as stored."""
@@ -80,40 +89,77 @@ class ThreadService:
         """One message. Raises Problem (NOT_FOUND)."""
         return decode_message((await self._message(project, thread_id, message_id)).body)
 
-    async def history(self, project: str, thread_id: str) -> AsyncIterator[Message]:
-        """The thread's messages, newest first, read page by page as they are asked for.
+    async def history(
+        self, project: str, thread_id: str, *, run_id: str = ""
+    ) -> AsyncIterator[Message]:
+        """The thread's messages as they are meant, newest first; see Threads.history."""
+        held: list[Written] = []
+        async with aclosing(self._written(project, thread_id)) as newest_first:
+            async for one in newest_first:
+                if run_id and (one.message.run_id == run_id or run_id in one.behind):
+                    continue
+                held.append(one)
+                is_full = len(held) >= self._settings.history_messages_ordered_max
+                if one.is_in_place or is_full:
+                    for message in as_meant(held):
+                        yield message
+                    held = []
+        for message in as_meant(held):
+            yield message
 
-        Ends where the thread is deleted meanwhile.
-        """
+    async def _written(self, project: str, thread_id: str) -> AsyncGenerator[Written, None]:
+        """The thread's messages as they were written, newest first."""
         records = self._records.of(project)
         after: str | None = None
         while True:
             try:
-                page = await records.page("message", thread_id, after=after, limit=self._per_read)
+                page = await records.page(
+                    "message",
+                    thread_id,
+                    after=after,
+                    limit=self._settings.history_messages_per_read,
+                )
             except UnknownCursor:
                 return
             for record in page.records:
-                yield decode_message(record.body)
+                message = decode_message(record.body)
+                yield Written(message=message, behind=behind_of(record.extra))
             if not page.has_more:
                 return
             after = page.records[-1].id
 
     def occupy(self, thread_id: str, run_id: str) -> Unit:
         """The writes that make `run_id` the thread's one active run."""
-        return occupancy.occupy(thread_id, run_id, now=self._now())
+        return occupy(thread_id, run_id, now=self._now())
 
-    def vacate(self, thread_id: str) -> Unit:
-        """The writes that end the thread's occupation; never refused."""
-        return occupancy.vacate(thread_id)
+    def line_up(self, occupancy: Occupancy, run_id: str) -> Unit:
+        """The writes that let a run wait for the thread, behind all others."""
+        return line_up(occupancy, run_id)
 
-    async def occupant(self, project: str, thread_id: str) -> str | None:
-        """The thread's active run, if it has one."""
-        return await occupancy.occupant(self._records.of(project), thread_id)
+    def leave(self, occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
+        """The writes by which a run gives up the thread or its place, and who has it then."""
+        return leave(occupancy, run_id)
+
+    def unchanged(self, occupancy: Occupancy) -> Guard:
+        """Refuses a unit where the occupancy has changed since it was read."""
+        return unchanged(occupancy)
+
+    async def occupancy(self, project: str, thread_id: str) -> Occupancy | None:
+        """Who has the thread and who waits for it, if anybody does."""
+        return await occupancy_of(self._records.of(project), thread_id)
+
+    def on_busy(self, headers: Mapping[str, str]) -> OnBusy:
+        """What a request with these headers wants of a busy thread."""
+        return on_busy(headers, self._settings.on_busy)
+
+    def let_to(self, tenant: Tenant) -> AbstractContextManager[None]:
+        """Have this tenant's runs be those that occupy threads."""
+        return self._house.let_to(tenant)
 
     async def _message(self, project: str, thread_id: str, message_id: str) -> Record:
         records = self._records.of(project)
         return await found(records, "message", message_id, thing="message", parent=thread_id)
 
 
-def _inserts(messages: Sequence[Message]) -> Unit:
-    return [insert_message(message, encode(message)) for message in messages]
+def _inserts(messages: Sequence[Message], *, behind: Sequence[str] = ()) -> Unit:
+    return [insert_message(message, encode(message), behind=behind) for message in messages]

@@ -7,11 +7,20 @@ from typing import Annotated
 import msgspec
 
 from famulus import Settings, setting
+from famulus_schemas.threads import OnBusy
 
 
 class ThreadsSettings(Settings, frozen=True):
     """Table `[plugins.threads]`."""
 
+    on_busy: Annotated[
+        OnBusy,
+        setting(
+            why="What becomes of a run or a message for a thread that a run has: `refuse` it, as "
+            "OpenAI did, `queue` it, or `cancel` the earlier runs. The header "
+            "`X-Famulus-On-Busy` says so for one request."
+        ),
+    ] = "refuse"
     message_characters_max: Annotated[
         int, msgspec.Meta(ge=1), setting(why="Text of one message, all its parts together.")
     ] = 256_000
@@ -25,3 +34,10 @@ class ThreadsSettings(Settings, frozen=True):
         msgspec.Meta(ge=1),
         setting(why="Messages read from the store at once when a thread is shown to a model."),
     ] = 100
+    history_messages_ordered_max: Annotated[
+        int,
+        msgspec.Meta(ge=1),
+        setting(
+            why="Messages put in order at once, of those written while a thread was never free."
+        ),
+    ] = 1_000

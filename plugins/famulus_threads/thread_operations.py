@@ -16,6 +16,7 @@ from famulus_schemas.records import Clear, Conflict, Delete, Guard, Record, Repl
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
 from famulus_schemas.tools import ToolResources
 from famulus_threads.kinds import decode_thread, encode, insert_message, insert_thread
+from famulus_threads.occupancy import is_free, occupancy_of, unchanged
 
 if TYPE_CHECKING:
     from famulus_threads.plugin import ThreadsPlugin
@@ -77,17 +78,24 @@ class ThreadOperations:
             Clear(kind="message", parent=thread_id),
             Clear(kind="active_run", parent=thread_id),
         ]
+        records = self._plugin.records.of(call.project)
         for _ in range(DELETE_ATTEMPTS_MAX):
-            joined = await self._plugin.joined(call.principal, "threads.delete", unit)
+            occupancy = await occupancy_of(records, thread_id)
+            # Whoever keeps things for its runs must know all of them.
+            guards = is_free(thread_id) if occupancy is None else [unchanged(occupancy)]
+            joined = await self._plugin.joined(call.principal, "threads.delete", [*guards, *unit])
             failpoint("thread_delete_before_commit")
             try:
-                await self._plugin.records.of(call.project).commit(_guards_first(joined))
+                await records.commit(_guards_first(joined))
             except Conflict as conflict:
                 if conflict.kind == "thread":
                     raise missing("thread", thread_id) from conflict
                 # What others keep under it has changed: they must look again.
                 continue
             failpoint("thread_deleted")
+            tenant = self._plugin.house.tenant
+            if occupancy is not None and tenant is not None:
+                tenant.orphaned(call.project, occupancy.runs)
             return ThreadDeleted(id=thread_id)
         raise Problem(TOO_BUSY, reason=f"thread {thread_id} is being changed by many. Try again.")
 

@@ -252,6 +252,20 @@ STORAGE_FULL = Fault(
 # Runs and threads.
 ACTIVE_RUN = Fault(400, None, "Thread {thread} already has an active run {run}.")
 THREAD_LOCKED = Fault(400, None, "Can't add messages to {thread} while a run {run} is active.")
+QUEUE_FULL = Fault(
+    429,
+    "thread_queue_full",
+    "Thread {thread} has {limit} runs waiting for their turn already, which is the limit. Create "
+    "the run again when some of them are over, or cancel some.",
+    "requests",
+)
+NOT_CANCELLED = Fault(
+    503,
+    "run_not_cancelled",
+    "Run {run} has thread {thread} and was asked to cancel, but has not ended within {seconds:g} "
+    "seconds. Try again.",
+    "server_error",
+)
 NOT_ACCEPTING_OUTPUTS = Fault(400, None, 'Runs in status "{status}" do not accept tool outputs.')
 WRONG_OUTPUTS = Fault(400, None, "Expected tool outputs for call_ids {expected}, got {got}")
 NOT_CANCELLABLE = Fault(400, None, "Cannot cancel run with status '{status}'.")

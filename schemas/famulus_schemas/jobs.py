@@ -71,6 +71,10 @@ class Jobs(Protocol):
         """Make a job; lower priorities go first. Where this worker has room, it is its own."""
         ...
 
+    def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:
+        """The writes that make a job which is parked from the start, until it is requeued."""
+        ...
+
     async def requeue(self, project: str, kind: str, key: str) -> Ticket:
         """Wake a parked job, as `enqueue`. Raises LookupError where it is not parked."""
         ...

@@ -7,21 +7,21 @@ configuration (`[ports] records = "postgres"`) and `/-/plugins` show.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
-from famulus_schemas.records import RecordStore, SystemRecords, Unit
+from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
 from famulus_schemas.retrieval import Embedder, Vectors
 
 if TYPE_CHECKING:
     from famulus_schemas.assistants import FullAssistant
     from famulus_schemas.messages import CreateMessage, Message
-    from famulus_schemas.threads import CreateThread, Thread
+    from famulus_schemas.threads import CreateThread, OnBusy, Thread
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -117,6 +117,38 @@ class Assistants(Protocol):
         ...
 
 
+class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has a thread, and who waits for it, as it was read."""
+
+    thread: str
+    run: str
+    """The one active run."""
+    waiting: tuple[str, ...] = ()
+    """Those whose turn comes one after the other, the next one first."""
+    version: int
+    """Of the record that says so: one more with every change."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The thread's runs that are not over, in the order in which they were created."""
+        return (self.run, *self.waiting)
+
+
+class Tenant(Protocol):
+    """Whose runs have threads, and who is told when they have to go."""
+
+    async def evict(self, project: str, thread_id: str) -> None:
+        """Cancel the run that has the thread, and those that wait for it.
+
+        Raises Problem (NOT_CANCELLED) where one does not end in time.
+        """
+        ...
+
+    def orphaned(self, project: str, runs: Sequence[str]) -> None:
+        """The thread of these runs is deleted, and they are with it: nobody need listen to them."""
+        ...
+
+
 class Threads(Protocol):
     """Threads and their messages, for those who run assistants on them.
 
@@ -144,12 +176,14 @@ class Threads(Protocol):
         requests: Sequence[CreateMessage],
         *,
         named: str = "additional_messages",
+        behind: Occupancy | None = None,
     ) -> tuple[Sequence[Message], Unit]:
         """New user or assistant messages at the end of a thread, and the writes that add them.
 
-        The unit is refused (Conflict, kind `thread`) where there is no such thread; an active
-        run does not refuse it. Raises Problem for a message over the limits, naming the
-        parameter under `named`.
+        `behind` says which runs they are meant to follow: those are never shown them. The unit
+        is refused (Conflict, kind `thread`) where there is no such thread; an active run does
+        not refuse it, nor does a change of the occupancy. Raises Problem for a message over the
+        limits, naming the parameter under `named`.
         """
         ...
 
@@ -173,10 +207,12 @@ class Threads(Protocol):
         """One message. Raises Problem (NOT_FOUND)."""
         ...
 
-    def history(self, project: str, thread_id: str) -> AsyncIterator[Message]:
+    def history(self, project: str, thread_id: str, *, run_id: str = "") -> AsyncIterator[Message]:
         """The thread's messages, newest first, read page by page as they are asked for.
 
-        Ends where the thread is deleted meanwhile.
+        They come in the order in which they are meant: one that was posted behind runs comes
+        after what those runs wrote. With `run_id`, what that run wrote and what was posted
+        behind it is left out. Ends where the thread is deleted meanwhile.
         """
         ...
 
@@ -188,12 +224,38 @@ class Threads(Protocol):
         """
         ...
 
-    def vacate(self, thread_id: str) -> Unit:
-        """The writes that end the thread's occupation; never refused."""
+    def line_up(self, occupancy: Occupancy, run_id: str) -> Unit:
+        """The writes that let `run_id` wait for the thread, behind all others.
+
+        As every unit that is made for an occupancy, it is refused (Conflict, kind `active_run`)
+        where that has changed since it was read.
+        """
         ...
 
-    async def occupant(self, project: str, thread_id: str) -> str | None:
-        """The thread's active run, if it has one."""
+    def leave(self, occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
+        """The writes by which `run_id` gives up the thread, or its place among those who wait.
+
+        With them the run that has the thread from then on, where that is another one.
+        """
+        ...
+
+    def unchanged(self, occupancy: Occupancy) -> Guard:
+        """Refuses a unit where the occupancy has changed since it was read."""
+        ...
+
+    async def occupancy(self, project: str, thread_id: str) -> Occupancy | None:
+        """Who has the thread and who waits for it, if anybody does."""
+        ...
+
+    def on_busy(self, headers: Mapping[str, str]) -> OnBusy:
+        """What a request with these headers wants of a busy thread; else as it is configured.
+
+        Raises Problem (INVALID) where they ask for something else.
+        """
+        ...
+
+    def let_to(self, tenant: Tenant) -> AbstractContextManager[None]:
+        """Have this tenant's runs be those that occupy threads, until the context is left."""
         ...
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
 from famulus_schemas.messages import CreateMessage
 from famulus_schemas.tools import CreateToolResources, ToolResources
 from famulus_schemas.wire import Answer, Metadata, Request, UnixSeconds
+
+OnBusy: TypeAlias = Literal["refuse", "queue", "cancel"]
+"""What becomes of a run or a message for a thread that a run has: it is refused, it waits for its
+turn, or the earlier runs are cancelled for it."""
 
 
 class CreateThread(Request, frozen=True, kw_only=True):

@@ -27,7 +27,15 @@ class Worker(Plugin[NoSettings]):
         await self.commit(self.threads.occupy(thread_id, run_id))
 
     async def vacate(self, thread_id: str) -> None:
-        await self.commit(self.threads.vacate(thread_id))
+        occupancy = await self.threads.occupancy("default", thread_id)
+        if occupancy is not None:
+            unit, _ = self.threads.leave(occupancy, occupancy.run)
+            await self.commit(unit)
+
+    async def occupant(self, project: str, thread_id: str) -> str | None:
+        """The run that has the thread."""
+        occupancy = await self.threads.occupancy(project, thread_id)
+        return occupancy.run if occupancy is not None else None
 
 
 @pytest.fixture

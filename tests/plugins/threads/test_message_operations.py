@@ -243,7 +243,7 @@ async def test_of_many_runs_at_once_one_gets_the_thread(
     assert len(refused) == 49
     assert {conflict.kind for conflict in refused} == {"active_run"}
     winner = outcomes.index(None)
-    assert await worker.threads.occupant("default", thread_id) == f"run_{winner}"
+    assert await worker.occupant("default", thread_id) == f"run_{winner}"
 
 
 async def test_a_message_is_accepted_or_refused_whole_while_runs_come_and_go(

@@ -56,7 +56,7 @@ async def test_a_thread_made_by_another_plugin_is_there_once_its_unit_is(
 async def test_a_thread_can_be_made_and_occupied_in_one_unit(worker: Any) -> None:
     thread, unit = await worker.threads.create("default", CreateThread())
     await worker.commit([*unit, *worker.threads.occupy(thread.id, "run_1")])
-    assert await worker.threads.occupant("default", thread.id) == "run_1"
+    assert await worker.occupant("default", thread.id) == "run_1"
 
 
 async def test_faults_are_named_as_they_stand_in_the_callers_request(worker: Any) -> None:
@@ -103,21 +103,21 @@ async def test_a_taken_thread_cannot_be_taken_again(worker: Any, thread_id: str)
     with pytest.raises(Conflict) as refused:
         await worker.occupy(thread_id, "run_2")
     assert (refused.value.kind, refused.value.reason) == ("active_run", "exists")
-    assert await worker.threads.occupant("default", thread_id) == "run_1"
+    assert await worker.occupant("default", thread_id) == "run_1"
 
 
 async def test_a_thread_is_free_once_vacated_however_often(worker: Any, thread_id: str) -> None:
     await worker.occupy(thread_id, "run_1")
     await worker.vacate(thread_id)
     await worker.vacate(thread_id)
-    assert await worker.threads.occupant("default", thread_id) is None
+    assert await worker.occupant("default", thread_id) is None
     await worker.occupy(thread_id, "run_2")
-    assert await worker.threads.occupant("default", thread_id) == "run_2"
+    assert await worker.occupant("default", thread_id) == "run_2"
 
 
 async def test_another_project_has_no_part_in_an_occupation(worker: Any, thread_id: str) -> None:
     await worker.occupy(thread_id)
-    assert await worker.threads.occupant("other", thread_id) is None
+    assert await worker.occupant("other", thread_id) is None
     with pytest.raises(Problem) as refused:
         await worker.threads.get("other", thread_id)
     assert refused.value.status == 404

@@ -231,7 +231,7 @@ async def test_a_thread_deleted_while_a_run_is_active_leaves_no_lock(
 ) -> None:
     await worker.occupy(thread_id)
     assert (await server.delete(f"{THREADS}/{thread_id}")).status_code == 200
-    assert await worker.threads.occupant("default", thread_id) is None
+    assert await worker.occupant("default", thread_id) is None
 
 
 @pytest.mark.parametrize("id", ["thread_9", "asst_1", "undefined", "%00", "ä", "x" * 2000])
