@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,7 @@ from famulus_schemas.errors import Problem
 from famulus_schemas.identity import Principal
 from famulus_schemas.messages import CreateMessage
 from famulus_schemas.runs import CreateRun, ModifyRun, RunQuery, SubmitToolOutputs, ToolOutput
-from famulus_schemas.threads import CreateThread
+from famulus_schemas.threads import CreateThread, OnBusy
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -108,11 +108,17 @@ class Connection:
         return {"type": "http.disconnect"}
 
 
-async def request(world: World, operation: Operation, server: Server | None = None) -> Answer:
+async def request(
+    world: World,
+    operation: Operation,
+    server: Server | None = None,
+    *,
+    headers: Mapping[str, str] = {},
+) -> Answer:
     """Have a server do an operation."""
     server = server or await world.some_server()
     connection = Connection(server)
-    world.loop.start(server, _serve(server, operation, connection))
+    world.loop.start(server, _serve(server, operation, connection, headers))
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await connection.answer
@@ -121,9 +127,11 @@ async def request(world: World, operation: Operation, server: Server | None = No
         return Answer("unknown")
 
 
-async def _serve(server: Server, operation: Operation, connection: Connection) -> None:
+async def _serve(
+    server: Server, operation: Operation, connection: Connection, given: Mapping[str, str]
+) -> None:
     """What the kernel does with a request, on the server's side."""
-    headers = Headers({})
+    headers = Headers(given)
     call = Call(
         method="POST",
         path="",
@@ -189,13 +197,34 @@ class Thread(msgspec.Struct, kw_only=True):
     deleted: Outcome | None = None
 
 
+class Hurry:
+    """How little a client waits for its runs: chance of its own, apart from all other chance."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self.on_busy: OnBusy | None = rng.choice((None, None, None, "queue", "queue", "cancel"))
+        self.runs_more = rng.choice((0, 1, 3)) if self.on_busy else 0
+        """Runs that it makes beyond what others do."""
+
+    def headers(self) -> Mapping[str, str]:
+        """What it asks of a busy thread, mostly."""
+        if self.on_busy is None or self._rng.random() < 0.1:
+            return {}
+        return {"x-famulus-on-busy": self.on_busy}
+
+    def does_not_wait(self) -> bool:
+        """Whether it goes on though the run that it has just made is not over."""
+        return self.on_busy is not None and self._rng.random() < 0.7
+
+
 class Story:
     """One client and its thread, from the first request to the last."""
 
-    def __init__(self, world: World, number: int, rng: Random) -> None:
+    def __init__(self, world: World, number: int, rng: Random, hurry: Hurry) -> None:
         self._world = world
         self._number = number
         self._rng = rng
+        self._hurry = hurry
         self._beside: list[asyncio.Task[None]] = []
         self._streams = 0
         self.threads: list[Thread] = []
@@ -208,13 +237,16 @@ class Story:
     async def live(self) -> None:
         """Make a thread, and some runs on it one after the other."""
         thread = await self._thread()
-        for number in range(self._rng.choice((1, 1, 2, 3))):
+        for number in range(self._rng.choice((1, 1, 2, 3)) + self._hurry.runs_more):
             if self._world.is_calm:
                 break
             if self._chance(0.3):
                 await self._say(thread, f"said {self._number}.{number}")
             await self._run(thread, number)
-        await asyncio.gather(*self._beside)
+        heard = 0
+        while more := self._beside[heard:]:
+            heard += len(more)
+            await asyncio.gather(*more)
 
     # --- small talk ---------------------------------------------------------------------------
 
@@ -227,8 +259,10 @@ class Story:
     def _aside(self, coroutine: Any) -> None:
         self._beside.append(asyncio.create_task(coroutine))
 
-    async def _ask(self, what: str, operation: Operation) -> Answer:
-        answer = await request(self._world, operation)
+    async def _ask(
+        self, what: str, operation: Operation, *, headers: Mapping[str, str] = {}
+    ) -> Answer:
+        answer = await request(self._world, operation, headers=headers)
         told = answer.value if answer.outcome == "refused" else ""
         self._world.note(f"client {self._number}", what, answer.outcome, told)
         return answer
@@ -247,7 +281,9 @@ class Story:
     async def _say(self, thread: Thread, text: str) -> None:
         body = CreateMessage(role="user", content=text)
         answer = await self._ask(
-            "say", lambda server, call: server.of_messages.create_message(call, thread.id, body)
+            "say",
+            lambda server, call: server.of_messages.create_message(call, thread.id, body),
+            headers=self._hurry.headers(),
         )
         thread.messages.append((text, answer.outcome))
 
@@ -264,6 +300,7 @@ class Story:
         answer = await self._ask(
             f"run {mark}",
             lambda server, call: server.of_runs.create_run(call, thread.id, body, RunQuery()),
+            headers=self._hurry.headers(),
         )
         created = Created(mark=mark, thread=thread.id, outcome=answer.outcome)
         thread.runs.append(created)
@@ -281,7 +318,10 @@ class Story:
             created.id = await self._search(thread, mark)
         if created.id:
             self._company(thread, created)
-            await self._wait(thread, created)
+            if self._hurry.does_not_wait():
+                self._aside(self._wait(thread, created))
+            else:
+                await self._wait(thread, created)
 
     async def _hear_first(self, stream: Connection, transcript: Transcript) -> None:
         """The first events, which tell the run's id; nothing where the connection breaks."""

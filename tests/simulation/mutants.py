@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from famulus.plugin import Host
 from famulus_runs.drafts import Batch, Kept
@@ -13,7 +15,8 @@ from famulus_runs.plugin import Runs
 from famulus_runs.runner import Work
 from famulus_runs.settings import RunSettings
 from famulus_schemas.jobs import Job
-from famulus_schemas.records import Guard, Unit
+from famulus_schemas.ports import Occupancy
+from famulus_schemas.records import Guard, Insert, Unit
 
 
 class Mutant:
@@ -68,16 +71,20 @@ class PublishFirst(Mutant):
         return _EarlyRuns(settings, host)
 
 
-class _NeverVacating:
+class _Service:
+    """THREADS, of which a subclass does one thing otherwise."""
+
     def __init__(self, service: Any) -> None:
         self._service = service
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
 
-    def vacate(self, thread_id: str) -> Sequence[Any]:
+
+class _NeverLeaving(_Service):
+    def leave(self, occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
         """Nothing."""
-        return []
+        return [], None
 
 
 class NoVacate(Mutant):
@@ -86,7 +93,90 @@ class NoVacate(Mutant):
     name = "no vacate"
 
     def threads(self, service: Any) -> Any:
-        return _NeverVacating(service)
+        return _NeverLeaving(service)
+
+
+class _NobodyWoken(_Service):
+    def leave(self, occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
+        """The thread is handed on, and nobody told."""
+        return self._service.leave(occupancy, run_id)[0], None
+
+
+class NoRelease(Mutant):
+    """The run whose turn has come is not woken."""
+
+    name = "no release"
+
+    def threads(self, service: Any) -> Any:
+        return _NobodyWoken(service)
+
+
+class _NobodyInherits(_Service):
+    def leave(self, occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
+        """The thread is free, whoever waits for it."""
+        unit, _ = self._service.leave(replace(occupancy, waiting=()), run_id)
+        return unit, None
+
+
+class NoHeir(Mutant):
+    """A run that ends takes the queue along."""
+
+    name = "no heir"
+
+    def threads(self, service: Any) -> Any:
+        return _NobodyInherits(service)
+
+
+class _LastFirst(_Service):
+    def line_up(self, occupancy: Occupancy, run_id: str) -> Unit:
+        """Before all others."""
+        (write,) = self._service.line_up(occupancy, run_id)
+        body = msgspec.json.decode(write.body)
+        *others, last = body["waiting"]
+        return [replace(write, body=msgspec.json.encode({**body, "waiting": [last, *others]}))]
+
+
+class JumpsQueue(Mutant):
+    """The run that came last is the next."""
+
+    name = "jumps the queue"
+
+    def threads(self, service: Any) -> Any:
+        return _LastFirst(service)
+
+
+class NoPlace(Mutant):
+    """It is forgotten behind which runs a message was posted."""
+
+    name = "no place for messages"
+
+    def unit(self, unit: Unit) -> Unit:
+        return [
+            replace(write, extra=b"")
+            if isinstance(write, Insert) and write.kind == "message"
+            else write
+            for write in unit
+        ]
+
+
+class _AsWritten(_Service):
+    def history(self, project: str, thread_id: str, *, run_id: str = "") -> Any:
+        """As the messages were written, and all of them."""
+        return self._mixed(project, thread_id, run_id)
+
+    async def _mixed(self, project: str, thread_id: str, run_id: str) -> Any:
+        async for one in self._service._written(project, thread_id):
+            if one.message.run_id != run_id:
+                yield one.message
+
+
+class MixedUp(Mutant):
+    """A run is shown what was posted behind it, and messages between those of one run."""
+
+    name = "messages in the midst of a run"
+
+    def threads(self, service: Any) -> Any:
+        return _AsWritten(service)
 
 
 class _ForgetfulRuns(Runs):
@@ -106,4 +196,14 @@ class NewMessage(Mutant):
         return _ForgetfulRuns(settings, host)
 
 
-ALL: tuple[type[Mutant], ...] = (NoFence, PublishFirst, NoVacate, NewMessage)
+ALL: tuple[type[Mutant], ...] = (
+    NoFence,
+    PublishFirst,
+    NoVacate,
+    NoRelease,
+    NoHeir,
+    JumpsQueue,
+    NoPlace,
+    MixedUp,
+    NewMessage,
+)

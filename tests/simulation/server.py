@@ -166,6 +166,7 @@ class Server(Process):
             tool_s=3.0,
             cancel_s=1.0,
             runs_at_once_max=profile.runs_at_once_max,
+            runs_per_thread_waiting_max=2,
             expiry_poll_s=1.0,
             finish_s=profile.finish_s,
         )

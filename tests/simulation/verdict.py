@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
 from tests.simulation.client import PROJECT, Created, Story, Thread
 from tests.simulation.watch import Watch
 
-from famulus_runs.kinds import ENDS, decode_run
+from famulus_runs.kinds import ENDS, decode_run, decode_step
 from famulus_schemas.messages import Message
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import (
@@ -175,6 +176,38 @@ def _judge_thread(world: World, thread: Thread) -> None:
         watch.hold("messages are as answered", count in wanted, (text, outcome, count))
     for created in thread.runs:
         _judge_created(world, thread, created, texts)
+    _judge_prompts(world, thread)
+
+
+def _judge_prompts(world: World, thread: Thread) -> None:
+    """Each run was shown what was asked for before it, as if all had waited for each other."""
+    if thread.deleted_messages:
+        # When they went is not known.
+        return
+    said: dict[str, list[tuple[str, str]]] = {}
+    for message in world.stored(PROJECT, "message", thread.id):
+        text = "\n".join(
+            part["text"]["value"] if part["type"] == "text" else part["refusal"]
+            for part in message["content"]
+        )
+        if text:
+            whose = message["run_id"] or message["id"]
+            said.setdefault(whose, []).append((message["role"], text))
+    history: list[tuple[str, str]] = []
+    for id in world.watch.asked_for.get(thread.id, ()):
+        shown = _first_prompt(world, thread.id, id)
+        promise = "a run is shown all that was asked for before it, in that order"
+        world.watch.hold(promise, shown in (None, history), (id, shown, history))
+        history += said.get(id, ())
+
+
+def _first_prompt(world: World, thread_id: str, run_id: str) -> list[tuple[str, str]] | None:
+    """What the model was shown for the first step of a run, if it has one."""
+    for record in world.store.lists.get((PROJECT, "step", thread_id), ()):
+        if decode_step(record.body).run_id == run_id and record.extra:
+            prompt = msgspec.json.decode(zlib.decompress(record.extra))["messages"]
+            return [(message["role"], message["content"]) for message in prompt]
+    return None
 
 
 def _judge_created(world: World, thread: Thread, created: Created, texts: list[str]) -> None:

@@ -12,6 +12,7 @@ from famulus_schemas.messages import Message
 from famulus_schemas.records import Clear, Delete, Guard, Insert, Unit
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
+from famulus_threads.order import behind_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -51,6 +52,8 @@ class Watch:
         self.rests_since: dict[str, float] = {}
         self.outputs: dict[str, str] = {}
         """What each tool call gave, by its id."""
+        self.asked_for: dict[str, list[str]] = {}
+        """By thread, the ids of its clients' messages and runs, in the order of their commits."""
 
     def violated(self, promise: str, detail: str) -> None:
         """Note a broken promise."""
@@ -83,7 +86,10 @@ class Watch:
             elif write.kind == "step":
                 self._step(project, write.id)
             elif write.kind == "run":
-                threads[self._records[project, "run", write.id].parent] = None
+                thread_id = self._records[project, "run", write.id].parent
+                threads[thread_id] = None
+                if isinstance(write, Insert):
+                    self.asked_for.setdefault(thread_id, []).append(write.id)
         for thread_id in threads:
             self._thread(project, thread_id)
 
@@ -98,13 +104,21 @@ class Watch:
     def _message(self, project: str, id: str, unit: Unit) -> None:
         record = self._records[project, "message", id]
         message = decode_message(record.body)
-        is_clients = message.run_id is None and record.version == 1
-        if is_clients and not any(write.kind == "run" for write in unit):
-            self.hold(
-                "nobody writes to a thread that a run has",
-                (project, "active_run", record.parent) not in self._records,
-                id,
-            )
+        if message.run_id is not None or record.version > 1:
+            return
+        self.asked_for.setdefault(record.parent, []).append(id)
+        come_with_it = {write.id for write in unit if write.kind == "run"}
+        before = [run for run in self._runs_at(project, record.parent) if run not in come_with_it]
+        promise = "nobody writes to a thread that a run has, but behind all its runs"
+        self.hold(promise, list(behind_of(record.extra)) == before, (id, before))
+
+    def _runs_at(self, project: str, thread_id: str) -> list[str]:
+        """The run that has the thread, and those that wait for it."""
+        active = self._records.get((project, "active_run", thread_id))
+        if active is None:
+            return []
+        body = msgspec.json.decode(active.body)
+        return [body["run"], *body.get("waiting", ())]
 
     def _step(self, project: str, id: str) -> None:
         step = decode_step(self._records[project, "step", id].body)
@@ -122,29 +136,33 @@ class Watch:
     def _thread(self, project: str, id: str) -> None:
         """At each moment a thread is whole."""
         runs = [decode_run(r.body) for r in self._lists.get((project, "run", id), ())]
+        at_it = self._runs_at(project, id)
         for run in runs:
-            self._run(project, run)
+            self._run(project, run, waits=run.id in at_it[1:])
         live = [run.id for run in runs if run.status not in ENDS]
-        active = self._records.get((project, "active_run", id))
-        holder = [] if active is None else [msgspec.json.decode(active.body)["run"]]
-        promise = "a thread is a run's exactly while the run is live"
-        self.hold(promise, live == holder, (id, live, holder))
+        # The first of the live ones has it, and the others wait, as they were created.
+        promise = "a thread is a run's exactly while the run is live, and its turn has come"
+        self.hold(promise, live == at_it, (id, live, at_it))
         if (project, "thread", id) not in self._records:
             kinds = ("message", "run", "step", "run_event", "active_run")
             left = [kind for kind in kinds if self._lists.get((project, kind, id))]
             self.hold("nothing is left of a deleted thread", not left, (id, left))
 
-    def _run(self, project: str, run: Run) -> None:
+    def _run(self, project: str, run: Run, *, waits: bool) -> None:
         job = self._records.get((project, "job", f"run:{run.id}"))
         state = None if job is None else decode_job(job.body).state
         if run.status not in ENDS:
             self.rests_since.pop(run.id, None)
             self.hold("a live run has a job", state is not None, (run.id, run.status))
-            is_parked = run.status == "requires_action"
-            promise = "a job is laid aside exactly while its run waits for the client"
+            is_parked = run.status == "requires_action" or waits
+            promise = "a job is laid aside exactly while its run waits for the client or its turn"
             # A run that is being cancelled where it waits is ended by whoever cancels it.
             if run.status != "cancelling":
                 self.hold(promise, (state == "parked") == is_parked, (run.id, run.status, state))
+        if waits:
+            is_new = run.status == "queued" and run.started_at is None
+            promise = "a run that waits for its turn has not begun"
+            self.hold(promise, is_new and not self.steps_of(project, run), (run.id, run.status))
         if run.status in ENDS or run.status == "requires_action":
             self.rests_since.setdefault(run.id, self._world.loop.time())
         if run.status in ENDS:

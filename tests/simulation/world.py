@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 import msgspec
-from tests.simulation.client import Story
+from tests.simulation.client import Hurry, Story
 from tests.simulation.model import Model
 from tests.simulation.mutants import Mutant
 from tests.simulation.profile import profile_of
@@ -126,7 +126,12 @@ class World:
                 self.start_server()
             tending = asyncio.create_task(self._tend())
             stories = [
-                Story(self, number, Random(self.seed * 1009 + number))
+                Story(
+                    self,
+                    number,
+                    Random(self.seed * 1009 + number),
+                    Hurry(Random(f"hurry {self.seed} {number}")),
+                )
                 for number in range(self.profile.threads)
             ]
             lives = asyncio.create_task(_all_live(stories))
