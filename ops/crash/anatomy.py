@@ -100,6 +100,9 @@ def _index_of(row: Row) -> dict[str, str] | None:
         # How one at work is indexed is the business of jobs alone; at rest there is none.
         return {"parked": {}, "waiting": {"waiting": body["kind"]}}.get(body["state"])
     if row.kind == "run":
+        if body["status"] == "queued" and body["started_at"] is None and row.index:
+            # One that was made to wait for its thread, until it begins.
+            return {"awaits": "turn"}
         return {"awaits": "client"} if body["status"] == "requires_action" else {}
     if row.kind == "message":
         return {"run": body["run_id"]} if body.get("run_id") else {}
@@ -107,16 +110,23 @@ def _index_of(row: Row) -> dict[str, str] | None:
 
 
 def _runs(dump: Dump) -> Faults:
-    holders = {row.id: msgspec.json.decode(row.body)["run"] for row in dump.of("active_run")}
+    holders = {row.id: _at_thread(row) for row in dump.of("active_run")}
     for row in dump.of("run"):
         run = msgspec.json.decode(row.body)
-        holds = holders.get(row.parent) == row.id
+        holds = row.id in holders.get(row.parent, ())
         if holds != (run["status"] in OPEN):
             verb = "holds" if holds else "does not hold"
             yield "half-made", f"run {row.id} is {run['status']} and {verb} its thread"
-    for thread, run_id in holders.items():
-        if not any(key[1:] == ("run", run_id) for key in dump.rows):
-            yield "half-made", f"thread {thread} is held by {run_id}, which is not there"
+    for thread, run_ids in holders.items():
+        for run_id in run_ids:
+            if not any(key[1:] == ("run", run_id) for key in dump.rows):
+                yield "half-made", f"thread {thread} is held by {run_id}, which is not there"
+
+
+def _at_thread(row: Row) -> list[str]:
+    """The run that has a thread, and those that wait for it."""
+    body = msgspec.json.decode(row.body)
+    return [body["run"], *body.get("waiting", ())]
 
 
 def _jobs(dump: Dump) -> Faults:

@@ -29,7 +29,8 @@ from famulus_schemas.records import Conflict, Guard, Insert, Records, Replace, U
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import RunStep
 
-COMMIT_ATTEMPTS_MAX = 16
+COMMIT_ATTEMPTS_MAX = 256
+"""Of all who line up for a thread at the moment at which its run ends, each may come before it."""
 
 DONE = Emission(name="done", data=b"[DONE]")
 

@@ -31,7 +31,7 @@ from famulus_schemas.steps import RunStep
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
 EndStatus = Literal["cancelled", "expired"]
-END_ATTEMPTS_MAX = 64
+END_ATTEMPTS_MAX = 256
 """Runs that come and go on the same thread while one of them is ended."""
 
 WAITED = "The run waited for its turn until it expired: run {run} had the thread. Create it again."

@@ -166,6 +166,30 @@ async def test_a_run_of_one_process_is_cancelled_at_the_other(
         assert request.closed_early
 
 
+async def test_a_run_that_waits_has_its_turn_though_the_process_before_it_is_killed(
+    store_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    never = asyncio.Event()
+    script = Script().says("Half").waits_for(never).says("First.").says("Second.")
+    async with pair(script, tmp_path, store_variables, of_b=ONLY_ANSWERS) as two:
+        thread = await two.thread()
+        first = await two.a.beta.threads.runs.create(thread, assistant_id=two.assistant)
+        await two.backend.arrived(within_s=60)
+        headers = {"X-Famulus-On-Busy": "queue"}
+        second = await two.b.beta.threads.runs.create(
+            thread, assistant_id=two.assistant, extra_headers=headers
+        )
+        assert second.status == "queued"
+        async with started(tmp_path / "c", two.url, {**store_variables, **WORKS}):
+            two.process_a.kill()
+            for run in (first, second):
+                ended = await two.b.beta.threads.runs.poll(run.id, thread_id=thread)
+                assert ended.status == "completed"
+        messages = await two.b.beta.threads.messages.list(thread, order="asc")
+        texts = [message.content[0].text.value for message in messages.data]
+        assert texts == ["hi", "First.", "Second."]
+
+
 async def test_a_stream_goes_on_when_the_process_that_did_the_run_is_killed(
     store_variables: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -55,6 +55,22 @@ def test_a_seed_gives_the_same_history_in_every_process() -> None:
     assert stories[0].count(b"\nseed ") >= 19
 
 
+def test_histories_have_runs_that_wait_for_their_turn() -> None:
+    wanted = {"lined up": 20, "in place": 10, "expired": 3, "cancelled": 3, "too many": 1}
+    seen = dict.fromkeys(wanted, 0)
+    for seed in range(100):
+        world = simulate(seed)
+        for run_id, log in world.watch.log.items():
+            events = [log[seq].event.rpartition(".")[2] for seq in sorted(log)]
+            for end, event in (("expired", "expired"), ("cancelled", "cancelling")):
+                seen[end] += events[1:3] == ["queued", event] and run_id in world.watch.waited
+        seen["lined up"] += len(world.watch.waited)
+        records = world.store.records.values()
+        seen["in place"] += sum(one.kind == "message" and bool(one.extra) for one in records)
+        seen["too many"] += "waiting for their turn already" in world.story()
+    assert {what: count for what, count in seen.items() if count < wanted[what]} == {}
+
+
 def test_histories_have_every_kind_of_misfortune() -> None:
     seen: dict[str, int] = {}
     for seed in range(100):

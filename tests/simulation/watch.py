@@ -54,6 +54,8 @@ class Watch:
         """What each tool call gave, by its id."""
         self.asked_for: dict[str, list[str]] = {}
         """By thread, the ids of its clients' messages and runs, in the order of their commits."""
+        self.waited: set[str] = set()
+        """Runs that waited for their turn at some time."""
 
     def violated(self, promise: str, detail: str) -> None:
         """Note a broken promise."""
@@ -160,6 +162,7 @@ class Watch:
             if run.status != "cancelling":
                 self.hold(promise, (state == "parked") == is_parked, (run.id, run.status, state))
         if waits:
+            self.waited.add(run.id)
             is_new = run.status == "queued" and run.started_at is None
             promise = "a run that waits for its turn has not begun"
             self.hold(promise, is_new and not self.steps_of(project, run), (run.id, run.status))

@@ -97,6 +97,32 @@ async def test_a_promised_job_is_done_once(open_office: Any) -> None:
         assert len(office.given) == 1
 
 
+async def test_a_job_that_is_shelved_is_done_once_it_is_requeued(open_office: Any) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        await office.records.of("p").commit(office.jobs.shelve("p", "work", "a"))
+        await office.promise("b")
+        assert [job.key for job in await office.got(1)] == ["b"]
+        ticket = await office.jobs.requeue("p", "work", "a")
+        await office.records.of("p").commit(ticket.unit)
+        office.jobs.started(ticket)
+        assert [job.key for job in await office.got(2)] == ["b", "a"]
+        await office.none_left()
+
+
+async def test_a_shelved_job_can_be_discarded(open_office: Any) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        records = office.records.of("p")
+        await records.commit(office.jobs.shelve("p", "work", "a"))
+        discarded = await office.jobs.discard("p", "work", "a")
+        assert discarded is not None
+        await records.commit(discarded)
+        with pytest.raises(LookupError):
+            await office.jobs.requeue("p", "work", "a")
+        assert await office.left() == []
+
+
 async def test_a_job_of_a_refused_unit_is_never_done(open_office: Any) -> None:
     async with open_office() as office:
         office.jobs.handle("work", office.do, at_once_max=4)

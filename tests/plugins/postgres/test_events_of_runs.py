@@ -145,6 +145,85 @@ async def open_two(
 
 Open = Callable[..., Awaitable[Two]]
 
+QUEUE = {"X-Famulus-On-Busy": "queue"}
+CANCEL = {"X-Famulus-On-Busy": "cancel"}
+
+
+async def test_a_run_waits_for_one_of_another_process_and_is_woken_by_its_end(
+    open_two: Open,
+) -> None:
+    go_on = asyncio.Event()
+    two = await open_two(Script().says("First.").waits_for(go_on).says(WORDS).says("Third."))
+    thread, assistant = await two.thread(), await two.assistant()
+    first = await create(two.a, thread, assistant)
+    await two.backend.arrived()
+    path, body = f"/v1/threads/{thread}/runs", {"assistant_id": assistant}
+    posted = await ok(
+        two.b.post(
+            f"/v1/threads/{thread}/messages", {"role": "user", "content": "and"}, headers=QUEUE
+        )
+    )
+    events: list[SentEvent] = []
+    async with (
+        asyncio.timeout(30),
+        two.b.stream(path, {**body, "stream": True}, headers=QUEUE) as reader,
+    ):
+        async for event in reader:
+            events.append(event)
+            if event.name == "thread.run.queued":
+                third = await ok(two.a.post(path, body, headers=QUEUE))
+                assert third["status"] == "queued"
+                go_on.set()
+    items, told = added_up(events)
+    assert told == WHOLE
+    assert list(items.values()) == [WORDS]
+    assert (await at_rest(two.b, first))["status"] == "completed"
+    assert (await at_rest(two.b, third))["status"] == "completed"
+    shown = two.backend.chats[2].chat
+    assert shown is not None
+    assert [message.content for message in shown.messages] == ["hi", "First.", "and", WORDS]
+    listed = await ok(two.a.get(f"/v1/threads/{thread}/messages/{posted['id']}"))
+    assert listed == posted
+
+
+async def test_runs_that_two_processes_let_in_at_once_keep_one_order(open_two: Open) -> None:
+    go_on = asyncio.Event()
+    script = Script().says("zero").waits_for(go_on)
+    for number in range(1, 13):
+        script = script.says(str(number))
+    two = await open_two(script, room_at_b=256)
+    thread, assistant = await two.thread(), await two.assistant()
+    await create(two.a, thread, assistant)
+    await two.backend.arrived()
+    path, body = f"/v1/threads/{thread}/runs", {"assistant_id": assistant}
+    runs = await asyncio.gather(
+        *(ok((two.a, two.b)[n % 2].post(path, body, headers=QUEUE)) for n in range(12))
+    )
+    go_on.set()
+    for run in runs:
+        assert (await at_rest(two.a, run))["status"] == "completed"
+    params = {"order": "asc", "limit": 100}
+    listed = (await ok(two.a.get(path, params=params)))["data"]
+    messages = (await ok(two.a.get(f"/v1/threads/{thread}/messages", params=params)))["data"]
+    assert [message["run_id"] for message in messages[1:]] == [run["id"] for run in listed]
+
+
+async def test_a_run_has_one_of_another_process_cancelled(open_two: Open) -> None:
+    script = Script().says("and on").without_end().pauses(0.01).says("Fresh.")
+    two = await open_two(script)
+    thread, assistant = await two.thread(), await two.assistant()
+    first = await create(two.a, thread, assistant)
+    request = await two.backend.arrived()
+    path, body = f"/v1/threads/{thread}/runs", {"assistant_id": assistant}
+    waiting = await ok(two.b.post(path, body, headers=QUEUE))
+    second = await ok(two.b.post(path, body, headers=CANCEL))
+    await request.ended()
+    assert request.closed_early
+    for run in (first, waiting):
+        assert (await ok(two.b.get(path_of(run))))["status"] == "cancelled"
+    assert (await at_rest(two.b, second))["status"] == "completed"
+    assert len(two.backend.chats) == 2
+
 
 async def test_a_stream_at_one_process_tells_all_of_a_run_at_another(open_two: Open) -> None:
     two = await open_two(Script().says(WORDS))

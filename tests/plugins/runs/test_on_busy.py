@@ -184,6 +184,16 @@ async def test_runs_that_come_all_at_once_are_done_in_the_order_of_the_list(
         assert not await _left(api)
 
 
+async def test_runs_that_line_up_as_others_end_are_all_done(open_api: OpenApi) -> None:
+    async with open_api(Script().says("ok").forever()) as api:
+        thread, assistant = await api.thread("hi"), await api.assistant()
+        runs = await asyncio.gather(*(created(api, thread, assistant) for _ in range(65)))
+        for run in runs:
+            assert (await over(api, run))["status"] == "completed"
+        assert len(api.backend.chats) == 65
+        assert not await _left(api)
+
+
 async def _left(api: Api) -> list[Any]:
     """Jobs and locks that are still there."""
     records = api.server.plugin("runs").every_project

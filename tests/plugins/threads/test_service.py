@@ -115,6 +115,66 @@ async def test_a_thread_is_free_once_vacated_however_often(worker: Any, thread_i
     assert await worker.occupant("default", thread_id) == "run_2"
 
 
+async def test_the_run_that_lined_up_first_is_the_next(worker: Any, thread_id: str) -> None:
+    await worker.occupy(thread_id, "run_1")
+    for run_id in ("run_2", "run_3", "run_4"):
+        occupancy = await worker.threads.occupancy("default", thread_id)
+        await worker.commit(worker.threads.line_up(occupancy, run_id))
+    for leaving, heir, left in (
+        ("run_3", None, ("run_1", "run_2", "run_4")),
+        ("run_1", "run_2", ("run_2", "run_4")),
+        ("run_2", "run_4", ("run_4",)),
+    ):
+        occupancy = await worker.threads.occupancy("default", thread_id)
+        unit, found = worker.threads.leave(occupancy, leaving)
+        await worker.commit(unit)
+        assert found == heir
+        assert (await worker.threads.occupancy("default", thread_id)).runs == left
+    await worker.vacate(thread_id)
+    assert await worker.threads.occupancy("default", thread_id) is None
+
+
+async def test_nobody_lines_up_or_leaves_by_what_is_no_longer_so(
+    worker: Any, thread_id: str
+) -> None:
+    await worker.occupy(thread_id, "run_1")
+    old = await worker.threads.occupancy("default", thread_id)
+    await worker.commit(worker.threads.line_up(old, "run_2"))
+    leaving, _ = worker.threads.leave(old, "run_1")
+    for unit in (
+        worker.threads.line_up(old, "run_3"),
+        leaving,
+        [worker.threads.unchanged(old)],
+    ):
+        with pytest.raises(Conflict) as refused:
+            await worker.commit(unit)
+        assert (refused.value.kind, refused.value.reason) == ("active_run", "version")
+    assert (await worker.threads.occupancy("default", thread_id)).runs == ("run_1", "run_2")
+
+
+async def test_a_run_that_is_not_at_a_thread_has_nothing_to_leave(
+    worker: Any, thread_id: str
+) -> None:
+    await worker.occupy(thread_id, "run_1")
+    occupancy = await worker.threads.occupancy("default", thread_id)
+    assert worker.threads.leave(occupancy, "run_9") == ([], None)
+
+
+async def test_a_run_is_told_a_thread_without_what_follows_it(worker: Any, thread_id: str) -> None:
+    await worker.commit(worker.threads.append(thread_id, [said("before")])[1])
+    await worker.occupy(thread_id, "run_1")
+    occupancy = await worker.threads.occupancy("default", thread_id)
+    _, behind = worker.threads.append(thread_id, [said("behind")], behind=occupancy)
+    await worker.commit(behind)
+    await worker.commit(worker.threads.insert_message(being_written(thread_id)))
+    told = [
+        [message.id async for message in worker.threads.history("default", thread_id, **given)]
+        for given in ({}, {"run_id": "run_1"}, {"run_id": "run_2"})
+    ]
+    before, after, own = "msg_1", "msg_2", being_written(thread_id).id
+    assert told == [[after, own, before], [before], [after, own, before]]
+
+
 async def test_another_project_has_no_part_in_an_occupation(worker: Any, thread_id: str) -> None:
     await worker.occupy(thread_id)
     assert await worker.occupant("other", thread_id) is None
