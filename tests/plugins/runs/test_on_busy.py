@@ -663,15 +663,14 @@ async def test_a_run_that_cannot_be_cancelled_in_time_keeps_its_thread(open_api:
 async def test_a_repeated_request_that_had_a_run_cancelled_is_answered_as_the_first(
     tmp_path: Path,
 ) -> None:
-    script = Script().says("I would go on").without_end().pauses(0.001).says("Fresh.")
+    script = Script().calls(tool("book_table", {}, id="call_a")).says("Fresh.")
     backend = ScriptedBackend(script)
     async with kernel_with(
         *PLUGINS, "idempotency", ToolPlugin, backend=backend, data_dir=tmp_path
     ) as server:
         api = Api(server, backend)
-        thread, assistant = await api.thread("hi"), await api.assistant()
-        first = await created(api, thread, assistant)
-        await backend.arrived()
+        thread, assistant = await api.thread("hi"), await api.assistant(tools=[BOOK])
+        first = await api.ended(await created(api, thread, assistant))
         headers = {**asking("cancel"), "Idempotency-Key": "once"}
         path, body = f"/v1/threads/{thread}/runs", {"assistant_id": assistant}
         second = await api.ok(await server.post(path, body, headers=headers))
