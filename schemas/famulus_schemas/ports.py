@@ -127,6 +127,8 @@ class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
     """Those whose turn comes one after the other, the next one first."""
     version: int
     """Of the record that says so: one more with every change."""
+    fence: int
+    """The same as long as the thread is never free, and another one afterwards."""
 
     @property
     def runs(self) -> tuple[str, ...]:

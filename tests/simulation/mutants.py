@@ -130,10 +130,11 @@ class NoHeir(Mutant):
 class _LastFirst(_Service):
     def line_up(self, occupancy: Occupancy, run_id: str) -> Unit:
         """Before all others."""
-        (write,) = self._service.line_up(occupancy, run_id)
+        guard, write = self._service.line_up(occupancy, run_id)
         body = msgspec.json.decode(write.body)
         *others, last = body["waiting"]
-        return [replace(write, body=msgspec.json.encode({**body, "waiting": [last, *others]}))]
+        body["waiting"] = [last, *others]
+        return [guard, replace(write, body=msgspec.json.encode(body))]
 
 
 class JumpsQueue(Mutant):

@@ -152,6 +152,25 @@ async def test_nobody_lines_up_or_leaves_by_what_is_no_longer_so(
     assert (await worker.threads.occupancy("default", thread_id)).runs == ("run_1", "run_2")
 
 
+async def test_what_was_read_before_the_thread_was_free_does_not_count_any_more(
+    worker: Any, thread_id: str
+) -> None:
+    await worker.occupy(thread_id, "run_1")
+    old = await worker.threads.occupancy("default", thread_id)
+    await worker.vacate(thread_id)
+    await worker.occupy(thread_id, "run_2")
+    leaving, _ = worker.threads.leave(old, "run_1")
+    for unit in (
+        worker.threads.line_up(old, "run_3"),
+        leaving,
+        [worker.threads.unchanged(old)],
+    ):
+        with pytest.raises(Conflict) as refused:
+            await worker.commit(unit)
+        assert (refused.value.kind, refused.value.reason) == ("active_run", "fence")
+    assert (await worker.threads.occupancy("default", thread_id)).runs == ("run_2",)
+
+
 async def test_a_run_that_is_not_at_a_thread_has_nothing_to_leave(
     worker: Any, thread_id: str
 ) -> None:
