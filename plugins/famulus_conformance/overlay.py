@@ -1,0 +1,226 @@
+"""The overlay: each point in which we knowingly part from an oracle, with its reason.
+
+`overlay.toml` is the one list. An entry names places in operations by `at`, each a pattern over
+`<operation>.request.<path>`, `.response.<path>`, `.query.<name>`, or over `<component>.<path>`
+of a stream's events; paths are those of `shapes`. What it changes there is said by `limits`
+(and `was`, what they must have been), `null`, `require`, `need_not`, `add`, `drop`, `words`,
+`also` (a further alternative), `schema` (all of it) or `no_body`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import translate
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from famulus_conformance.shapes import alternatives, is_object, shape
+
+LIST = Path(__file__).with_name("overlay.toml")
+
+Source = Literal["document", "client"]
+
+_OF_KIND = {
+    "minLength": "string",
+    "maxLength": "string",
+    "pattern": "string",
+    "minItems": "array",
+    "maxItems": "array",
+    "minimum": "number",
+    "maximum": "number",
+    "minProperties": "object",
+    "maxProperties": "object",
+}
+
+
+class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry of the overlay."""
+
+    at: list[str]
+    why: str
+    only: Source | None = None
+    """The one source that it corrects; both where it is not said."""
+    limits: dict[str, Any] = {}
+    was: dict[str, Any] = {}
+    null: bool | None = None
+    require: list[str] = []
+    need_not: list[str] = []
+    add: dict[str, Any] = {}
+    drop: list[str] = []
+    words: list[str] = []
+    also: Any = None
+    schema: Any = None
+    no_body: bool = False
+
+    @property
+    def what(self) -> str:
+        """The change, in one line."""
+        changes = msgspec.to_builtins(self)
+        told = [
+            f"{name} {_short(value)}"
+            for name, value in changes.items()
+            if name not in ("at", "why", "only", "was") and value not in (None, {}, [], False)
+        ]
+        return f"{', '.join(self.at)}: {'; '.join(told) or 'null false'}"
+
+
+class StaleDeviation(Exception):
+    """An entry of the overlay that changes nothing any more."""
+
+
+@cache
+def overlay() -> tuple[Deviation, ...]:
+    """The whole list."""
+    read = msgspec.convert(tomllib.loads(LIST.read_text()), dict[str, list[Deviation]])
+    return tuple(read["deviation"])
+
+
+def overlaid(
+    document: Mapping[str, Any], source: Source, entries: Sequence[Deviation] | None = None
+) -> dict[str, Any]:
+    """A copy of an OpenAPI document with the overlay applied. Raises StaleDeviation."""
+    changed: dict[str, Any] = copy.deepcopy(dict(document))
+    for entry in overlay() if entries is None else entries:
+        if entry.only in (None, source) and not _apply(entry, changed):
+            raise StaleDeviation(f"the {source} needs no change any more by: {entry.what}")
+    return changed
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# --- where ---------------------------------------------------------------------------------------
+
+
+def _apply(entry: Deviation, document: dict[str, Any]) -> bool:
+    """Make the change wherever it is not made yet; whether there was such a place."""
+    pattern = re.compile("|".join(translate(each) for each in entry.at))
+    named = document["components"]["schemas"]
+    changed = False
+    for root, schema, owner in _roots(document):
+        if entry.no_body:
+            changed |= bool(pattern.match(root)) and owner.pop("content", None) is not None
+        elif _may_begin(entry.at, root):
+            for path, node in _places(root, schema, named):
+                if pattern.match(path):
+                    changed |= _change(entry, node, named)
+    return changed
+
+
+def _may_begin(patterns: Sequence[str], root: str) -> bool:
+    """Whether a pattern that names its root at all names this one."""
+    name = root.partition(".")[0]
+    return any(
+        each.startswith("*") or re.match(translate(f"{each.partition('.')[0]}"), name)
+        for each in patterns
+    )
+
+
+def _roots(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Each schema that an operation or a stream begins with, its name, and what holds it."""
+    for entry in document["paths"].values():
+        for operation in entry.values():
+            yield from _roots_of(operation)
+    for name in ("AssistantStreamEvent",):
+        if name in document["components"]["schemas"]:
+            yield name, document["components"]["schemas"][name], {}
+
+
+def _roots_of(operation: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    id = operation["operationId"]
+    for parameter in operation.get("parameters", ()):
+        yield f"{id}.{parameter['in']}.{parameter['name']}", parameter["schema"], parameter
+    for part, owner in (
+        ("request", operation.get("requestBody", {})),
+        ("response", operation["responses"].get("200", {})),
+    ):
+        for media in owner.get("content", {}).values():
+            if "schema" in media:
+                yield f"{id}.{part}", media["schema"], owner
+
+
+def _places(root: str, schema: Any, named: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every schema below a root, nearest first; a component only where it is met first."""
+    seen: set[int] = set()
+    waiting = [(root, schema)]
+    for path, node in waiting:
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield path, node
+        waiting += [(f"{path}.{name}", part) for name, part in shape(node, named).parts.items()]
+
+
+# --- what ----------------------------------------------------------------------------------------
+
+
+def _change(entry: Deviation, node: dict[str, Any], named: Mapping[str, Any]) -> bool:
+    before = json.dumps([node, *alternatives(node, named)], sort_keys=True)
+    for plain in alternatives(node, named):
+        _limit(entry, plain)
+        if is_object(plain):
+            _change_object(entry, plain)
+        if entry.words and plain.get("type") == "string":
+            plain["enum"] = list(entry.words)
+    if entry.schema is not None:
+        node.clear()
+        node.update(copy.deepcopy(entry.schema))
+    if entry.also is not None:
+        _add_branch(node, entry.also, named)
+    if entry.null is True:
+        _add_branch(node, {"type": "null"}, named)
+    if entry.null is False:
+        _drop_null(node, named)
+    return json.dumps([node, *alternatives(node, named)], sort_keys=True) != before
+
+
+def _limit(entry: Deviation, plain: dict[str, Any]) -> None:
+    kind = "number" if plain.get("type") == "integer" else plain.get("type", "object")
+    for name, value in entry.limits.items():
+        if _OF_KIND[name] == kind and plain.get(name) == entry.was.get(name):
+            plain[name] = value
+
+
+def _change_object(entry: Deviation, plain: dict[str, Any]) -> None:
+    required = [each for each in plain.get("required", ()) if each not in entry.need_not]
+    required += [each for each in entry.require if each not in required]
+    if required or "required" in plain:
+        plain["required"] = required
+    added = copy.deepcopy(entry.add)
+    if "key" in added:
+        plain["propertyNames"] = added.pop("key")
+    if added:
+        plain["properties"] = {**plain.get("properties", {}), **added}
+    for name in entry.drop:
+        plain.get("properties", {}).pop(name, None)
+
+
+def _add_branch(node: dict[str, Any], branch: Any, named: Mapping[str, Any]) -> None:
+    if branch in alternatives(node, named):
+        return
+    union = next((node[name] for name in ("anyOf", "oneOf") if name in node), None)
+    if union is None:
+        whole = dict(node)
+        node.clear()
+        union = node["anyOf"] = [whole]
+    union.append(copy.deepcopy(branch))
+
+
+def _drop_null(node: dict[str, Any], named: Mapping[str, Any]) -> None:
+    """Take null from a union, also from the component's that is referred to."""
+    if "$ref" in node:
+        _drop_null(named[node["$ref"].rsplit("/", 1)[-1]], named)
+    for name in ("anyOf", "oneOf"):
+        for each in node.get(name, ()):
+            _drop_null(each, named)
+        if name in node:
+            node[name][:] = [each for each in node[name] if each != {"type": "null"}]
