@@ -3,8 +3,9 @@
 `overlay.toml` is the one list. An entry names places in operations by `at`, each a pattern over
 `<operation>.request.<path>`, `.response.<path>`, `.query.<name>`, or over `<component>.<path>`
 of a stream's events; paths are those of `shapes`. What it changes there is said by `limits`
-(and `was`, what they must have been), `null`, `require`, `need_not`, `add`, `drop`, `words`,
-`also` (a further alternative), `schema` (all of it) or `no_body`.
+(and `was`, what they must have been), `null`, `add` (`key` is for the names in a map), `also`
+(a further alternative), `schema` (all of it) or `no_body`; `never_succeeds` is for an operation.
+What only documents tell apart stands under `told`, as patterns over the lines of `comparison`.
 """
 
 from __future__ import annotations
@@ -45,19 +46,18 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     at: list[str]
     why: str
+    except_: list[str] = msgspec.field(default=[], name="except")
+    """Places that are not meant though a pattern covers them."""
     only: Source | None = None
     """The one source that it corrects; both where it is not said."""
     limits: dict[str, Any] = {}
     was: dict[str, Any] = {}
-    null: bool | None = None
-    require: list[str] = []
-    need_not: list[str] = []
+    null: bool = False
     add: dict[str, Any] = {}
-    drop: list[str] = []
-    words: list[str] = []
     also: Any = None
     schema: Any = None
     no_body: bool = False
+    never_succeeds: bool = False
 
     @property
     def what(self) -> str:
@@ -66,9 +66,23 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         told = [
             f"{name} {_short(value)}"
             for name, value in changes.items()
-            if name not in ("at", "why", "only", "was") and value not in (None, {}, [], False)
+            if name not in ("at", "except", "why", "only", "was") and value not in (None, {}, False)
         ]
-        return f"{', '.join(self.at)}: {'; '.join(told) or 'null false'}"
+        return f"{', '.join(self.at)}: {'; '.join(told)}"
+
+
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Differences between documents that are none on the wire."""
+
+    lines: list[str]
+    why: str
+
+
+class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole list."""
+
+    deviation: list[Deviation]
+    told: list[Told]
 
 
 class StaleDeviation(Exception):
@@ -76,10 +90,14 @@ class StaleDeviation(Exception):
 
 
 @cache
-def overlay() -> tuple[Deviation, ...]:
-    """The whole list."""
-    read = msgspec.convert(tomllib.loads(LIST.read_text()), dict[str, list[Deviation]])
-    return tuple(read["deviation"])
+def overlay() -> Overlay:
+    """The list as it stands in the file."""
+    return msgspec.convert(tomllib.loads(LIST.read_text()), Overlay)
+
+
+def never_succeeding() -> dict[str, str]:
+    """The operations that no request can bring a 200 of, each with the reason."""
+    return {id: one.why for one in overlay().deviation if one.never_succeeds for id in one.at}
 
 
 def overlaid(
@@ -87,8 +105,10 @@ def overlaid(
 ) -> dict[str, Any]:
     """A copy of an OpenAPI document with the overlay applied. Raises StaleDeviation."""
     changed: dict[str, Any] = copy.deepcopy(dict(document))
-    for entry in overlay() if entries is None else entries:
-        if entry.only in (None, source) and not _apply(entry, changed):
+    for entry in overlay().deviation if entries is None else entries:
+        if entry.never_succeeds or entry.only not in (None, source):
+            continue
+        if not _apply(entry, changed):
             raise StaleDeviation(f"the {source} needs no change any more by: {entry.what}")
     return changed
 
@@ -103,26 +123,21 @@ def _short(value: Any) -> str:
 
 def _apply(entry: Deviation, document: dict[str, Any]) -> bool:
     """Make the change wherever it is not made yet; whether there was such a place."""
-    pattern = re.compile("|".join(translate(each) for each in entry.at))
+    meant, not_meant = _pattern(entry.at), _pattern(entry.except_)
     named = document["components"]["schemas"]
     changed = False
     for root, schema, owner in _roots(document):
         if entry.no_body:
-            changed |= bool(pattern.match(root)) and owner.pop("content", None) is not None
-        elif _may_begin(entry.at, root):
-            for path, node in _places(root, schema, named):
-                if pattern.match(path):
-                    changed |= _change(entry, node, named)
+            changed |= bool(meant.match(root)) and owner.pop("content", None) is not None
+            continue
+        for path, node in _places(root, schema, named):
+            if meant.match(path) and not not_meant.match(path):
+                changed |= _change(entry, node, named)
     return changed
 
 
-def _may_begin(patterns: Sequence[str], root: str) -> bool:
-    """Whether a pattern that names its root at all names this one."""
-    name = root.partition(".")[0]
-    return any(
-        each.startswith("*") or re.match(translate(f"{each.partition('.')[0]}"), name)
-        for each in patterns
-    )
+def _pattern(globs: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(each) for each in globs) or "(?!)")
 
 
 def _roots(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -167,19 +182,15 @@ def _change(entry: Deviation, node: dict[str, Any], named: Mapping[str, Any]) ->
     before = json.dumps([node, *alternatives(node, named)], sort_keys=True)
     for plain in alternatives(node, named):
         _limit(entry, plain)
-        if is_object(plain):
-            _change_object(entry, plain)
-        if entry.words and plain.get("type") == "string":
-            plain["enum"] = list(entry.words)
+        if is_object(plain) and entry.add:
+            _add(entry.add, plain)
     if entry.schema is not None:
         node.clear()
         node.update(copy.deepcopy(entry.schema))
     if entry.also is not None:
         _add_branch(node, entry.also, named)
-    if entry.null is True:
+    if entry.null:
         _add_branch(node, {"type": "null"}, named)
-    if entry.null is False:
-        _drop_null(node, named)
     return json.dumps([node, *alternatives(node, named)], sort_keys=True) != before
 
 
@@ -190,18 +201,12 @@ def _limit(entry: Deviation, plain: dict[str, Any]) -> None:
             plain[name] = value
 
 
-def _change_object(entry: Deviation, plain: dict[str, Any]) -> None:
-    required = [each for each in plain.get("required", ()) if each not in entry.need_not]
-    required += [each for each in entry.require if each not in required]
-    if required or "required" in plain:
-        plain["required"] = required
-    added = copy.deepcopy(entry.add)
+def _add(properties: Mapping[str, Any], plain: dict[str, Any]) -> None:
+    added = copy.deepcopy(dict(properties))
     if "key" in added:
         plain["propertyNames"] = added.pop("key")
     if added:
         plain["properties"] = {**plain.get("properties", {}), **added}
-    for name in entry.drop:
-        plain.get("properties", {}).pop(name, None)
 
 
 def _add_branch(node: dict[str, Any], branch: Any, named: Mapping[str, Any]) -> None:
@@ -213,14 +218,3 @@ def _add_branch(node: dict[str, Any], branch: Any, named: Mapping[str, Any]) -> 
         node.clear()
         union = node["anyOf"] = [whole]
     union.append(copy.deepcopy(branch))
-
-
-def _drop_null(node: dict[str, Any], named: Mapping[str, Any]) -> None:
-    """Take null from a union, also from the component's that is referred to."""
-    if "$ref" in node:
-        _drop_null(named[node["$ref"].rsplit("/", 1)[-1]], named)
-    for name in ("anyOf", "oneOf"):
-        for each in node.get(name, ()):
-            _drop_null(each, named)
-        if name in node:
-            node[name][:] = [each for each in node[name] if each != {"type": "null"}]

@@ -148,21 +148,22 @@ class Differences:
     def between(self, path: str, theirs: Any, ours: Any) -> Iterator[str]:
         """Tell it as `path: what: theirs -> ours`, or as what ours adds and lacks."""
         left, right = sole_reference(theirs), sole_reference(ours)
-        if left and right:
-            if (left, right) not in self._told:
-                self._told.add((left, right))
-                yield from self._told_once(left, self._theirs[left], self._ours[right])
-            theirs, ours = without_reference(theirs), without_reference(ours)
-            if theirs is None and ours is None:
-                return
-            # What is left is whether it may be null.
-            if (theirs is None) != (ours is None):
-                yield f"{path}: kinds: {'+null' if theirs is None else '-null'}"
+        if not left or not right:
+            yield from self._told_once(path, theirs, ours)
             return
-        yield from self._told_once(path, theirs, ours)
+        nulls = ["null" in _kinds(theirs, self._theirs), "null" in _kinds(ours, self._ours)]
+        if nulls[0] != nulls[1]:
+            yield f"{path}: kinds: {'-null' if nulls[0] else '+null'}"
+        if (left, right) not in self._told:
+            self._told.add((left, right))
+            yield from self._told_once(left, self._theirs[left], self._ours[right], nulls=False)
 
-    def _told_once(self, path: str, theirs: Any, ours: Any) -> Iterator[str]:
+    def _told_once(self, path: str, theirs: Any, ours: Any, *, nulls: bool = True) -> Iterator[str]:
         left, right = shape(theirs, self._theirs), shape(ours, self._ours)
+        if not nulls:
+            # Whether a component may be null is told where it is referred to.
+            left.kinds.discard("null")
+            right.kinds.discard("null")
         for what in ("kinds", "words", "required"):
             lost = [f"-{each}" for each in sorted(getattr(left, what) - getattr(right, what))]
             gained = [f"+{each}" for each in sorted(getattr(right, what) - getattr(left, what))]
@@ -188,9 +189,8 @@ def sole_reference(schema: Any) -> str:
     return sole_reference(branches[0]) if len(branches) == 1 else ""
 
 
-def without_reference(schema: Any) -> Any:
-    """What such a schema allows beside the component: null, or nothing."""
-    return next((each for each in _union(schema) if each.get("type") == "null"), None)
+def _kinds(schema: Any, named: Mapping[str, Any]) -> set[str]:
+    return shape(schema, named).kinds
 
 
 def _union(schema: Any) -> list[Any]:
