@@ -1,0 +1,152 @@
+"""Is every property taken, told back, and there in the answer?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from famulus_conformance.judge import Judge, known_values
+from famulus_conformance.oracle import OracleOperation, Schema
+from famulus_conformance.places import Place, placed, places
+from famulus_conformance.recipes import FUNCTION, NAMED_FUNCTION, NotPrepared
+from famulus_conformance.samples import sample
+from famulus_conformance.shapes import alternatives, is_object, words_of
+from famulus_conformance.target import Answer
+
+ECHOING = {"assistants", "threads", "messages", "runs"}
+"""Groups whose objects tell what they were made with."""
+
+COMPANIONS: Mapping[str, Any] = {
+    "tool_choice": {"tools": [FUNCTION]},
+    "parallel_tool_calls": {"tools": [FUNCTION]},
+    "top_logprobs": {"logprobs": True},
+}
+"""What a property needs beside it, where the request has no such thing."""
+
+TOGETHER = {"stream_options"}
+"""Properties that mean something in streams only, which are judged elsewhere."""
+
+
+async def probe_response(judge: Judge, operation: OracleOperation, answer: Answer) -> None:
+    """Every property of the answer that must be there is, and all that are there are valid."""
+    schema = judge.oracle.response_schema(operation)
+    if schema is None:
+        return
+    faults: dict[str, str] = {}
+    for path, message in judge.invalid(schema, answer.body):
+        faults.setdefault(path.partition(".")[0], f"{path}: {message}")
+    given = answer.body if isinstance(answer.body, dict) else {}
+    for name, is_required in _properties(schema, judge):
+        fault = faults.pop(name, None)
+        if is_required and name not in given:
+            fault = "it is missing"
+        judge.find(operation, "properties", f"response.{name}", fault)
+    if faults and not all(name in given or not name for name in faults):
+        judge.find(operation, "properties", "response", "; ".join(faults.values()))
+    elif faults.get("") and all(found.kept for found in judge.findings[-1:]):
+        judge.find(operation, "properties", "response", faults[""])
+
+
+def _properties(schema: Schema, judge: Judge) -> Iterator[tuple[str, bool]]:
+    plains = [each for each in alternatives(schema, judge.named) if is_object(each)]
+    if len(plains) == 1:
+        required = plains[0].get("required", ())
+        for name in plains[0].get("properties", {}):
+            yield name, name in required
+
+
+async def probe_request(judge: Judge, operation: OracleOperation) -> None:
+    """Every property is accepted, with every word that it may have, and told back."""
+    schema = judge.oracle.request_schema(operation)
+    if schema is None:
+        return
+    for place in places(schema, judge.named):
+        if not place.steps or place.steps[0].name == "stream" or place.steps[0].name in TOGETHER:
+            continue
+        for what, value in _values(place, judge):
+            await _try(judge, operation, place, what, value)
+
+
+def _values(place: Place, judge: Judge) -> Iterator[tuple[str, Any]]:
+    plain = place.plain
+    if place.steps[-1].kind != "property" and not place.tag and not words_of(plain):
+        return
+    known = {"model": judge.target.model}
+    if place.steps[-1].name in known:
+        yield f"body.{place.path}", known[place.steps[-1].name]
+        return
+    words = words_of(plain)
+    for word in words:
+        yield f"body.{place.path} = {json.dumps(word)}", word
+    if not words:
+        kind = f"<{place.tag}>" if place.tag else str(plain.get("type", "object"))
+        yield f"body.{place.path}: {kind}", sample(plain, judge.named, known)
+
+
+async def _try(
+    judge: Judge, operation: OracleOperation, place: Place, what: str, value: Any
+) -> None:
+    try:
+        request = await judge.prepared(operation)
+    except NotPrepared as error:
+        judge.find(operation, "properties", what, str(error))
+        return
+    known = known_values(judge, request)
+    body = placed(request.body, place.steps, _meant(place, value), judge.named, known)
+    body = {**_companions(judge, operation, place), **body}
+    answer = await judge.ask(operation, request, body=body)
+    judge.find(operation, "properties", what, _fault(judge, operation, place, body, answer))
+
+
+def _meant(place: Place, value: Any) -> Any:
+    """The value, with the one function's name that every assistant here has."""
+    if place.path == "tool_choice" and place.tag == "function":
+        return NAMED_FUNCTION
+    if place.path in ("tool_choice.function", "tool_choice.function.name"):
+        return NAMED_FUNCTION["function"] if isinstance(value, dict) else "lookup"
+    return value
+
+
+def _companions(judge: Judge, operation: OracleOperation, place: Place) -> Mapping[str, Any]:
+    schema = judge.oracle.request_schema(operation) or {}
+    taken = {name for name, _ in _properties(schema, judge)}
+    companions = COMPANIONS.get(place.steps[0].name, {})
+    return {name: value for name, value in companions.items() if name in taken}
+
+
+def _fault(
+    judge: Judge, operation: OracleOperation, place: Place, body: Any, answer: Answer
+) -> str | None:
+    if not answer.is_success:
+        return f"refused: {answer}"
+    schema = judge.oracle.response_schema(operation)
+    if schema is None:
+        return None
+    for path, message in judge.invalid(schema, answer.body):
+        return f"the answer's {path or 'body'}: {message}"
+    name = place.steps[0].name
+    sent, told = body[name], answer.body.get(name)
+    # Null stands for what is not said, of which the server's own choice is told.
+    is_told = sent is not None and _tells(judge, schema, name, sent)
+    if operation.group in ECHOING and is_told and not _echoes(sent, told):
+        return f"sent {json.dumps(sent)}, told back {json.dumps(told)}"
+    return None
+
+
+def _tells(judge: Judge, schema: Schema, name: str, value: Any) -> bool:
+    """Whether the answer has a property of that name that may have such a value."""
+    for plain in alternatives(schema, judge.named):
+        if name in plain.get("properties", {}):
+            return not any(True for _ in judge.invalid(plain["properties"][name], value))
+    return False
+
+
+def _echoes(sent: Any, told: Any) -> bool:
+    """Whether what was sent is in what is told; more may be."""
+    if isinstance(sent, dict) and isinstance(told, dict):
+        return all(name in told and _echoes(value, told[name]) for name, value in sent.items())
+    if isinstance(sent, list) and isinstance(told, list):
+        pairs = zip(sent, told, strict=False)
+        return len(sent) == len(told) and all(_echoes(one, two) for one, two in pairs)
+    return bool(sent == told)
