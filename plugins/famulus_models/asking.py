@@ -47,7 +47,7 @@ def read_embedding(request: RelayRequest, backend: str) -> tuple[CreateEmbedding
         raise Problem(INVALID, param="input", name="input", reason="it mixes texts and tokens")
     texts = [one for one in inputs if isinstance(one, str)]
     if len(texts) != len(inputs):
-        raise _unsupported("input given as tokens", request.model, backend)
+        raise _unsupported("input", "input given as tokens", request.model, backend)
     return asked, texts
 
 
@@ -60,9 +60,9 @@ def wants_usage(request: RelayRequest) -> bool:
 def _refuse_more_than_one(fields: Mapping[str, Raw], model: str, backend: str) -> None:
     for name in ("n", "best_of"):
         if _read(fields, name) not in (None, 1):
-            raise _unsupported(f"{name} above 1", model, backend)
+            raise _unsupported(name, f"{name} above 1", model, backend)
     if _read(fields, "logprobs") not in (None, False):
-        raise _unsupported("logprobs", model, backend)
+        raise _unsupported("logprobs", "logprobs", model, backend)
 
 
 def _messages_of_prompt(fields: Mapping[str, Raw], model: str, backend: str) -> Raw:
@@ -70,7 +70,7 @@ def _messages_of_prompt(fields: Mapping[str, Raw], model: str, backend: str) -> 
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
     if not isinstance(prompt, str):
-        raise _unsupported("a prompt that is not one text", model, backend)
+        raise _unsupported("prompt", "a prompt that is not one text", model, backend)
     return Raw(msgspec.json.encode([PromptMessage(role="user", content=prompt)]))
 
 
@@ -79,8 +79,8 @@ def _read(fields: Mapping[str, Raw], name: str) -> Any:
     return None if raw is None else msgspec.json.decode(raw)
 
 
-def _unsupported(what: str, model: str, backend: str) -> Problem:
-    return Problem(NOT_SUPPORTED, model=model, backend=backend, what=what)
+def _unsupported(param: str, what: str, model: str, backend: str) -> Problem:
+    return Problem(NOT_SUPPORTED, param=param, model=model, backend=backend, what=what)
 
 
 def _place(error: msgspec.ValidationError) -> tuple[str, str]:

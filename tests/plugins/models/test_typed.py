@@ -118,8 +118,8 @@ async def test_a_request_is_read_as_a_typed_chat(routed):
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role", "wizard"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "int"),
         ({"temperature": "hot"}, "temperature", "str"),
-        ({"n": 2}, None, "n above 1"),
-        ({"logprobs": True}, None, "logprobs"),
+        ({"n": 2}, "n", "n above 1"),
+        ({"logprobs": True}, "logprobs", "logprobs"),
     ],
 )
 async def test_what_cannot_be_read_is_refused_by_name(routed, fields, param, words):
