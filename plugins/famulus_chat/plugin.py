@@ -10,6 +10,7 @@ from msgspec import Raw
 from famulus import Bytes, Call, EventStream, Operation, Plugin, hookimpl, need, operation
 from famulus import operations as marked
 from famulus_chat.checks import checked, refuse_no_messages
+from famulus_chat.limits import limits_of
 from famulus_chat.passage import Passage
 from famulus_chat.settings import ChatSettings
 from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatFields
@@ -48,6 +49,7 @@ class Chat(Plugin[ChatSettings]):
     ) -> Bytes | EventStream[ChatCompletionChunk]:
         """Ask a model to continue a conversation."""
         refuse_no_messages(body)
+        self._refuse(ChatFields, body)
         request = checked("chat/completions", body, needs=("messages",), request_id=call.request_id)
         return await self._answer(call, request)
 
@@ -64,6 +66,7 @@ class Chat(Plugin[ChatSettings]):
         self, call: Call, body: dict[str, Raw]
     ) -> Bytes | EventStream[Completion]:
         """Ask a model to continue a text."""
+        self._refuse(CompletionFields, body)
         request = checked(
             "completions", body, needs=("prompt", "prompt_embeds"), request_id=call.request_id
         )
@@ -80,8 +83,13 @@ class Chat(Plugin[ChatSettings]):
     )
     async def create_embedding(self, call: Call, body: dict[str, Raw]) -> Bytes:
         """Turn texts into vectors."""
+        self._refuse(CreateEmbedding, body)
         request = checked("embeddings", body, needs=("input",), request_id=call.request_id)
         return await self._whole(call, request)
+
+    def _refuse(self, fields: type[msgspec.Struct], body: dict[str, Raw]) -> None:
+        if self.settings.refuse_as_openai:
+            limits_of(fields).refuse(body)
 
     async def _answer(self, call: Call, request: RelayRequest) -> Bytes | EventStream[Any]:
         if not request.stream:

@@ -1,4 +1,4 @@
-"""How large a request for a model may be."""
+"""How large a request for a model may be, and what in it is refused here."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ class ChatSettings(Settings, frozen=True, kw_only=True):
     body_bytes_max: Annotated[
         int, Meta(ge=1024, description="Size of a request: pictures come inside it.")
     ] = 33_554_432
+    refuse_as_openai: Annotated[
+        bool,
+        Meta(
+            description="Refuse numbers, sizes and types that OpenAI's API refuses; "
+            "false leaves them to the model's server."
+        ),
+    ] = True

@@ -10,7 +10,15 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from famulus_schemas.wire import Answer, UnixSeconds
+from famulus_schemas.wire import (
+    Answer,
+    Identifier,
+    JsonObject,
+    Metadata,
+    Temperature,
+    TopP,
+    UnixSeconds,
+)
 
 # -- requests ------------------------------------------------------------------------------
 
@@ -24,18 +32,93 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
     include_obfuscation: bool | None = None
 
 
+class ChatFunction(Struct, frozen=True, kw_only=True):
+    """A function as a chat tool tells of it, as far as it is looked at."""
+
+    name: Identifier
+    description: str | None = None
+    parameters: JsonObject | None = None
+    strict: bool | None = None
+
+
+class ChatTool(Struct, frozen=True, kw_only=True):
+    """A tool; kinds that we do not know are the backend's business."""
+
+    type: str = "function"
+    function: ChatFunction | UnsetType = UNSET
+
+
+class ChatJsonSchema(Struct, frozen=True, kw_only=True):
+    """The schema that an answer must have."""
+
+    name: Identifier | UnsetType = UNSET
+    description: str | None = None
+    schema: JsonObject | None = None
+    strict: bool | None = None
+
+
+class ChatResponseFormat(Struct, frozen=True, kw_only=True):
+    """The form of an answer; backends have kinds of their own."""
+
+    type: str
+    json_schema: ChatJsonSchema | UnsetType = UNSET
+
+
+class ChatPrediction(Struct, frozen=True, kw_only=True):
+    """What most of the answer will be."""
+
+    type: str = "content"
+    content: str | Annotated[list[Raw], Meta(min_length=1)]
+
+
+Penalty: TypeAlias = Annotated[float, Meta(ge=-2, le=2)]
+Choices: TypeAlias = Annotated[int, Meta(ge=1, le=128, description="How many answers to write.")]
+Stop: TypeAlias = str | Annotated[list[str], Meta(min_length=1, max_length=4)]
+
+
 class ChatFields(Struct, frozen=True, kw_only=True):
-    """The keys of a chat request that a gateway reads; all others are the backend's business."""
+    """The keys of a chat request that OpenAI has; all others are the backend's business.
+
+    Where OpenAI names words, any word will do: backends have more, and new ones come with models.
+    """
 
     model: str
     messages: Annotated[list[Raw], Meta(min_length=1)]
+    audio: JsonObject | None = None
+    frequency_penalty: Penalty | None = None
+    function_call: str | JsonObject | None = None
+    functions: Annotated[list[ChatFunction], Meta(min_length=1, max_length=128)] | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    metadata: Metadata | None = None
+    modalities: list[str] | None = None
+    moderation: JsonObject | None = None
+    n: Choices | None = None
+    parallel_tool_calls: bool | None = None
+    prediction: ChatPrediction | None = None
+    presence_penalty: Penalty | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: JsonObject | None = None
+    prompt_cache_retention: str | None = None
+    reasoning_effort: str | None = None
+    response_format: ChatResponseFormat | None = None
+    safety_identifier: Annotated[str, Meta(max_length=64)] | None = None
+    seed: int | None = None
+    service_tier: str | None = None
+    stop: Stop | None = None
+    store: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    store: bool | None = None
+    temperature: Temperature | None = None
+    tool_choice: str | JsonObject | None = None
+    tools: list[ChatTool] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    top_p: TopP | None = None
     user: str | None = None
+    verbosity: str | None = None
+    web_search_options: JsonObject | None = None
 
 
 # -- parts of answers ----------------------------------------------------------------------

@@ -6,27 +6,36 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from famulus_schemas.chat import CompletionUsage, Count, StreamOptions
-from famulus_schemas.wire import Answer, TokenIds, UnixSeconds
+from famulus_schemas.chat import Choices, CompletionUsage, Count, Penalty, Stop, StreamOptions
+from famulus_schemas.wire import Answer, Temperature, TokenIds, TopP, UnixSeconds
 
 CompletionBody: TypeAlias = dict[str, Raw]
 
 # One text, texts, one prompt of token ids, or prompts of token ids; a mixture is the caller's
 # to refuse, since all three kinds of list are one array to the decoder.
-CompletionPrompt: TypeAlias = str | list[str | int | TokenIds]
+CompletionPrompt: TypeAlias = str | Annotated[list[str | int | TokenIds], Meta(min_length=1)]
 
 
 class CompletionFields(Struct, frozen=True, kw_only=True):
-    """The keys of a completion request that a gateway reads."""
+    """The keys of a completion request that OpenAI has."""
 
     model: str
     prompt: CompletionPrompt | None
+    best_of: Annotated[int, Meta(ge=0, le=20)] | None = None
+    echo: bool | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    max_tokens: Annotated[int, Meta(ge=0)] | None = 16
+    n: Choices | None = None
+    presence_penalty: Penalty | None = None
+    seed: int | None = None
+    stop: Stop | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    best_of: Annotated[int, Meta(ge=0, le=20)] | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = 16
-    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    suffix: str | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     user: str | None = None
 
 

@@ -13,7 +13,15 @@ import pytest
 
 import famulus_schemas
 from famulus_schemas.assistants import Assistant
-from famulus_schemas.chat import ChatFields, StreamOptions
+from famulus_schemas.chat import (
+    ChatFields,
+    ChatFunction,
+    ChatJsonSchema,
+    ChatPrediction,
+    ChatResponseFormat,
+    ChatTool,
+    StreamOptions,
+)
 from famulus_schemas.completions import CompletionFields
 from famulus_schemas.models import Model
 from famulus_schemas.runs import RunQuery
@@ -48,7 +56,11 @@ WIRE = [
     "completions",
     "embeddings",
 ]
-LENIENT: set[type] = {ListQuery, RunQuery, StepQuery, ChatFields, StreamOptions, CompletionFields}
+LENIENT: set[type] = {
+    *(ListQuery, RunQuery, StepQuery),
+    *(ChatFields, StreamOptions, CompletionFields),
+    *(ChatFunction, ChatTool, ChatJsonSchema, ChatResponseFormat, ChatPrediction),
+}
 
 
 def modules() -> list[ModuleType]:
