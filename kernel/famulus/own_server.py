@@ -1,4 +1,7 @@
-"""A server in a process of its own, with a key and a folder that last as long as it does."""
+"""A server in a process of its own, with a key and a folder that last as long as it does.
+
+For commands that need a server to talk to, and must not touch the one that is configured.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,13 @@ class LogLine(msgspec.Struct):
 
 
 @contextmanager
-def own_server(flags: Sequence[str], *, start_s: float) -> Iterator[tuple[str, str]]:
-    """Serve while inside; gives the base URL and a key. Raises ServerFailed."""
-    api_key = f"sk-demo-{secrets.token_urlsafe(24)}"
-    with tempfile.TemporaryDirectory(prefix="famulus-demo-") as folder:
+def own_server(flags: Sequence[str], *, start_s: float, name: str) -> Iterator[tuple[str, str]]:
+    """Serve while inside; gives the base URL and a key. Raises ServerFailed.
+
+    `name` is the command's, for the key and the folder to be recognised by.
+    """
+    api_key = f"sk-{name}-{secrets.token_urlsafe(24)}"
+    with tempfile.TemporaryDirectory(prefix=f"famulus-{name}-") as folder:
         process = _start(flags, folder, api_key)
         try:
             yield _Log(process).base_url(start_s), api_key
@@ -44,7 +50,7 @@ def own_server(flags: Sequence[str], *, start_s: float) -> Iterator[tuple[str, s
 
 def _start(flags: Sequence[str], folder: str, api_key: str) -> subprocess.Popen[str]:
     own = ["--port", "0", "--data-dir", folder, "--log-format", "json"]
-    # Nothing of the machine's own configuration: the demo must not write into a real store.
+    # Nothing of the machine's own configuration: a command must not write into a real store.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("FAMULUS")}
     return subprocess.Popen(  # noqa: S603 - our own program, with flags of whoever runs it
         [sys.executable, "-m", "famulus", "serve", *own, *flags],
@@ -54,7 +60,7 @@ def _start(flags: Sequence[str], folder: str, api_key: str) -> subprocess.Popen[
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Of a session of its own, so that Ctrl-C reaches the demo first, which then ends it.
+        # Of a session of its own, so that Ctrl-C reaches the command first, which then ends it.
         start_new_session=True,
     )
 

@@ -45,13 +45,13 @@ def demo() -> click.Command:
 def _play(model: str | None, flags: tuple[str, ...], start_s: float) -> None:
     import openai
 
-    from famulus_demo.own_server import ServerFailed, own_server
+    from famulus.own_server import ServerFailed, own_server
     from famulus_demo.stage import StoryFailed, perform
     from famulus_demo.story import story
 
     try:
         with (
-            own_server(flags, start_s=start_s) as (base_url, api_key),
+            own_server(flags, start_s=start_s, name="demo") as (base_url, api_key),
             closing(openai.OpenAI(base_url=base_url, api_key=api_key)) as client,
         ):
             click.echo(click.style(f"A server of its own listens on {base_url}\n", dim=True))
