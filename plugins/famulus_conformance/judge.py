@@ -7,9 +7,12 @@ from typing import Any
 
 from famulus_conformance.findings import Aspect, Finding
 from famulus_conformance.oracle import Oracle, OracleOperation, Schema
-from famulus_conformance.recipes import RECIPES, Kitchen, Request, path_of
+from famulus_conformance.recipes import FUNCTION, RECIPES, Kitchen, Request, path_of
 from famulus_conformance.samples import Named
 from famulus_conformance.target import Answer, Target
+
+KNOWN_NAME = str(FUNCTION["function"]["name"])
+"""The name of the one function that every assistant here has."""
 
 ENVELOPE = ("message", "type", "param", "code")
 
@@ -65,13 +68,9 @@ class Judge:
         return self._validators[key]
 
 
-def known_values(judge: Judge, request: Request) -> Mapping[str, Any]:
-    """Values for properties that not any value will do for."""
-    given = request.body or {}
-    return {
-        "model": judge.target.model,
-        **{name: value for name, value in given.items() if name == "assistant_id"},
-    }
+def known_values(judge: Judge) -> Mapping[str, Any]:
+    """Values for required properties that not any value will do for."""
+    return {"model": judge.target.model, "name": KNOWN_NAME}
 
 
 def envelope_fault(answer: Answer, status: int) -> str | None:

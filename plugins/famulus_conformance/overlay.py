@@ -3,9 +3,12 @@
 `overlay.toml` is the one list. An entry names places in operations by `at`, each a pattern over
 `<operation>.request.<path>`, `.response.<path>`, `.query.<name>`, or over `<component>.<path>`
 of a stream's events; paths are those of `shapes`. What it changes there is said by `limits`
-(and `was`, what they must have been), `null`, `add` (`key` is for the names in a map), `also`
-(a further alternative), `schema` (all of it) or `no_body`; `never_succeeds` is for an operation.
-What only documents tell apart stands under `told`, as patterns over the lines of `comparison`.
+(and `was`, what they must have been), `null`, `open` (to unknown properties), `unlimited`, `add`
+(`key` is for the names in a map), `also` (a further alternative), `schema` (all of it) or
+`no_body`; `never_succeeds` is for an operation.
+
+What only documents tell apart stands under `told`, as patterns over the lines of `comparison`;
+what probes find, and we know of, under `known`, as patterns over `<operation>: <what>`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from famulus_conformance.shapes import alternatives, is_object, shape
+from famulus_conformance.shapes import LIMITS, alternatives, is_object, shape
 
 LIST = Path(__file__).with_name("overlay.toml")
 
@@ -53,6 +56,8 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     limits: dict[str, Any] = {}
     was: dict[str, Any] = {}
     null: bool = False
+    open: bool = False
+    unlimited: bool = False
     add: dict[str, Any] = {}
     also: Any = None
     schema: Any = None
@@ -78,11 +83,21 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     why: str
 
 
+class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Findings of probes that are as we know them to be."""
+
+    findings: list[str]
+    why: str
+    code: str | None = None
+    """The code that the refusal must have; any will do where it is not said."""
+
+
 class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole list."""
 
     deviation: list[Deviation]
     told: list[Told]
+    known: list[Known]
 
 
 class StaleDeviation(Exception):
@@ -184,6 +199,10 @@ def _change(entry: Deviation, node: dict[str, Any], named: Mapping[str, Any]) ->
         _limit(entry, plain)
         if is_object(plain) and entry.add:
             _add(entry.add, plain)
+        if entry.open:
+            plain.pop("additionalProperties", None)
+        for name in LIMITS if entry.unlimited else ():
+            plain.pop(name, None)
     if entry.schema is not None:
         node.clear()
         node.update(copy.deepcopy(entry.schema))

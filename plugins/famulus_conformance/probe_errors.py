@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from famulus_conformance.judge import Judge, envelope_fault, known_values, param_fault
+from famulus_conformance.judge import Judge, envelope_fault, param_fault
 from famulus_conformance.oracle import OracleOperation, Schema
 from famulus_conformance.recipes import NotPrepared, Request, names_in, path_of
 from famulus_conformance.samples import wrong_value
@@ -25,6 +26,8 @@ BEGINNINGS = {
 }
 REFERENCES = {"createRun": ("assistant_id",), "createThreadAndRun": ("assistant_id",)}
 """Ids in bodies that are looked up."""
+
+_SAID = re.compile(r"^No .+ found with id|^No such |^The model .+ does not exist")
 
 UNKNOWN = "no_such_parameter"
 
@@ -58,19 +61,22 @@ async def _unknown_ids(judge: Judge, operation: OracleOperation, request: Reques
         unknown = BEGINNINGS.get(name, "") + NOBODY
         ids = {**request.ids, name: unknown}
         answer = await judge.ask(operation, Request(ids=ids, body=request.body))
-        judge.find(operation, "errors", f"404 for an unknown {name}", _not_found(answer, unknown))
+        # A message in a thread that there is not: either may be said to be missing.
+        fault = _not_found(answer, list(ids.values()))
+        judge.find(operation, "errors", f"404 for an unknown {name}", fault)
     for name in REFERENCES.get(operation.id, ()):
         unknown = BEGINNINGS.get(name, "") + NOBODY
         answer = await judge.ask(operation, request, body={**(request.body or {}), name: unknown})
-        judge.find(operation, "errors", f"404 for an unknown {name}", _not_found(answer, unknown))
+        fault = _not_found(answer, [unknown])
+        judge.find(operation, "errors", f"404 for an unknown {name}", fault)
 
 
-def _not_found(answer: Answer, id: str) -> str | None:
+def _not_found(answer: Answer, ids: Sequence[str]) -> str | None:
     if fault := envelope_fault(answer, 404):
         return fault
     message = answer.error["message"]
-    words = ("No ", "found with id") if not id.startswith("model-") else ("model", "does not exist")
-    if id not in message or not all(word in message for word in words):
+    is_said = _SAID.search(message)
+    if not is_said or not any(id in message for id in ids):
         return f"these are not OpenAI's words: {message}"
     return None
 
@@ -119,7 +125,6 @@ async def _keys_of(
     judge: Judge, operation: OracleOperation, request: Request, plain: Mapping[str, Any]
 ) -> None:
     body = request.body or {}
-    known = known_values(judge, request)
 
     async def refused(what: str, sent: Any, param: str, *codes: str) -> None:
         answer = await judge.ask(operation, request, body=sent)
@@ -135,7 +140,7 @@ async def _keys_of(
     for name, part in plain.get("properties", {}).items():
         value = wrong_value(part, judge.named)
         if value is not None:
-            sent = {**body, **{key: known[key] for key in known if key in body}, name: value}
+            sent = {**body, name: value}
             await refused(f"{name} of a wrong type", sent, name)
 
 

@@ -16,7 +16,7 @@ async def probe_limits(judge: Judge, operation: OracleOperation) -> None:
     schema = judge.oracle.request_schema(operation)
     if schema is not None:
         for place in places(schema, judge.named):
-            for bound in bounds(place.plain, judge.named, {"model": judge.target.model}):
+            for bound in bounds(place.plain, judge.named, known_values(judge)):
                 await _try_body(judge, operation, place, bound)
     await _try_query(judge, operation)
 
@@ -28,10 +28,9 @@ async def _try_body(judge: Judge, operation: OracleOperation, place: Place, boun
     except NotPrepared as error:
         judge.find(operation, "limits", what, str(error))
         return
-    known = known_values(judge, request)
 
     def body(value: Any) -> Any:
-        return placed(request.body, place.steps, value, judge.named, known)
+        return placed(request.body, place.steps, value, judge.named, known_values(judge))
 
     beyond = await judge.ask(operation, request, body=body(bound.beyond))
     if fault := param_fault(beyond, place.param):

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from famulus_conformance.judge import Judge, known_values
+from famulus_conformance.judge import KNOWN_NAME, Judge, known_values
 from famulus_conformance.oracle import OracleOperation, Schema
 from famulus_conformance.places import Place, placed, places
-from famulus_conformance.recipes import FUNCTION, NAMED_FUNCTION, NotPrepared
+from famulus_conformance.recipes import FUNCTION, NotPrepared, Request
 from famulus_conformance.samples import sample
 from famulus_conformance.shapes import alternatives, is_object, words_of
 from famulus_conformance.target import Answer
@@ -23,6 +23,9 @@ COMPANIONS: Mapping[str, Any] = {
     "top_logprobs": {"logprobs": True},
 }
 """What a property needs beside it, where the request has no such thing."""
+
+WITHIN: Mapping[str, Mapping[str, Any]] = {"truncation_strategy": {"last_messages": 3}}
+"""What an object needs inside it for all of its types."""
 
 TOGETHER = {"stream_options"}
 """Properties that mean something in streams only, which are judged elsewhere."""
@@ -72,16 +75,15 @@ def _values(place: Place, judge: Judge) -> Iterator[tuple[str, Any]]:
     plain = place.plain
     if place.steps[-1].kind != "property" and not place.tag and not words_of(plain):
         return
-    known = {"model": judge.target.model}
-    if place.steps[-1].name in known:
-        yield f"body.{place.path}", known[place.steps[-1].name]
+    if place.steps[-1].name == "model":
+        yield f"body.{place.path}", judge.target.model
         return
     words = words_of(plain)
     for word in words:
         yield f"body.{place.path} = {json.dumps(word)}", word
     if not words:
         kind = f"<{place.tag}>" if place.tag else str(plain.get("type", "object"))
-        yield f"body.{place.path}: {kind}", sample(plain, judge.named, known)
+        yield f"body.{place.path}: {kind}", sample(plain, judge.named, known_values(judge))
 
 
 async def _try(
@@ -92,20 +94,38 @@ async def _try(
     except NotPrepared as error:
         judge.find(operation, "properties", what, str(error))
         return
-    known = known_values(judge, request)
-    body = placed(request.body, place.steps, _meant(place, value), judge.named, known)
+    value = _meant(judge, request, place, value)
+    body = placed(request.body, place.steps, value, judge.named, known_values(judge))
     body = {**_companions(judge, operation, place), **body}
+    for name, inside in WITHIN.items():
+        if isinstance(body.get(name), dict):
+            body[name] = {**inside, **body[name]}
     answer = await judge.ask(operation, request, body=body)
     judge.find(operation, "properties", what, _fault(judge, operation, place, body, answer))
 
 
-def _meant(place: Place, value: Any) -> Any:
-    """The value, with the one function's name that every assistant here has."""
-    if place.path == "tool_choice" and place.tag == "function":
-        return NAMED_FUNCTION
-    if place.path in ("tool_choice.function", "tool_choice.function.name"):
-        return NAMED_FUNCTION["function"] if isinstance(value, dict) else "lookup"
-    return value
+def _meant(judge: Judge, request: Request, place: Place, value: Any) -> Any:
+    """The value, or one that is known to work there: an id that exists, a function's name."""
+    if place.path == "tool_choice.function.name":
+        return KNOWN_NAME
+    given = _given(request.body, place)
+    is_free = value is not None and not words_of(place.plain)
+    return given if is_free and given is not None and _fits(judge, place, given) else value
+
+
+def _given(body: Any, place: Place) -> Any:
+    for step in place.steps:
+        if step.kind == "each" and isinstance(body, list) and body:
+            body = body[0]
+        elif step.kind == "property" and isinstance(body, dict):
+            body = body.get(step.name)
+        else:
+            return None
+    return body
+
+
+def _fits(judge: Judge, place: Place, value: Any) -> bool:
+    return not any(True for _ in judge.invalid(place.plain, value))
 
 
 def _companions(judge: Judge, operation: OracleOperation, place: Place) -> Mapping[str, Any]:

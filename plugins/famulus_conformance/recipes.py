@@ -10,7 +10,7 @@ import msgspec
 from famulus_conformance.oracle import OracleOperation
 from famulus_conformance.target import Answer, Target
 
-FUNCTION = {
+FUNCTION: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "lookup",
@@ -18,7 +18,7 @@ FUNCTION = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-NAMED_FUNCTION = {"type": "function", "function": {"name": "lookup"}}
+NAMED_FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "lookup"}}
 POLLS_MAX = 240
 POLL_S = 0.25
 

@@ -1,7 +1,7 @@
 """What a schema allows, with references and alternatives folded away, and where two part.
 
 In a path, `each` is an item of a list, `key` and `value` are of a map, and `<name>` is one of
-several objects, by its `event` or `type`.
+several objects, by its `event`, `type` or `role`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def words_of(plain: Mapping[str, Any]) -> list[Any]:
 
 def tag_of(schema: Mapping[str, Any]) -> str:
     """What tells one of several objects from the others."""
-    for name in ("event", "type"):
+    for name in ("event", "type", "role"):
         words = words_of(schema.get("properties", {}).get(name, {}))
         if len(words) == 1:
             return str(words[0])
