@@ -20,6 +20,7 @@ FAULTS_SHOWN_MAX = 50
 
 def conformance() -> click.Command:
     """The command."""
+    from famulus_conformance.layers import NAMES
     from famulus_conformance.scope import groups
 
     @click.command("conformance", context_settings={"ignore_unknown_options": True})
@@ -39,6 +40,9 @@ def conformance() -> click.Command:
         "--profile", type=click.Choice(["quick", "full"]), default="quick", show_default=True
     )
     @click.option(
+        "--layer", multiple=True, type=click.Choice(NAMES), help="Just this layer; repeatable."
+    )
+    @click.option(
         "--report",
         type=click.Path(file_okay=False, path_type=Path),
         help="A folder to write REPORT.md and REPORT.json into.",
@@ -54,6 +58,7 @@ def conformance() -> click.Command:
         model: str | None,
         only: tuple[str, ...],
         profile: str,
+        layer: tuple[str, ...],
         report: Path | None,
         start_s: float,
         flags: tuple[str, ...],
@@ -69,7 +74,7 @@ def conformance() -> click.Command:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with _server(base_url, api_key, flags, start_s) as (url, key):
-                judging = _Judging(openai_spec, only, profile, report)
+                judging = _Judging(openai_spec, only, profile, layer, report)
                 kept = judging.judge(url, key, model, "famulus" if base_url is None else url)
         except KeyboardInterrupt:
             click.echo(err=True)
@@ -99,11 +104,17 @@ def _server(
 
 class _Judging:
     def __init__(
-        self, spec: Path | None, only: tuple[str, ...], profile: str, report: Path | None
+        self,
+        spec: Path | None,
+        only: tuple[str, ...],
+        profile: str,
+        layers: tuple[str, ...],
+        report: Path | None,
     ) -> None:
         self._spec = spec
         self._only = only
         self._profile = profile
+        self._layers = layers
         self._report = report
 
     def judge(self, base_url: str, api_key: str, model: str | None, name: str) -> bool:
@@ -120,7 +131,7 @@ class _Judging:
             oracle = find_oracle(self._spec)
             model = model or listed_model(base_url, api_key)
             place = Place(base_url=base_url, api_key=api_key, model=model, profile=self._profile)
-            findings, ran = look(oracle, place, only=self._only, tell=_tell)
+            findings, ran = look(oracle, place, only=self._only, layers=self._layers, tell=_tell)
         except httpx.HTTPError as error:
             raise click.ClickException(f"{base_url} does not answer: {error!r}") from error
         except (OSError, ValueError, LookupError, StaleDeviation) as error:

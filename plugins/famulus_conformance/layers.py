@@ -26,6 +26,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One way to look at a server."""
 
+    name: str
     aspects: tuple[Aspect, ...]
     run: Callable[[Oracle, Place, Collection[str], Told], Iterable[Finding]]
     needs: tuple[str, ...] = ()
@@ -62,21 +63,37 @@ def _fuzz(oracle: Oracle, place: Place, only: Collection[str], tell: Told) -> It
 
 
 LAYERS = (
-    Layer(aspects=("implemented", "properties", "limits", "errors"), run=_probes),
-    Layer(aspects=("streams",), run=_streams, needs=("famulus_conformance.streams",)),
-    Layer(aspects=("fuzz",), run=_fuzz, needs=("famulus_conformance.fuzz", "schemathesis")),
+    Layer(name="probes", aspects=("implemented", "properties", "limits", "errors"), run=_probes),
+    Layer(
+        name="streams", aspects=("streams",), run=_streams, needs=("famulus_conformance.streams",)
+    ),
+    Layer(
+        name="fuzz",
+        aspects=("fuzz",),
+        run=_fuzz,
+        needs=("famulus_conformance.fuzz", "schemathesis"),
+    ),
 )
+NAMES = tuple(layer.name for layer in LAYERS)
 
 
 def look(
-    oracle: Oracle, place: Place, *, only: Collection[str], tell: Told
+    oracle: Oracle,
+    place: Place,
+    *,
+    only: Collection[str] = (),
+    layers: Collection[str] = (),
+    tell: Told = lambda text: None,
 ) -> tuple[list[Finding], list[Aspect]]:
-    """All that the layers find, and the respects that were looked at."""
+    """All that the layers find, and the respects that were looked at.
+
+    `only` names groups of operations, and `layers` layers; all where it is empty.
+    """
     groups = {each.id: each.group for each in oracle.operations()}
     findings: list[Finding] = []
     ran: list[Aspect] = []
     for layer in LAYERS:
-        if layer.runs():
+        if layer.runs() and (not layers or layer.name in layers):
             tell(f"looking at {', '.join(layer.aspects)}")
             found = layer.run(oracle, place, only, tell)
             findings += (one for one in found if not only or groups.get(one.operation) in only)

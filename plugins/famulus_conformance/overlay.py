@@ -62,6 +62,8 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     also: Any = None
     schema: Any = None
     no_body: bool = False
+    of_others: bool = False
+    """Of operations that we do not serve: it is needed by who judges other servers."""
     never_succeeds: bool = False
 
     @property
@@ -71,7 +73,8 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         told = [
             f"{name} {_short(value)}"
             for name, value in changes.items()
-            if name not in ("at", "except", "why", "only", "was") and value not in (None, {}, False)
+            if name not in ("at", "except", "why", "only", "was", "of_others")
+            and value not in (None, {}, False)
         ]
         return f"{', '.join(self.at)}: {'; '.join(told)}"
 
