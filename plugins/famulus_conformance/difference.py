@@ -62,7 +62,7 @@ class Difference:
     def _explain(self, entry: Deviation, lines: list[str]) -> None:
         if lines:
             self.explained.setdefault(entry.why, []).extend(lines)
-        elif not entry.of_others:
+        elif not entry.of_others and not entry.on_wire:
             self.unneeded.append(entry.what)
 
     def _by_told(self) -> None:

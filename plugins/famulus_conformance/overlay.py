@@ -64,6 +64,8 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     no_body: bool = False
     of_others: bool = False
     """Of operations that we do not serve: it is needed by who judges other servers."""
+    on_wire: bool = False
+    """Probes show it; our own document does not speak of it."""
     never_succeeds: bool = False
 
     @property
@@ -73,10 +75,12 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         told = [
             f"{name} {_short(value)}"
             for name, value in changes.items()
-            if name not in ("at", "except", "why", "only", "was", "of_others")
-            and value not in (None, {}, False)
+            if name not in _BESIDE and value not in (None, {}, False)
         ]
         return f"{', '.join(self.at)}: {'; '.join(told)}"
+
+
+_BESIDE = ("at", "except", "why", "only", "was", "of_others", "on_wire")
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
