@@ -16,8 +16,8 @@ class Difference:
     """The differences, by reason."""
 
     def __init__(self, theirs: Json, ours: Json) -> None:
-        self._theirs = theirs
-        self._ours = ours
+        self.theirs = theirs
+        self.ours = ours
         self.not_served = Comparison(theirs, ours).not_served()
         self.of_its_own = Comparison(theirs, ours).of_its_own()
         self.explained: dict[str, list[str]] = {}
@@ -45,11 +45,11 @@ class Difference:
                 yield from ("", f"## {name}", "", *lines)
 
     def _lines(self, theirs: Json) -> list[str]:
-        return list(Comparison(theirs, self._ours).differences())
+        return list(Comparison(theirs, self.ours).differences())
 
     def _by_deviations(self) -> None:
         """Apply one entry after the other: what it takes away, it explains."""
-        document = self._theirs
+        document = self.theirs
         for entry in overlay().deviation:
             if entry.only not in (None, "document") or entry.never_succeeds:
                 continue

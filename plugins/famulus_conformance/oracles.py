@@ -12,7 +12,7 @@ from famulus_conformance.wheel_oracle import wheel_oracle
 VARIABLE = "FAMULUS_OPENAI_SPEC"
 
 
-def find_oracle(spec: Path | None = None) -> DescribedOracle:
+def find_oracle(spec: Path | None = None, *, cache: Path | None = None) -> DescribedOracle:
     """OpenAI's document where it is given or `FAMULUS_OPENAI_SPEC` names it, else its client.
 
     Raises OSError, ValueError or LookupError where the document is none, and ImportError
@@ -20,4 +20,4 @@ def find_oracle(spec: Path | None = None) -> DescribedOracle:
     """
     named = os.environ.get(VARIABLE, "")
     path = spec or (Path(named) if named else None)
-    return spec_oracle(path) if path else wheel_oracle()
+    return spec_oracle(path) if path else wheel_oracle(cache)

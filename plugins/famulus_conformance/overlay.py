@@ -4,8 +4,8 @@
 `<operation>.request.<path>`, `.response.<path>`, `.query.<name>`, or over `<component>.<path>`
 of a stream's events; paths are those of `shapes`. What it changes there is said by `limits`
 (and `was`, what they must have been), `null`, `open` (to unknown properties), `unlimited`, `add`
-(`key` is for the names in a map), `also` (a further alternative), `schema` (all of it) or
-`no_body`; `never_succeeds` is for an operation.
+(`key` is for the names in a map), `one_of` (must be there), `also` (a further alternative),
+`schema` (all of it) or `no_body`; `never_succeeds` is for an operation.
 
 What only documents tell apart stands under `told`, as patterns over the lines of `comparison`;
 what probes find, and we know of, under `known`, as patterns over `<operation>: <what>`.
@@ -59,6 +59,7 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     open: bool = False
     unlimited: bool = False
     add: dict[str, Any] = {}
+    one_of: list[str] = []
     also: Any = None
     schema: Any = None
     no_body: bool = False
@@ -75,7 +76,7 @@ class Deviation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         told = [
             f"{name} {_short(value)}"
             for name, value in changes.items()
-            if name not in _BESIDE and value not in (None, {}, False)
+            if name not in _BESIDE and value not in (None, {}, [], False)
         ]
         return f"{', '.join(self.at)}: {'; '.join(told)}"
 
@@ -126,7 +127,8 @@ def overlaid(
     document: Mapping[str, Any], source: Source, entries: Sequence[Deviation] | None = None
 ) -> dict[str, Any]:
     """A copy of an OpenAPI document with the overlay applied. Raises StaleDeviation."""
-    changed: dict[str, Any] = copy.deepcopy(dict(document))
+    # By way of text, so that no two places are one object.
+    changed: dict[str, Any] = json.loads(json.dumps(document))
     for entry in overlay().deviation if entries is None else entries:
         if entry.never_succeeds or entry.only not in (None, source):
             continue
@@ -206,6 +208,8 @@ def _change(entry: Deviation, node: dict[str, Any], named: Mapping[str, Any]) ->
         _limit(entry, plain)
         if is_object(plain) and entry.add:
             _add(entry.add, plain)
+        if is_object(plain) and entry.one_of:
+            plain["oneOf"] = [{"required": [name]} for name in entry.one_of]
         if entry.open:
             plain.pop("additionalProperties", None)
         for name in LIMITS if entry.unlimited else ():

@@ -14,22 +14,28 @@ NOT_SERVED = "not served"
 
 async def probe_implemented(judge: Judge, operation: OracleOperation) -> Answer | None:
     """The 200 that it answers; None, and a finding that says so, where it does not."""
-    if not await _is_served(judge, operation):
-        judge.find(operation, "implemented", "200", NOT_SERVED)
-        return None
     if operation.id not in RECIPES:
-        judge.find(operation, "implemented", "200", "served, but no probe knows how to ask for it")
+        unjudged = "served, but no probe knows how to ask for it"
+        await _not_implemented(judge, operation, unjudged)
         return None
     try:
         answer = await judge.ask(operation, await judge.prepared(operation))
     except NotPrepared as error:
-        judge.find(operation, "implemented", "200", f"what it needs could not be made: {error}")
+        await _not_implemented(judge, operation, f"what it needs could not be made: {error}")
         return None
-    if not answer.is_success and operation.id in never_succeeding():
+    if answer.is_success:
+        judge.find(operation, "implemented", "200")
+        return answer
+    if operation.id in never_succeeding():
         judge.find(operation, "implemented", "a refusal", envelope_fault(answer, answer.status))
-        return None
-    judge.find(operation, "implemented", "200", None if answer.is_success else str(answer))
-    return answer if answer.is_success else None
+    else:
+        await _not_implemented(judge, operation, str(answer))
+    return None
+
+
+async def _not_implemented(judge: Judge, operation: OracleOperation, fault: str) -> None:
+    served = await _is_served(judge, operation)
+    judge.find(operation, "implemented", "200", fault if served else NOT_SERVED)
 
 
 async def _is_served(judge: Judge, operation: OracleOperation) -> bool:

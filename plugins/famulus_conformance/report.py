@@ -92,7 +92,8 @@ class Report:
         yield "# How far it is OpenAI's API"
         yield ""
         yield f"Judged was {self._server}, by {self._oracle.name}."
-        yield f"Percentages are of all {len(self._verdict.operations)} operations in scope, served or not;"
+        count = len(self._verdict.operations)
+        yield f"Percentages are of all {count} operations that were asked of, served or not;"
         yield "one counts where nothing of it deviates but what is explained below."
         if not self._oracle.is_document:
             yield ""

@@ -43,7 +43,7 @@ CHUNK_TYPES = {
     "CreateChatCompletionStreamResponse": ("openai.types.chat", "ChatCompletionChunk"),
     "CreateCompletionResponse": ("openai.types", "Completion"),
 }
-FORM_ORDER = 1
+FORM_ORDER = 2
 """Raised when what is derived from one version of the client changes."""
 
 
@@ -227,6 +227,7 @@ class _Types:
         if streams:
             properties["stream"] = {"anyOf": [{"type": "boolean"}, {"type": "null"}]}
         schema["properties"] = properties
+        schema["required"] = [name for name in schema.get("required", ()) if name in properties]
         if is_closed:
             schema["additionalProperties"] = False
         is_form = any(one.get("format") == "binary" for one in properties.values())
