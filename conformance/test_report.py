@@ -8,15 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.write import COMMAND, HERE, write_report
+from conformance.write import COMMAND, HERE, document_path, write_report
 
+from famulus.testing import kernel_with
+from famulus.testing.transport import InProcess
+from famulus_conformance.described import DescribedOracle
 from famulus_conformance.oracles import VARIABLE
+from famulus_conformance.overlay import overlaid, overlay
+from famulus_conformance.probing import probe
 from famulus_conformance.report import NAMES
+from famulus_conformance.spec_oracle import spec_document
+from famulus_conformance.target import Target, client_of, first_model
+from famulus_conformance.verdict import judged
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(VARIABLE),
-    reason=f"THE REPORT WAS NOT MADE ANEW by OpenAI's document: {VARIABLE} is not set",
-)
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(
+        not os.environ.get(VARIABLE),
+        reason=f"THE REPORT WAS NOT MADE ANEW by OpenAI's document: {VARIABLE} is not set",
+    ),
+]
+
+KEY = "sk-test"
 
 DONE = {
     *("assistants", "threads", "messages", "runs", "run_steps", "models"),
@@ -54,3 +67,30 @@ def test_what_is_served_is_whole(told: Any, group: str, aspect: str) -> None:
 def test_nothing_deviates_without_a_reason(told: Any) -> None:
     assert told["broken"] == []
     assert told["oracle_is_document"]
+
+
+def test_no_reason_outlives_what_it_is_for(told: Any) -> None:
+    used = {each["why"] for each in told["known"]}
+    assert [each.why for each in overlay().known if each.why not in used] == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [each for each in overlay().deviation if each.on_wire],
+    ids=lambda entry: entry.at[0],
+)
+async def test_what_only_the_wire_shows_would_be_found_without_its_entry(entry: Any) -> None:
+    id = entry.at[0].partition(".")[0]
+    others = [each for each in overlay().deviation if each is not entry]
+    document = overlaid(spec_document(document_path()), "document", others)
+    oracle = DescribedOracle(document, name="without it", is_document=True)
+    group = next(each.group for each in oracle.operations() if each.id == id)
+    settings = {"keys": {"api_key": KEY, "first_key": False}}
+    async with (
+        kernel_with("keys", "sqlite", "models", "builtin", "chat", settings=settings) as server,
+        client_of("http://famulus.test/v1", transport=InProcess(server.kernel)) as client,
+    ):
+        model = await first_model(client, KEY)
+        target = Target(client, api_key=KEY, model=model, is_far=False)
+        found = judged(await probe(oracle, target, only=[group]))
+    assert any(each.standing == "broken" for each in found)
