@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_every_file_of_every_package_is_in_it(wheel: zipfile.ZipFile) -> None:
-    suffixes = {".py", ".typed", ".template", ".html", ".md"}
+    suffixes = {".py", ".typed", ".template", ".html", ".md", ".toml", ".txt"}
     expected = {
         str(path.relative_to(source))
         for source in SOURCES
@@ -39,6 +39,7 @@ def test_every_file_of_every_package_is_in_it(wheel: zipfile.ZipFile) -> None:
         if path.suffix in suffixes and "cache" not in str(path.relative_to(source))
     }
     assert {"famulus/cli.py", "famulus_runs/py.typed", "famulus/api_page.html"} <= expected
+    assert "famulus_conformance/overlay.toml" in expected
     assert expected - set(wheel.namelist()) == set()
 
 
