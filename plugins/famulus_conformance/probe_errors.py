@@ -118,10 +118,10 @@ async def _body(judge: Judge, operation: OracleOperation, request: Request, sche
         answer = await judge.ask(operation, request, content=content)
         judge.find(operation, "errors", f"400 for {what}", envelope_fault(answer, 400))
     for plain in alternatives(schema, judge.named):
-        await _keys_of(judge, operation, request, plain)
+        await _fields(judge, operation, request, plain)
 
 
-async def _keys_of(
+async def _fields(
     judge: Judge, operation: OracleOperation, request: Request, plain: Mapping[str, Any]
 ) -> None:
     body = request.body or {}

@@ -27,7 +27,7 @@ COMPANIONS: Mapping[str, Any] = {
 WITHIN: Mapping[str, Mapping[str, Any]] = {"truncation_strategy": {"last_messages": 3}}
 """What an object needs inside it for all of its types."""
 
-TOGETHER = {"stream_options"}
+OF_STREAMS = {"stream_options"}
 """Properties that mean something in streams only, which are judged elsewhere."""
 
 
@@ -40,15 +40,16 @@ async def probe_response(judge: Judge, operation: OracleOperation, answer: Answe
     for path, message in judge.invalid(schema, answer.body):
         faults.setdefault(path.partition(".")[0], f"{path}: {message}")
     given = answer.body if isinstance(answer.body, dict) else {}
+    is_missed = False
     for name, is_required in _properties(schema, judge):
         fault = faults.pop(name, None)
         if is_required and name not in given:
-            fault = "it is missing"
+            fault, is_missed = "it is missing", True
         judge.find(operation, "properties", f"response.{name}", fault)
-    if faults and not all(name in given or not name for name in faults):
-        judge.find(operation, "properties", "response", "; ".join(faults.values()))
-    elif faults.get("") and all(found.kept for found in judge.findings[-1:]):
-        judge.find(operation, "properties", "response", faults[""])
+    # What is said of the whole is mostly what is missing, which has been told.
+    rest = [text for name, text in faults.items() if name or not is_missed]
+    if rest:
+        judge.find(operation, "properties", "response", "; ".join(rest))
 
 
 def _properties(schema: Schema, judge: Judge) -> Iterator[tuple[str, bool]]:
@@ -65,7 +66,7 @@ async def probe_request(judge: Judge, operation: OracleOperation) -> None:
     if schema is None:
         return
     for place in places(schema, judge.named):
-        if not place.steps or place.steps[0].name == "stream" or place.steps[0].name in TOGETHER:
+        if not place.steps or place.steps[0].name == "stream" or place.steps[0].name in OF_STREAMS:
             continue
         for what, value in _values(place, judge):
             await _try(judge, operation, place, what, value)

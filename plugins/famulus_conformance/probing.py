@@ -28,9 +28,9 @@ async def probe(
     for operation in oracle.operations():
         if not only or operation.group in only:
             await _probe_one(judge, operation)
-            broken = [each for each in judge.findings if each.operation == operation.id]
-            kept = sum(each.kept for each in broken)
-            tell(f"{operation.id}: {kept} of {len(broken)} as they should be")
+            found = [each for each in judge.findings if each.operation == operation.id]
+            kept = sum(each.kept for each in found)
+            tell(f"{operation.id}: {kept} of {len(found)} as they should be")
     return judge.findings
 
 
