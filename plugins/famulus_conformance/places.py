@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from famulus_conformance.samples import sample
-from famulus_conformance.shapes import alternatives, is_object, tag_of
+from famulus_conformance.shapes import alternatives, is_object, tag_of, words_of
 
 DEPTH_MAX = 8
 """Schemas that hold themselves have no end."""
@@ -123,5 +123,10 @@ def _as_holder(
     fresh: dict[str, Any] = sample(step.holder, named, known)
     if not isinstance(body, dict):
         return fresh
-    same = all(body.get(name) == word for name, word in fresh.items() if name in ("type", "role"))
+    properties = step.holder.get("properties", {})
+    same = all(
+        body.get(name) == fresh[name]
+        for name in ("type", "role")
+        if name in fresh and words_of(properties[name])
+    )
     return {**fresh, **copy.deepcopy(body)} if same else fresh
