@@ -1,0 +1,122 @@
+"""The oracle's document as a fuzzer needs it: what is served, with links, without streams."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from famulus_conformance.links import linked
+
+STREAM_FIELDS = ("stream", "stream_options")
+"""Left out of bodies: an answer in events is no JSON to hold to a schema; streams are judged apart."""
+
+RAW_OPERATIONS = ("createChatCompletion", "createCompletion", "createEmbedding")
+"""Their bodies are the model server's own, which may know further fields at any depth."""
+
+SENT = "Sent"
+"""Ends the names of components as requests hold them."""
+
+_REF = "#/components/schemas/"
+
+
+def fuzzed_document(
+    document: Mapping[str, Any], operations: Collection[str], models: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A document of just these operations, whose bodies are closed and whose answers are linked.
+
+    Models are asked for by the names that the server lists, for of those that are drawn at random
+    it has none.
+
+    OpenAI's schemas close only the outermost object of a request, while its API refused unknown
+    names at any depth ("Unknown parameter: 'tools[0].foo'."); so what a request holds is closed
+    throughout, in copies of the components, since an answer may hold more than we know.
+    """
+    ours: dict[str, Any] = copy.deepcopy(dict(document))
+    requests = _Requests(ours["components"]["schemas"], models)
+    ours["paths"] = {
+        path: {
+            method: requests.rewritten(entry)
+            for method, entry in methods.items()
+            if entry["operationId"] in operations
+        }
+        for path, methods in ours["paths"].items()
+    }
+    ours["paths"] = {path: methods for path, methods in ours["paths"].items() if methods}
+    ours["components"]["schemas"] |= requests.components
+    return linked(ours)
+
+
+class _Requests:
+    """Rewrites bodies of requests, and the components that they are made of."""
+
+    def __init__(self, named: Mapping[str, Any], models: Sequence[str]) -> None:
+        self.components: dict[str, Any] = {}
+        """The copies."""
+        self._named = named
+        self._models = models
+
+    def rewritten(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """An operation with its body as it is to be sent."""
+        for media in entry.get("requestBody", {}).get("content", {}).values():
+            is_raw = entry["operationId"] in RAW_OPERATIONS
+            outermost = self._outermost(media["schema"], is_raw=is_raw)
+            media["schema"] = outermost if is_raw else self._closed(outermost)
+        return entry
+
+    def _outermost(self, schema: dict[str, Any], *, is_raw: bool) -> dict[str, Any]:
+        """The object that alone names a model, and may ask for a stream."""
+        if "$ref" in schema:
+            return self._outermost(self._named[_name(schema)], is_raw=is_raw)
+        plain = dict(schema)
+        for name in ("allOf", "anyOf", "oneOf"):
+            if name in schema:
+                plain[name] = [self._outermost(each, is_raw=is_raw) for each in schema[name]]
+        if "properties" in schema:
+            plain["properties"] = {
+                name: self._with_models(value, is_raw=is_raw) if name == "model" else value
+                for name, value in schema["properties"].items()
+                if name not in STREAM_FIELDS
+            }
+            if schema.get("additionalProperties", True) is True:
+                # An open body could still be given one by chance.
+                plain["properties"] |= dict.fromkeys(STREAM_FIELDS, {"type": "null"})
+        return plain
+
+    def _with_models(self, schema: Any, *, is_raw: bool) -> Any:
+        if not self._models:
+            return schema
+        known = {"type": "string", "enum": list(self._models)}
+        # An assistant may be made with a model that is not there; only its runs then fail.
+        return known if is_raw else {"anyOf": [known, schema]}
+
+    def _closed(self, schema: Any, *, is_part: bool = False) -> Any:
+        """The schema with each object closed that names its properties, parts of a whole aside."""
+        if isinstance(schema, list):
+            return [self._closed(each, is_part=is_part) for each in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if "$ref" in schema:
+            return {**schema, "$ref": _REF + self._copied(_name(schema))}
+        closed = {name: self._closed_at(name, value) for name, value in schema.items()}
+        if "properties" in schema and not is_part:
+            closed.setdefault("additionalProperties", False)
+        return closed
+
+    def _closed_at(self, name: str, value: Any) -> Any:
+        if name in ("properties", "$defs"):
+            return {each: self._closed(part) for each, part in value.items()}
+        if name in ("items", "additionalProperties", "anyOf", "oneOf"):
+            return self._closed(value)
+        return self._closed(value, is_part=True) if name == "allOf" else value
+
+    def _copied(self, name: str) -> str:
+        copied = f"{name}{SENT}"
+        if copied not in self.components:
+            self.components[copied] = {}  # It may refer to itself.
+            self.components[copied] = self._closed(self._named[name])
+        return copied
+
+
+def _name(reference: Mapping[str, Any]) -> str:
+    return str(reference["$ref"].removeprefix(_REF))

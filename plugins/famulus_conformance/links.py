@@ -1,0 +1,202 @@
+"""How one operation's answer leads to the next: what makes a fuzzer's requests meet real objects.
+
+OpenAI's document links nothing, and an id made up at random only ever tests `404`. An OpenAPI
+link says where in an answer the next request's ids and body come from.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+HERE = "$response.body#/"
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """From the answers of some operations to a request of each of others."""
+
+    sources: Sequence[str]
+    targets: Sequence[str]
+    ids: Mapping[str, str] = {}
+    """A parameter of the target, and where in the answer it is found."""
+    body: Mapping[str, Any] = {}
+    """Fields put into the target's body."""
+    is_whole: bool = False
+    """Whether they are all of it, so that nothing drawn at random is in their way."""
+
+    def between(self) -> Iterator[tuple[str, str]]:
+        """Each source with each target."""
+        return ((source, target) for source in self.sources for target in self.targets)
+
+    def written(self, target: str) -> dict[str, Any]:
+        """As OpenAPI writes it."""
+        link: dict[str, Any] = {"operationId": target, "parameters": dict(self.ids)}
+        if self.body:
+            link |= {"requestBody": self.body, "x-schemathesis": {"merge_body": not self.is_whole}}
+        return link
+
+
+OF_THREAD = ("createMessage", "listMessages", "listRuns", "getThread", "modifyThread")
+OF_RUN = ("getRun", "modifyRun", "cancelRun", "listRunSteps")
+ID = f"{HERE}id"
+THREAD = f"{HERE}thread_id"
+FIRST = f"{HERE}data/0/"
+FIRST_CALL = f"{HERE}required_action/submit_tool_outputs/tool_calls/0/id"
+
+LINKS = (
+    Link(
+        sources=["createAssistant", "modifyAssistant"],
+        targets=["createThreadAndRun"],
+        body={"assistant_id": ID},
+    ),
+    Link(
+        sources=["createAssistant"],
+        targets=["createThreadAndRun"],
+        body={"assistant_id": ID, "thread": {"messages": [{"role": "user", "content": "6 * 7"}]}},
+        is_whole=True,
+    ),
+    Link(
+        sources=["createAssistant"],
+        targets=["getAssistant", "modifyAssistant"],
+        ids={"assistant_id": ID},
+    ),
+    Link(sources=["createThread"], targets=OF_THREAD, ids={"thread_id": ID}),
+    Link(
+        sources=["createThreadAndRun"],
+        targets=[*OF_THREAD, "deleteThread"],
+        ids={"thread_id": THREAD},
+    ),
+    Link(
+        sources=["createThreadAndRun", "createRun"],
+        targets=OF_RUN,
+        ids={"thread_id": THREAD, "run_id": ID},
+    ),
+    Link(
+        sources=["createThreadAndRun", "getRun", "cancelRun"],
+        targets=["createRun"],
+        ids={"thread_id": THREAD},
+        body={"assistant_id": f"{HERE}assistant_id"},
+    ),
+    Link(
+        sources=["getRun"],
+        targets=["createRun"],
+        ids={"thread_id": THREAD},
+        body={"assistant_id": f"{HERE}assistant_id"},
+        is_whole=True,
+    ),
+    Link(
+        sources=["getRun"],
+        targets=["submitToolOuputsToRun"],
+        ids={"thread_id": THREAD, "run_id": ID},
+        body={"tool_outputs": [{"tool_call_id": FIRST_CALL, "output": "4"}]},
+    ),
+    Link(
+        sources=["cancelRun", "submitToolOuputsToRun"],
+        targets=["getRun", "listRunSteps"],
+        ids={"thread_id": THREAD, "run_id": ID},
+    ),
+    Link(
+        sources=["listRuns"],
+        targets=OF_RUN,
+        ids={"thread_id": f"{FIRST}thread_id", "run_id": f"{FIRST}id"},
+    ),
+    Link(
+        sources=["listRunSteps"],
+        targets=["getRunStep"],
+        ids={
+            "thread_id": f"{FIRST}thread_id",
+            "run_id": f"{FIRST}run_id",
+            "step_id": f"{FIRST}id",
+        },
+    ),
+    Link(
+        sources=["createMessage", "modifyMessage"],
+        targets=["getMessage", "modifyMessage", "deleteMessage"],
+        ids={"thread_id": THREAD, "message_id": ID},
+    ),
+    Link(
+        sources=["listMessages"],
+        targets=["getMessage", "deleteMessage"],
+        ids={"thread_id": f"{FIRST}thread_id", "message_id": f"{FIRST}id"},
+    ),
+    Link(sources=["listModels"], targets=["retrieveModel"], ids={"model": f"{FIRST}id"}),
+    # Files and vector stores.
+    Link(
+        sources=["createFile", "completeUpload"],
+        targets=["retrieveFile", "downloadFile", "deleteFile"],
+        ids={"file_id": ID},
+    ),
+    Link(sources=["createFile"], targets=["createVectorStore"], body={"file_ids": [ID]}),
+    Link(
+        sources=["createUpload"],
+        targets=["addUploadPart", "completeUpload", "cancelUpload"],
+        ids={"upload_id": ID},
+    ),
+    Link(
+        sources=["addUploadPart"],
+        targets=["completeUpload"],
+        ids={"upload_id": f"{HERE}upload_id"},
+        body={"part_ids": [ID]},
+    ),
+    Link(
+        sources=["createVectorStore"],
+        targets=[
+            "getVectorStore",
+            "modifyVectorStore",
+            "deleteVectorStore",
+            "searchVectorStore",
+            "listVectorStoreFiles",
+        ],
+        ids={"vector_store_id": ID},
+    ),
+    Link(
+        sources=["listVectorStoreFiles"],
+        targets=["createVectorStoreFileBatch"],
+        ids={"vector_store_id": f"{FIRST}vector_store_id"},
+        body={"file_ids": [f"{FIRST}id"]},
+    ),
+    Link(
+        sources=["listVectorStoreFiles"],
+        targets=[
+            "getVectorStoreFile",
+            "updateVectorStoreFileAttributes",
+            "retrieveVectorStoreFileContent",
+            "deleteVectorStoreFile",
+        ],
+        ids={"vector_store_id": f"{FIRST}vector_store_id", "file_id": f"{FIRST}id"},
+    ),
+    Link(
+        sources=["createVectorStoreFileBatch"],
+        targets=[
+            "getVectorStoreFileBatch",
+            "listFilesInVectorStoreBatch",
+            "cancelVectorStoreFileBatch",
+        ],
+        ids={"vector_store_id": f"{HERE}vector_store_id", "batch_id": ID},
+    ),
+    Link(
+        sources=["getVectorStoreFileBatch"],
+        targets=["searchVectorStore"],
+        ids={"vector_store_id": f"{HERE}vector_store_id"},
+    ),
+)
+"""The roads: assistant, thread, message, run, step, cancel; file, store, batch, search."""
+
+
+def linked(document: Mapping[str, Any], links: Sequence[Link] = LINKS) -> dict[str, Any]:
+    """A copy of the document with every link whose two ends are in it."""
+    with_links: dict[str, Any] = copy.deepcopy(dict(document))
+    entries = {
+        entry["operationId"]: entry
+        for methods in with_links["paths"].values()
+        for entry in methods.values()
+    }
+    for link in links:
+        for source, target in link.between():
+            if source in entries and target in entries:
+                added = entries[source]["responses"]["200"].setdefault("links", {})
+                added[f"{target}_{len(added)}"] = link.written(target)
+    return with_links
