@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from famulus_conformance.findings import Finding
 from famulus_conformance.fuzz_document import fuzzed_document
+from famulus_conformance.fuzz_excuses import NEGATIVE, POSITIVE
 from famulus_conformance.fuzz_judge import Judge
 from famulus_conformance.fuzz_profiles import QUICK, Profile
 from famulus_conformance.fuzz_served import listed_models, served
@@ -98,11 +99,22 @@ class Fuzzing:
             "workers": 1,
             # How fast a busy machine draws is nothing of the server's.
             "suppress-health-check": ["all"],
+            # The client's types know no limits, so what they allow may be refused, and is.
+            "checks": {
+                name: {"enabled": self._oracle.is_document} for name in (POSITIVE, NEGATIVE)
+            },
             "generation": drawing | {"max-examples": self._profile.examples},
             "phases": {
                 "stateful": {
+                    # Links that are guessed would outnumber those that lead somewhere.
+                    "inference": {"algorithms": []},
                     "max-steps": self._profile.steps,
-                    "generation": drawing | {"max-examples": self._profile.walks},
+                    # The client's types know no limits, so what they allow may be refused, and is.
+            "checks": {
+                name: {"enabled": self._oracle.is_document} for name in (POSITIVE, NEGATIVE)
+            },
+            "generation": drawing
+                    | {"max-examples": self._profile.walks, "mode": "positive"},
                 }
             },
         }

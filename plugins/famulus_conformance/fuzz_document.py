@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from famulus_conformance.links import linked
+from famulus_conformance.shapes import alternatives
 
 STREAM_FIELDS = ("stream", "stream_options")
 """Left out of bodies: an answer in events is no JSON to hold to a schema; streams are judged apart."""
@@ -14,8 +15,14 @@ STREAM_FIELDS = ("stream", "stream_options")
 RAW_OPERATIONS = ("createChatCompletion", "createCompletion", "createEmbedding")
 """Their bodies are the model server's own, which may know further fields at any depth."""
 
+BEARER = "bearer"
+"""The key's scheme, for an oracle that says nothing of keys."""
+
 SENT = "Sent"
 """Ends the names of components as requests hold them."""
+
+_NAMES = ("properties", "schemas")
+"""What is in these are names of somebody's, not keywords."""
 
 _REF = "#/components/schemas/"
 
@@ -44,6 +51,11 @@ def fuzzed_document(
     }
     ours["paths"] = {path: methods for path, methods in ours["paths"].items() if methods}
     ours["components"]["schemas"] |= requests.components
+    ours.setdefault("security", [{BEARER: []}])
+    ours["components"].setdefault("securitySchemes", {BEARER: {"type": "http", "scheme": "bearer"}})
+    # Discriminators name components where OpenAI's text has values; `enum` tells without them.
+    # Formats are notes in 2020-12; what must match is said by `pattern`.
+    ours = _without(_without(ours, "discriminator"), "format")
     return linked(ours)
 
 
@@ -60,28 +72,25 @@ class _Requests:
         """An operation with its body as it is to be sent."""
         for media in entry.get("requestBody", {}).get("content", {}).values():
             is_raw = entry["operationId"] in RAW_OPERATIONS
-            outermost = self._outermost(media["schema"], is_raw=is_raw)
-            media["schema"] = outermost if is_raw else self._closed(outermost)
+            branches = [
+                self._outermost(plain, is_raw=is_raw)
+                for plain in alternatives(media["schema"], self._named)
+            ]
+            media["schema"] = branches[0] if len(branches) == 1 else {"anyOf": branches}
         return entry
 
-    def _outermost(self, schema: dict[str, Any], *, is_raw: bool) -> dict[str, Any]:
+    def _outermost(self, plain: dict[str, Any], *, is_raw: bool) -> dict[str, Any]:
         """The object that alone names a model, and may ask for a stream."""
-        if "$ref" in schema:
-            return self._outermost(self._named[_name(schema)], is_raw=is_raw)
-        plain = dict(schema)
-        for name in ("allOf", "anyOf", "oneOf"):
-            if name in schema:
-                plain[name] = [self._outermost(each, is_raw=is_raw) for each in schema[name]]
-        if "properties" in schema:
-            plain["properties"] = {
-                name: self._with_models(value, is_raw=is_raw) if name == "model" else value
-                for name, value in schema["properties"].items()
-                if name not in STREAM_FIELDS
-            }
-            if schema.get("additionalProperties", True) is True:
-                # An open body could still be given one by chance.
-                plain["properties"] |= dict.fromkeys(STREAM_FIELDS, {"type": "null"})
-        return plain
+        if "properties" not in plain:
+            return plain
+        properties = {
+            name: self._with_models(value, is_raw=is_raw) if name == "model" else value
+            for name, value in plain["properties"].items()
+            if name not in STREAM_FIELDS
+        }
+        # Closed, since an open one could still be asked for a stream by chance.
+        outermost = {**plain, "properties": properties, "additionalProperties": False}
+        return outermost if is_raw else self._closed(outermost)
 
     def _with_models(self, schema: Any, *, is_raw: bool) -> Any:
         if not self._models:
@@ -120,3 +129,18 @@ class _Requests:
 
 def _name(reference: Mapping[str, Any]) -> str:
     return str(reference["$ref"].removeprefix(_REF))
+
+
+def _without(part: Any, keyword: str) -> Any:
+    """The same without a keyword, wherever it says something of a schema."""
+    if isinstance(part, list):
+        return [_without(each, keyword) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: {each: _without(value, keyword) for each, value in parts.items()}
+        if name in _NAMES and isinstance(parts, dict)
+        else _without(parts, keyword)
+        for name, parts in part.items()
+        if name != keyword
+    }

@@ -1,4 +1,4 @@
-"""Answers that refuse what the document allows, and are right: each with its reason.
+"""Answers that part from the document, and are right: each kind with its reason.
 
 A schema says what a request looks like. It does not say which objects there are, in which state
 they are, or what a model can do; OpenAI's API answered 400 to all of these.
@@ -7,31 +7,41 @@ they are, or what a model can do; OpenAI's API answered 400 to all of these.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from famulus_conformance.fuzz_document import RAW_OPERATIONS
+
 POSITIVE = "positive_data_acceptance"
 """The check that a request which the document allows is not refused."""
 
+NEGATIVE = "negative_data_rejection"
+"""The check that a request which it does not allow is refused."""
+
 
 class Excuse(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of refusal; what is left out is not looked at."""
+    """One kind of answer; what is left out is not looked at. Patterns are of all of the text."""
 
     why: str
+    check: str = POSITIVE
+    operation: str = ""
+    """A pattern of the operation's id."""
     code: str = ""
     param: str = ""
-    """A pattern of the whole name."""
     message: str = ""
-    """A pattern that the message begins with."""
 
-    def holds_for(self, error: Mapping[str, Any]) -> bool:
-        """Whether an error of the envelope is of this kind."""
-        return (
-            self.code in ("", error.get("code"))
-            and (not self.param or re.fullmatch(self.param, str(error.get("param"))) is not None)
-            and (not self.message or re.match(self.message, str(error.get("message"))) is not None)
+    def holds_for(self, check: str, operation: str, error: Any) -> bool:
+        """Whether a failed check with an answer of this error, if any, is of this kind."""
+        told = error if isinstance(error, dict) else {}
+        return check == self.check and all(
+            not pattern or re.fullmatch(pattern, str(value), re.DOTALL) is not None
+            for pattern, value in (
+                (self.operation, operation),
+                (self.code, told.get("code")),
+                (self.param, told.get("param")),
+                (self.message, told.get("message")),
+            )
         )
 
 
@@ -42,26 +52,52 @@ EXCUSES = (
     ),
     Excuse(code="unsupported", why="What a model cannot do is the model's word, not the API's."),
     Excuse(
-        message=r"Thread \S+ already has an active run|Can't add messages to ",
+        code="invalid_type",
+        message=".*expected an integer, but got a decimal number instead.*",
+        why="JSON Schema takes 256.0 for an integer; OpenAI's API did not.",
+    ),
+    Excuse(
+        message=r"Thread \S+ already has an active run.*|Can't add messages to .*",
         why="One run at a time works on a thread.",
     ),
     Excuse(
-        message=r"Cannot cancel run with status |Runs in status ",
+        message="Cannot cancel run with status .*|Runs in status .*",
         why="A run that has ended is not ended again, and takes no outputs.",
     ),
     Excuse(
-        message=r"Expected tool outputs for call_ids ",
+        message="Expected tool outputs for call_ids .*",
         why="Outputs are of the calls that were made; which were, no schema can say.",
+    ),
+    Excuse(
+        message="Invalid 'tool_choice': .*",
+        why="A tool that must be called is one that the run has.",
+    ),
+    Excuse(
+        param=".*truncation_strategy[.]last_messages",
+        code="missing_required_parameter",
+        why="Who wants the last messages says how many.",
+    ),
+    Excuse(
+        message="The model server refused the request: .*",
+        why="What a model's server refuses is its word, not the API's.",
+    ),
+    Excuse(
+        message=".*holds a NUL character.*",
+        why="PostgreSQL keeps no text with a NUL, so none is taken, whatever the store.",
+    ),
+    Excuse(
+        check=NEGATIVE,
+        operation="|".join(RAW_OPERATIONS),
+        why="What is said to a model goes to its server as it came, which judges it.",
     ),
 )
 
 
-def excuse(check: str, body: bytes) -> Excuse | None:
-    """The excuse of a failed check, by the answer's body."""
-    if check != POSITIVE:
-        return None
+def excuse(check: str, operation: str, body: bytes) -> Excuse | None:
+    """The excuse of a failed check of an operation, by the answer's body."""
     try:
-        error = msgspec.json.decode(body)["error"]
-        return next((each for each in EXCUSES if each.holds_for(error)), None)
-    except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
-        return None
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = None
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return next((each for each in EXCUSES if each.holds_for(check, operation, error)), None)

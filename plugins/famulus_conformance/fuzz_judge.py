@@ -56,7 +56,8 @@ class Judge:
                     self._note(label, node.name)
                     continue
                 response = recorder.find_response(case_id=id)
-                if response is None or excuse(node.name, response.content) is None:
+                body = response.content if response else b""
+                if excuse(node.name, self._id(label), body) is None:
                     told = _told(failed.failure, failed.code_sample, response)
                     yield from self._wrong(label, node.name, told)
 

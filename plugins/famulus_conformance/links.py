@@ -20,7 +20,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     sources: Sequence[str]
     targets: Sequence[str]
-    ids: Mapping[str, str] = {}
+    ids: Mapping[str, Any] = {}
     """A parameter of the target, and where in the answer it is found."""
     body: Mapping[str, Any] = {}
     """Fields put into the target's body."""
@@ -39,64 +39,77 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return link
 
 
-OF_THREAD = ("createMessage", "listMessages", "listRuns", "getThread", "modifyThread")
-OF_RUN = ("getRun", "modifyRun", "cancelRun", "listRunSteps")
 ID = f"{HERE}id"
 THREAD = f"{HERE}thread_id"
 FIRST = f"{HERE}data/0/"
 FIRST_CALL = f"{HERE}required_action/submit_tool_outputs/tool_calls/0/id"
 
+OF_ASSISTANT = ("getAssistant", "modifyAssistant")
+OF_THREAD = ("createMessage", "getThread", "listMessages", "listRuns", "modifyThread")
+OF_MESSAGE = ("getMessage", "modifyMessage", "deleteMessage")
+OF_RUN = ("getRun", "modifyRun", "cancelRun", "listRunSteps")
+QUESTION = {"messages": [{"role": "user", "content": "Look up the weather in Oslo."}]}
+FUNCTION = {
+    "name": "look_up",
+    "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
+}
+MUST_CALL = {
+    "assistant_id": ID,
+    "thread": QUESTION,
+    "tools": [{"type": "function", "function": FUNCTION}],
+    "tool_choice": "required",
+}
+"""Of a run that then waits for its outputs: it can be cancelled, and its step is there to get."""
+
+# A walk that deletes early is short, so that takes a step between. And a walk begins at whatever is posted and leads on. So that it begins at an assistant or a thread
+# and not at some run by an id of nothing, what is posted below a thread leads nowhere here: from
+# a thread one goes on by what it lists.
 LINKS = (
+    Link(sources=["createAssistant"], targets=OF_ASSISTANT, ids={"assistant_id": ID}),
+    Link(sources=["getAssistant"], targets=["deleteAssistant"], ids={"assistant_id": ID}),
     Link(
-        sources=["createAssistant", "modifyAssistant"],
+        sources=["createAssistant", "getAssistant"],
         targets=["createThreadAndRun"],
         body={"assistant_id": ID},
     ),
     Link(
         sources=["createAssistant"],
         targets=["createThreadAndRun"],
-        body={"assistant_id": ID, "thread": {"messages": [{"role": "user", "content": "6 * 7"}]}},
+        body=MUST_CALL,
         is_whole=True,
     ),
-    Link(
-        sources=["createAssistant"],
-        targets=["getAssistant", "modifyAssistant"],
-        ids={"assistant_id": ID},
-    ),
     Link(sources=["createThread"], targets=OF_THREAD, ids={"thread_id": ID}),
+    Link(sources=["getThread"], targets=["deleteThread"], ids={"thread_id": ID}),
+    Link(sources=["createThreadAndRun"], targets=OF_THREAD, ids={"thread_id": THREAD}),
     Link(
-        sources=["createThreadAndRun"],
-        targets=[*OF_THREAD, "deleteThread"],
-        ids={"thread_id": THREAD},
-    ),
-    Link(
-        sources=["createThreadAndRun", "createRun"],
+        sources=["createThreadAndRun", "getRun"],
         targets=OF_RUN,
         ids={"thread_id": THREAD, "run_id": ID},
     ),
     Link(
-        sources=["createThreadAndRun", "getRun", "cancelRun"],
+        sources=["createThreadAndRun", "getRun"],
         targets=["createRun"],
         ids={"thread_id": THREAD},
         body={"assistant_id": f"{HERE}assistant_id"},
     ),
     Link(
-        sources=["getRun"],
+        sources=["createThreadAndRun", "getRun"],
         targets=["createRun"],
         ids={"thread_id": THREAD},
         body={"assistant_id": f"{HERE}assistant_id"},
         is_whole=True,
+    ),
+    Link(
+        sources=["createThreadAndRun", "getRun"],
+        targets=["listRunSteps"],
+        ids={"thread_id": THREAD, "run_id": ID, "order": "asc", "limit": 20},
     ),
     Link(
         sources=["getRun"],
         targets=["submitToolOuputsToRun"],
         ids={"thread_id": THREAD, "run_id": ID},
         body={"tool_outputs": [{"tool_call_id": FIRST_CALL, "output": "4"}]},
-    ),
-    Link(
-        sources=["cancelRun", "submitToolOuputsToRun"],
-        targets=["getRun", "listRunSteps"],
-        ids={"thread_id": THREAD, "run_id": ID},
+        is_whole=True,
     ),
     Link(
         sources=["listRuns"],
@@ -113,16 +126,10 @@ LINKS = (
         },
     ),
     Link(
-        sources=["createMessage", "modifyMessage"],
-        targets=["getMessage", "modifyMessage", "deleteMessage"],
-        ids={"thread_id": THREAD, "message_id": ID},
-    ),
-    Link(
         sources=["listMessages"],
-        targets=["getMessage", "deleteMessage"],
+        targets=OF_MESSAGE,
         ids={"thread_id": f"{FIRST}thread_id", "message_id": f"{FIRST}id"},
     ),
-    Link(sources=["listModels"], targets=["retrieveModel"], ids={"model": f"{FIRST}id"}),
     # Files and vector stores.
     Link(
         sources=["createFile", "completeUpload"],
