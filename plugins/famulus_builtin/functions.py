@@ -75,7 +75,10 @@ def calls_for(request: ChatRequest, asked: str, *, is_answered: bool, is_chat: b
 
 
 def _named(choice: dict[str, Any], offered: Sequence[OfferedFunction]) -> OfferedFunction:
-    name = (choice.get("function") or choice).get("name")
+    named = choice.get("function") or choice
+    if not isinstance(named, dict):
+        raise CannotCall("tool_choice names no function by its `name`")
+    name = named.get("name")
     for function in offered:
         if function.name == name:
             return function

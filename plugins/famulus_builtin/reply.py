@@ -13,6 +13,7 @@ from famulus_builtin.conversation import Conversation
 from famulus_builtin.functions import Call
 from famulus_builtin.kinds import is_quantity
 from famulus_builtin.passages import Passage
+from famulus_builtin.refs import SchemaUnusable
 from famulus_schemas.inference import ChatRequest
 
 RULES_CHARS_MAX = 1_000
@@ -136,7 +137,10 @@ def _in_form(form: dict[str, Any] | None, talk: Conversation, text: str) -> str:
     known = {key: one for result in talk.results for key, one in readout.known(result).items()}
     said = "\n".join([talk.asked, *(result.text for result in talk.results)])
     if form is not None and kind == "json_schema":
-        schema = (form.get("json_schema") or {}).get("schema", {})
+        named = form.get("json_schema") or {}
+        if not isinstance(named, dict):
+            raise SchemaUnusable("json_schema is no object")
+        schema = named.get("schema", {})
         given = dict.fromkeys(("answer", "reply", "response"), text) | known
         return _encoded(fill(schema, said, given))
     if kind == "json_object":

@@ -163,6 +163,8 @@ async def test_a_prompt_beyond_the_context_is_refused(chat_request: Make) -> Non
             "response_format",
         ),
         ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, "tools"),
+        ({"tool_choice": {"type": "function", "function": ["x"]}}, "tools"),
+        ({"response_format": {"type": "json_schema", "json_schema": ["x"]}}, "response_format"),
     ],
 )
 async def test_what_cannot_be_done_is_refused_and_not_worth_a_retry(
