@@ -20,6 +20,7 @@ _SHAPES = {
     b"n": "null",
 }
 _NULL = b"null"
+_DOCUMENT_BEGIN = Raw(b'"<|endoftext|>"')
 
 
 def checked(
@@ -46,6 +47,13 @@ def refuse_no_messages(fields: Mapping[str, Raw]) -> None:
     # Only its beginning is looked at: a conversation can be megabytes.
     if bytes(memoryview(raw)[1:64]).lstrip()[:1] == b"]":
         raise Problem(ARRAY_TOO_SHORT, param="messages", name="messages", limit=1, got=0)
+
+
+def with_prompt(fields: Mapping[str, Raw]) -> Mapping[str, Raw]:
+    """The same, with the prompt that OpenAI's API takes null for: a new document's beginning."""
+    if "prompt" not in fields or _is_there(fields, "prompt") or _is_there(fields, "prompt_embeds"):
+        return fields
+    return {**fields, "prompt": _DOCUMENT_BEGIN}
 
 
 def _model(fields: Mapping[str, Raw]) -> str:

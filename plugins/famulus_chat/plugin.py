@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from famulus import Bytes, Call, EventStream, Operation, Plugin, hookimpl, need, operation
 from famulus import operations as marked
-from famulus_chat.checks import checked, refuse_no_messages
+from famulus_chat.checks import checked, refuse_no_messages, with_prompt
 from famulus_chat.limits import limits_of
 from famulus_chat.passage import Passage
 from famulus_chat.settings import ChatSettings
@@ -67,8 +67,9 @@ class Chat(Plugin[ChatSettings]):
     ) -> Bytes | EventStream[Completion]:
         """Ask a model to continue a text."""
         self._refuse(CompletionFields, body)
+        fields = with_prompt(body)
         request = checked(
-            "completions", body, needs=("prompt", "prompt_embeds"), request_id=call.request_id
+            "completions", fields, needs=("prompt", "prompt_embeds"), request_id=call.request_id
         )
         return await self._answer(call, request)
 

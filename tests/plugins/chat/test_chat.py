@@ -138,6 +138,14 @@ async def test_a_completion_comes_back_as_it_is(road):
     assert scripted.chats[0].body == body
 
 
+async def test_a_prompt_of_null_is_the_beginning_of_a_document(road):
+    scripted = ScriptedBackend(Script().says("Once upon a time"))
+    async with road(scripted) as server:
+        answer = await server.post("/v1/completions", {"model": "scripted", "prompt": None})
+    assert answer.status_code == 200
+    assert scripted.chats[0].body["prompt"] == "<|endoftext|>"
+
+
 async def test_embeddings_come_back_as_they_are(road):
     scripted = ScriptedBackend()
     body = {"model": "scripted", "input": ["a"], "encoding_format": "base64"}
