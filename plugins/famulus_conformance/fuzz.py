@@ -110,10 +110,10 @@ class Fuzzing:
                     "inference": {"algorithms": []},
                     "max-steps": self._profile.steps,
                     # The client's types know no limits, so what they allow may be refused, and is.
-            "checks": {
-                name: {"enabled": self._oracle.is_document} for name in (POSITIVE, NEGATIVE)
-            },
-            "generation": drawing
+                    "checks": {
+                        name: {"enabled": self._oracle.is_document} for name in (POSITIVE, NEGATIVE)
+                    },
+                    "generation": drawing
                     | {"max-examples": self._profile.walks, "mode": "positive"},
                 }
             },

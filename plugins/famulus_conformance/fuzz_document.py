@@ -10,7 +10,7 @@ from famulus_conformance.links import linked
 from famulus_conformance.shapes import alternatives
 
 STREAM_FIELDS = ("stream", "stream_options")
-"""Left out of bodies: an answer in events is no JSON to hold to a schema; streams are judged apart."""
+"""Left out of bodies: events are no JSON to hold to a schema, and streams are judged apart."""
 
 RAW_OPERATIONS = ("createChatCompletion", "createCompletion", "createEmbedding")
 """Their bodies are the model server's own, which may know further fields at any depth."""

@@ -35,9 +35,7 @@ def served(
                 nowhere[method] = _answer(client, method, f"{base_url}/{NOWHERE}")
             path = re.sub(r"\{\w+\}", NOWHERE, operation.path)
             found = _answer(client, method, f"{base_url}{path}")
-            if found[0] in _NO_METHOD or (
-                found[0] in _NOTHING_THERE and found == nowhere[method]
-            ):
+            if found[0] in _NO_METHOD or (found[0] in _NOTHING_THERE and found == nowhere[method]):
                 continue
             yield operation
 

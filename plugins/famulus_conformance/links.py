@@ -61,9 +61,9 @@ MUST_CALL = {
 }
 """Of a run that then waits for its outputs: it can be cancelled, and its step is there to get."""
 
-# A walk that deletes early is short, so that takes a step between. And a walk begins at whatever is posted and leads on. So that it begins at an assistant or a thread
-# and not at some run by an id of nothing, what is posted below a thread leads nowhere here: from
-# a thread one goes on by what it lists.
+# A walk that deletes early is short, so that takes a step between. And a walk begins at whatever
+# is posted and leads on; so that it begins at an assistant or a thread, and not at some run by an
+# id of nothing, what is posted below a thread leads nowhere: one goes on by what a thread lists.
 LINKS = (
     Link(sources=["createAssistant"], targets=OF_ASSISTANT, ids={"assistant_id": ID}),
     Link(sources=["getAssistant"], targets=["deleteAssistant"], ids={"assistant_id": ID}),
