@@ -48,9 +48,13 @@ JsonObject: TypeAlias = dict[str, Any]
 Identifier: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+(?!\n)$")
 ]
+# Python's `\s` and ECMA's differ in control characters and U+FEFF, so those are named, too.
 Uri: TypeAlias = Annotated[
     str,
-    Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]*:\S+(?!\n)$", extra_json_schema={"format": "uri"}),
+    Meta(
+        pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]*:[^\s\x00-\x1f\x7f-\x9f\ufeff]+(?!\n)$",
+        extra_json_schema={"format": "uri"},
+    ),
 ]
 
 TokenIds: TypeAlias = Annotated[list[int], Meta(min_length=1, description="One text, in tokens.")]

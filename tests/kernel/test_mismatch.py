@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -105,7 +106,8 @@ def _right_branch(kind: mi.Type) -> st.SearchStrategy[Any]:
         case mi.FloatType(ge=ge, le=le):
             return st.floats(ge, le, allow_nan=False, allow_infinity=False)
         case mi.StrType(pattern=str(pattern), max_length=longest):
-            readable = pattern.replace(r"(?!\n)", "").replace("\\S+", "[a-z]+").replace("$", "")
+            readable = re.sub(r"\[\^[^\]]+\]", "[a-z]", pattern.replace(r"(?!\n)", ""))
+            readable = readable.replace("$", "")
             found = st.from_regex(readable.replace("^", ""), fullmatch=True)
             return found.map(lambda text: text[: longest or 100])
         case mi.StrType(min_length=shortest, max_length=longest):

@@ -61,6 +61,8 @@ def test_content_is_text_or_parts(accepts: Any) -> None:
         ([{"type": "refusal", "refusal": "no"}], "$[0].type"),
         ([{"type": "text", "text": {"value": "hello", "annotations": []}}], "$[0].text"),
         ([{"type": "image_url", "image_url": {"url": "a.png"}}], "$[0].image_url.url"),
+        ([{"type": "image_url", "image_url": {"url": "a:\x08b"}}], "$[0].image_url.url"),
+        ([{"type": "image_url", "image_url": {"url": "a:\ufeffb"}}], "$[0].image_url.url"),
         ([{"type": "image_file", "image_file": {}}], "$[0].image_file"),
         ([{**IMAGE, "alt": "a"}], "alt"),
         ([{"type": "image_file", "image_file": {"file_id": "f", "detail": "max"}}], "detail"),
