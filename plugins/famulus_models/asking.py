@@ -9,11 +9,14 @@ import msgspec
 from msgspec import Raw
 
 from famulus import Problem
+from famulus.validation import check
 from famulus_schemas.embeddings import CreateEmbedding, embedding_inputs
 from famulus_schemas.errors import INVALID, NOT_SUPPORTED
 from famulus_schemas.inference import ChatRequest, PromptMessage, RelayRequest
 
 _NULL = b"null"
+_UNTYPED = ("custom", "file", "function", "input_audio", "refusal")
+"""Kinds of tools, of content and of roles that OpenAI's API has and typed questions do not."""
 
 
 def read_chat(request: RelayRequest, backend: str) -> ChatRequest:
@@ -29,8 +32,11 @@ def read_chat(request: RelayRequest, backend: str) -> ChatRequest:
     try:
         return msgspec.json.decode(msgspec.json.encode(known), type=ChatRequest)
     except msgspec.ValidationError as error:
-        name, reason = _place(error)
-        raise Problem(INVALID, param=name, name=name, reason=reason) from error
+        problem = _explained(error, known, ChatRequest)
+        if any(problem.body.message.startswith(f"Invalid value: '{kind}'.") for kind in _UNTYPED):
+            param = problem.body.param or "messages"
+            raise _unsupported(param, f"what '{param}' names", request.model, backend) from error
+        raise problem from error
 
 
 def read_embedding(request: RelayRequest, backend: str) -> tuple[CreateEmbedding, list[str]]:
@@ -40,8 +46,7 @@ def read_embedding(request: RelayRequest, backend: str) -> tuple[CreateEmbedding
     try:
         asked = msgspec.json.decode(msgspec.json.encode(known), type=CreateEmbedding)
     except msgspec.ValidationError as error:
-        name, reason = _place(error)
-        raise Problem(INVALID, param=name, name=name, reason=reason) from error
+        raise _explained(error, known, CreateEmbedding) from error
     inputs = embedding_inputs(asked.input)
     if inputs is None:
         raise Problem(INVALID, param="input", name="input", reason="it mixes texts and tokens")
@@ -83,7 +88,12 @@ def _unsupported(param: str, what: str, model: str, backend: str) -> Problem:
     return Problem(NOT_SUPPORTED, param=param, model=model, backend=backend, what=what)
 
 
-def _place(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Which field an error is about, and what it says of it."""
-    reason, _, place = str(error).partition(" - at `$.")
-    return place.rstrip("`") or "body", reason
+def _explained(
+    error: msgspec.ValidationError, known: Mapping[str, Raw], kind: type[msgspec.Struct]
+) -> Problem:
+    """What is wrong with a request, in OpenAI's words."""
+    try:
+        check(msgspec.json.decode(msgspec.json.encode(known)), kind)
+    except Problem as problem:
+        return problem
+    return Problem(INVALID, param="body", name="body", reason=str(error))

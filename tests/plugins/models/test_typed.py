@@ -206,3 +206,44 @@ async def test_a_backend_without_embeddings_does_not_support_them(routed):
         answer = await server.server.post("/v1/embeddings", {"model": "m", "input": "a"})
     assert answer.status_code == 400
     assert "offers no embeddings" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param", "words"),
+    [
+        ("embeddings", {"input": "a", "dimensions": 0}, "dimensions", "but got 0 instead"),
+        ("embeddings", {"input": []}, "input", "empty array"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": 5}]},
+            "messages[0].content",
+            "but got an integer instead",
+        ),
+        (
+            "chat/completions",
+            {"messages": [{"role": "clown", "content": "Hi"}]},
+            "messages[0].role",
+            "Invalid value: 'clown'",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_said_in_openai_s_words(routed, path, fields, param, words):
+    async with routed(backend(Script())) as server:
+        answer = await server.server.post(f"/v1/{path}", {"model": "m", **fields})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, param)
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+        {"messages": [{"role": "function", "name": "paint", "content": "Done"}]},
+        {"tools": [{"type": "custom", "custom": {"name": "paint"}}]},
+    ],
+)
+async def test_kinds_that_have_no_typed_form_are_not_supported(routed, fields):
+    async with routed(backend(Script())) as server:
+        answer = await server.ask("m", **fields)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported")
