@@ -47,12 +47,12 @@ class Fuzzing:
         seed: int = 1,
     ) -> None:
         self._oracle = oracle
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._api_key = api_key
         self._profile = profile
         self._seed = seed
         self.operations: Sequence[OracleOperation] = tuple(
-            served(oracle.operations(), self._base_url, api_key)
+            served(oracle.operations(), self.base_url, api_key)
         )
         """What the server serves of the oracle's operations: all of it is fuzzed."""
         self.judge = Judge({str(operation): operation for operation in self.operations})
@@ -77,7 +77,7 @@ class Fuzzing:
         from schemathesis.engine import from_schema
 
         wanted = {operation.id for operation in self.operations}
-        models = listed_models(self._base_url, self._api_key)
+        models = listed_models(self.base_url, self._api_key)
         document = fuzzed_document(self._oracle.document(), wanted, models)
         return from_schema(openapi.from_dict(document, config=self._config())).execute()
 
@@ -91,7 +91,7 @@ class Fuzzing:
         }
         settings: dict[str, Any] = {
             "seed": self._seed,
-            "base-url": self._base_url,
+            "base-url": self.base_url,
             "headers": {"Authorization": f"Bearer {self._api_key}"},
             "request-timeout": self._profile.request_s,
             "continue-on-failure": True,

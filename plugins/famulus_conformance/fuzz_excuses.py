@@ -69,7 +69,7 @@ EXCUSES = (
         why="Outputs are of the calls that were made; which were, no schema can say.",
     ),
     Excuse(
-        message="Invalid 'tool_choice': .*",
+        message="Invalid 'tool_choice.*",
         why="A tool that must be called is one that the run has.",
     ),
     Excuse(

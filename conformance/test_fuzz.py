@@ -1,0 +1,123 @@
+"""Our server, fuzzed by OpenAI's document where it is given, else by its client's types.
+
+`FAMULUS_CONFORMANCE=full` asks far more of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from famulus.testing import live_server, make_kernel
+from famulus_conformance.findings import Finding
+from famulus_conformance.fuzz import Fuzzing
+from famulus_conformance.fuzz_judge import REACHED
+from famulus_conformance.fuzz_profiles import FULL, chosen_profile
+from famulus_conformance.oracles import find_oracle
+
+pytestmark = pytest.mark.timeout(3600)
+
+KEY = "sk-the-key-of-the-fuzzer"
+PLUGINS = (
+    "assistants",
+    "builtin",
+    "chat",
+    "events",
+    "functions",
+    "idempotency",
+    "jobs",
+    "keys",
+    "models",
+    "runs",
+    "sqlite",
+    "threads",
+)
+FULL_REQUESTS = 10_000
+SEED = int(os.environ.get("FAMULUS_CONFORMANCE_SEED", "1"))
+
+
+@contextmanager
+def served(data_dir: Path) -> Iterator[str]:
+    """The base URL of a server with its own loop, as a fuzzer that blocks needs it."""
+    url: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.new_event_loop()
+    stopping = asyncio.Event()
+
+    async def serve() -> None:
+        kernel = make_kernel(*PLUGINS, data_dir=data_dir, settings={"keys": {"api_key": KEY}})
+        async with live_server(kernel) as found:
+            await url.put(found)
+            await stopping.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(url.get(), loop).result(60) + "/v1"
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def fuzzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fuzzing, list[Finding]]]:
+    """One run of the fuzzer, and all that it found."""
+    with served(tmp_path_factory.mktemp("fuzzed")) as url:
+        fuzzing = Fuzzing(find_oracle(), url, KEY, profile=chosen_profile(), seed=SEED)
+        yield fuzzing, [*fuzzing.findings()]
+
+
+Fuzzed = tuple[Fuzzing, list[Finding]]
+
+
+def test_fuzzing_finds_nothing(fuzzing: Fuzzed) -> None:
+    run, found = fuzzing
+    amiss = [f"{each.operation}: {each.what}\n{each.detail}" for each in found if not each.kept]
+    assert not amiss, "\n\n".join(amiss)
+    assert run.judge.requests >= (FULL_REQUESTS if chosen_profile() is FULL else 1000)
+
+
+def test_everything_that_is_served_is_fuzzed(fuzzing: Fuzzed) -> None:
+    run, found = fuzzing
+    url = run.base_url.removesuffix("/v1")
+    document = httpx.get(f"{url}/openapi.json", headers={"authorization": f"Bearer {KEY}"}).json()
+    ours = {
+        (method.upper(), nameless(path.removeprefix("/v1")))
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    theirs = {(each.method, nameless(each.path)): each.id for each in find_oracle().operations()}
+    served = {theirs[place] for place in ours & theirs.keys()}
+    assert len(served) >= 29
+    assert {each.id for each in run.operations} == served
+    assert {each.operation for each in found if each.what == REACHED and each.kept} == served
+
+
+def nameless(path: str) -> str:
+    """A path, whatever its parameters are called."""
+    return re.sub(r"\{[^}]*\}", "{}", path)
+
+
+def test_objects_are_made_and_met_again(fuzzing: Fuzzed) -> None:
+    run, _ = fuzzing
+    succeeded = {id for id, status in run.judge.answers if status == 200}
+    assert {
+        "createAssistant",
+        "createChatCompletion",
+        "createMessage",
+        "createThread",
+        "createThreadAndRun",
+        "getAssistant",
+        "getThread",
+    } <= succeeded
+    if chosen_profile() is FULL:
+        # A model is deleted only where it was tuned.
+        assert succeeded == {each.id for each in run.operations} - {"deleteModel"}
