@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from famulus.testing import live_server, make_kernel
@@ -22,6 +25,11 @@ from famulus_conformance.fuzz import Fuzzing
 from famulus_conformance.fuzz_judge import REACHED
 from famulus_conformance.fuzz_profiles import FULL, chosen_profile
 from famulus_conformance.oracles import find_oracle
+from famulus_schemas.assistants import Assistant
+from famulus_schemas.messages import Message
+from famulus_schemas.runs import Run
+from famulus_schemas.steps import RunStep
+from famulus_schemas.threads import Thread
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -40,6 +48,15 @@ PLUGINS = (
     "sqlite",
     "threads",
 )
+STORED: dict[str, Any] = {
+    "assistant": Assistant,
+    "message": Message,
+    "run": Run,
+    "step": RunStep,
+    "thread": Thread,
+}
+"""The kinds of records whose bodies are what a client is sent."""
+
 FULL_REQUESTS = 10_000
 SEED = int(os.environ.get("FAMULUS_CONFORMANCE_SEED", "1"))
 
@@ -68,9 +85,15 @@ def served(data_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def fuzzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fuzzing, list[Finding]]]:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the fuzzed server keeps its records."""
+    return tmp_path_factory.mktemp("fuzzed")
+
+
+@pytest.fixture(scope="module")
+def fuzzing(data_dir: Path) -> Iterator[tuple[Fuzzing, list[Finding]]]:
     """One run of the fuzzer, and all that it found."""
-    with served(tmp_path_factory.mktemp("fuzzed")) as url:
+    with served(data_dir) as url:
         fuzzing = Fuzzing(find_oracle(), url, KEY, profile=chosen_profile(), seed=SEED)
         yield fuzzing, [*fuzzing.findings()]
 
@@ -99,6 +122,18 @@ def test_everything_that_is_served_is_fuzzed(fuzzing: Fuzzed) -> None:
     assert len(served) >= 29
     assert {each.id for each in run.operations} == served
     assert {each.operation for each in found if each.what == REACHED and each.kept} == served
+
+
+def test_whatever_was_stored_reads_back_to_the_byte(fuzzing: Fuzzed, data_dir: Path) -> None:
+    seen = set()
+    (database,) = data_dir.rglob("famulus.sqlite3")
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as records:
+        for kind, body in records.execute("select kind, body from record"):
+            if kind in STORED:
+                value = msgspec.json.decode(body, type=STORED[kind])
+                assert msgspec.json.encode(value) == body
+                seen.add(kind)
+    assert {"assistant", "message", "run", "thread"} <= seen <= STORED.keys()
 
 
 def nameless(path: str) -> str:

@@ -73,6 +73,11 @@ EXCUSES = (
         why="A tool that must be called is one that the run has.",
     ),
     Excuse(
+        param=r".*tools\[\d+\][.]function[.]name",
+        message=".*there is another function named.*",
+        why="Two functions of one name could not be told apart; no schema compares items so.",
+    ),
+    Excuse(
         param=".*truncation_strategy[.]last_messages",
         code="missing_required_parameter",
         why="Who wants the last messages says how many.",

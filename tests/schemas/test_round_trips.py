@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Any
 
 import msgspec
@@ -10,15 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
-from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk
-from famulus_schemas.completions import Completion
+import famulus_schemas
+from famulus_schemas.assistants import Assistant, CreateAssistant, FullAssistant, ModifyAssistant
+from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatFields
+from famulus_schemas.completions import Completion, CompletionFields
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.embeddings import CreateEmbedding, EmbeddingList
-from famulus_schemas.events import AssistantStreamEvent
+from famulus_schemas.errors import ErrorEnvelope
+from famulus_schemas.events import AssistantStreamEvent, ThreadStreamEvent
 from famulus_schemas.lists import AssistantDeleted, ListPage, MessageDeleted, ThreadDeleted
 from famulus_schemas.messages import CreateMessage, Message, ModifyMessage
-from famulus_schemas.models import Model, ModelList
+from famulus_schemas.models import Model, ModelDeleted, ModelList
 from famulus_schemas.runs import (
     CreateRun,
     CreateThreadAndRun,
@@ -28,6 +32,7 @@ from famulus_schemas.runs import (
 )
 from famulus_schemas.steps import RunStep
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
+from famulus_schemas.wire import Answer, Request
 
 MAIN: list[Any] = [
     Assistant,
@@ -53,9 +58,13 @@ MAIN: list[Any] = [
     ThreadDeleted,
     MessageDeleted,
     Model,
+    ModelDeleted,
     ModelList,
+    ErrorEnvelope,
+    ChatFields,
     ChatCompletion,
     ChatCompletionChunk,
+    CompletionFields,
     Completion,
     CreateEmbedding,
     EmbeddingList,
@@ -113,6 +122,49 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.CustomType(cls=msgspec.UnsetType):
             return st.just(msgspec.UNSET)
     raise AssertionError(f"the contract has no values of {kind}")
+
+
+def wire_structs() -> set[type[msgspec.Struct]]:
+    """Every struct that is a request, an answer or an event, wherever in the contract it is."""
+    modules = [
+        importlib.import_module(f"famulus_schemas.{module.name}")
+        for module in pkgutil.iter_modules(famulus_schemas.__path__)
+    ]
+    return {
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type)
+        and issubclass(thing, (Request, Answer, ThreadStreamEvent))
+        and thing.__struct_fields__
+        and thing is not FullAssistant  # It is never sent.
+    }
+
+
+def structs_in(kind: Any) -> set[type[msgspec.Struct]]:
+    """A kind's structs, at any depth."""
+    found: set[type[msgspec.Struct]] = set()
+    waiting = [inspect.type_info(kind)]
+    while waiting:
+        match waiting.pop():
+            case inspect.StructType(cls=cls, fields=fields):
+                if cls not in found:
+                    found.add(getattr(cls, "__origin__", cls))
+                    waiting += [field.type for field in fields]
+            case inspect.UnionType(types=types):
+                waiting += types
+            case inspect.ListType(item_type=item):
+                waiting.append(item)
+            case inspect.DictType(value_type=value):
+                waiting.append(value)
+            case inspect.Metadata(type=kind):
+                waiting.append(kind)
+    return found
+
+
+def test_no_struct_of_the_wire_is_left_out() -> None:
+    held = {struct for kind in MAIN for struct in structs_in(kind)}
+    assert wire_structs() - held == set()
 
 
 @pytest.mark.parametrize("kind", MAIN, ids=lambda kind: getattr(kind, "__name__", "Event"))
