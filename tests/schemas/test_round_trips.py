@@ -90,6 +90,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return values(kind.type)
         case inspect.AnyType():
             return JSON
+        case inspect.RawType():
+            return JSON.map(lambda value: msgspec.Raw(msgspec.json.encode(value)))
         case inspect.NoneType():
             return st.none()
         case inspect.BoolType():
