@@ -108,6 +108,7 @@ class Fuzzing:
                 "stateful": {
                     # Links that are guessed would outnumber those that lead somewhere.
                     "inference": {"algorithms": []},
+                    "link-calibration": False,
                     "max-steps": self._profile.steps,
                     # The client's types know no limits, so what they allow may be refused, and is.
                     "checks": {

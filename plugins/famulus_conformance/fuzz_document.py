@@ -15,6 +15,9 @@ STREAM_FIELDS = ("stream", "stream_options")
 RAW_OPERATIONS = ("createChatCompletion", "createCompletion", "createEmbedding")
 """Their bodies are the model server's own, which may know further fields at any depth."""
 
+CURSORS = ("after", "before")
+"""Left out of lists below an object: made up, they would end nearly every walk where it begins."""
+
 BEARER = "bearer"
 """The key's scheme, for an oracle that says nothing of keys."""
 
@@ -43,7 +46,7 @@ def fuzzed_document(
     requests = _Requests(ours["components"]["schemas"], models)
     ours["paths"] = {
         path: {
-            method: requests.rewritten(entry)
+            method: requests.rewritten(_without_cursors(entry) if "{" in path else entry)
             for method, entry in methods.items()
             if entry["operationId"] in operations
         }
@@ -56,7 +59,7 @@ def fuzzed_document(
     # Discriminators name components where OpenAI's text has values; `enum` tells without them.
     # Formats are notes in 2020-12; what must match is said by `pattern`.
     ours = _without(_without(ours, "discriminator"), "format")
-    return linked(ours)
+    return linked(ours, models)
 
 
 class _Requests:
@@ -129,6 +132,11 @@ class _Requests:
 
 def _name(reference: Mapping[str, Any]) -> str:
     return str(reference["$ref"].removeprefix(_REF))
+
+
+def _without_cursors(entry: dict[str, Any]) -> dict[str, Any]:
+    parameters = entry.get("parameters", ())
+    return {**entry, "parameters": [each for each in parameters if each["name"] not in CURSORS]}
 
 
 def _without(part: Any, keyword: str) -> Any:

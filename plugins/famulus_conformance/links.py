@@ -26,16 +26,19 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """Fields put into the target's body."""
     is_whole: bool = False
     """Whether they are all of it, so that nothing drawn at random is in their way."""
+    runs: bool = False
+    """Whether it begins a run, which then is one by a model that is there."""
 
     def between(self) -> Iterator[tuple[str, str]]:
         """Each source with each target."""
         return ((source, target) for source in self.sources for target in self.targets)
 
-    def written(self, target: str) -> dict[str, Any]:
+    def written(self, target: str, models: Sequence[str]) -> dict[str, Any]:
         """As OpenAPI writes it."""
         link: dict[str, Any] = {"operationId": target, "parameters": dict(self.ids)}
         if self.body:
-            link |= {"requestBody": self.body, "x-schemathesis": {"merge_body": not self.is_whole}}
+            body = {**self.body, "model": models[0]} if self.runs and models else self.body
+            link |= {"requestBody": body, "x-schemathesis": {"merge_body": not self.is_whole}}
         return link
 
 
@@ -77,6 +80,7 @@ LINKS = (
         targets=["createThreadAndRun"],
         body=MUST_CALL,
         is_whole=True,
+        runs=True,
     ),
     Link(sources=["createThread"], targets=OF_THREAD, ids={"thread_id": ID}),
     Link(sources=["getThread"], targets=["deleteThread"], ids={"thread_id": ID}),
@@ -98,6 +102,7 @@ LINKS = (
         ids={"thread_id": THREAD},
         body={"assistant_id": f"{HERE}assistant_id"},
         is_whole=True,
+        runs=True,
     ),
     Link(
         sources=["createThreadAndRun", "getRun"],
@@ -193,7 +198,7 @@ LINKS = (
 """The roads: assistant, thread, message, run, step, cancel; file, store, batch, search."""
 
 
-def linked(document: Mapping[str, Any], links: Sequence[Link] = LINKS) -> dict[str, Any]:
+def linked(document: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:
     """A copy of the document with every link whose two ends are in it."""
     with_links: dict[str, Any] = copy.deepcopy(dict(document))
     entries = {
@@ -201,9 +206,9 @@ def linked(document: Mapping[str, Any], links: Sequence[Link] = LINKS) -> dict[s
         for methods in with_links["paths"].values()
         for entry in methods.values()
     }
-    for link in links:
+    for link in LINKS:
         for source, target in link.between():
             if source in entries and target in entries:
                 added = entries[source]["responses"]["200"].setdefault("links", {})
-                added[f"{target}_{len(added)}"] = link.written(target)
+                added[f"{target}_{len(added)}"] = link.written(target, models)
     return with_links
