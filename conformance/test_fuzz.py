@@ -133,26 +133,16 @@ def test_whatever_was_stored_reads_back_to_the_byte(fuzzing: Fuzzed, data_dir: P
                 value = msgspec.json.decode(body, type=STORED[kind])
                 assert msgspec.json.encode(value) == body
                 seen.add(kind)
-    assert {"assistant", "message", "run", "thread"} <= seen <= STORED.keys()
-
-
-def nameless(path: str) -> str:
-    """A path, whatever its parameters are called."""
-    return re.sub(r"\{[^}]*\}", "{}", path)
+    assert seen == STORED.keys()
 
 
 def test_objects_are_made_and_met_again(fuzzing: Fuzzed) -> None:
     run, _ = fuzzing
     succeeded = {id for id, status in run.judge.answers if status == 200}
-    assert {
-        "createAssistant",
-        "createChatCompletion",
-        "createMessage",
-        "createThread",
-        "createThreadAndRun",
-        "getAssistant",
-        "getThread",
-    } <= succeeded
-    if chosen_profile() is FULL:
-        # A model is deleted only where it was tuned.
-        assert succeeded == {each.id for each in run.operations} - {"deleteModel"}
+    # A model is deleted only where it was tuned.
+    assert succeeded == {each.id for each in run.operations} - {"deleteModel"}
+
+
+def nameless(path: str) -> str:
+    """A path, whatever its parameters are called."""
+    return re.sub(r"\{[^}]*\}", "{}", path)

@@ -15,6 +15,7 @@ from famulus_conformance.findings import Finding
 from famulus_conformance.fuzz_document import fuzzed_document
 from famulus_conformance.fuzz_excuses import NEGATIVE, POSITIVE
 from famulus_conformance.fuzz_judge import Judge
+from famulus_conformance.fuzz_prepared import prepared
 from famulus_conformance.fuzz_profiles import QUICK, Profile
 from famulus_conformance.fuzz_served import listed_models, served
 from famulus_conformance.oracle import Oracle, OracleOperation
@@ -78,7 +79,11 @@ class Fuzzing:
 
         wanted = {operation.id for operation in self.operations}
         models = listed_models(self.base_url, self._api_key)
-        document = fuzzed_document(self._oracle.document(), wanted, models)
+        model = models[0] if models else ""
+        examples = prepared(self.operations, self.base_url, self._api_key, model)
+        document = fuzzed_document(
+            self._oracle.document(), wanted, models=models, examples=examples
+        )
         return from_schema(openapi.from_dict(document, config=self._config())).execute()
 
     def _config(self) -> SchemathesisConfig:

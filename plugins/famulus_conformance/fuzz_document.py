@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from famulus_conformance.links import linked
+from famulus_conformance.recipes import Request
 from famulus_conformance.shapes import alternatives
 
 STREAM_FIELDS = ("stream", "stream_options")
@@ -31,7 +32,11 @@ _REF = "#/components/schemas/"
 
 
 def fuzzed_document(
-    document: Mapping[str, Any], operations: Collection[str], models: Sequence[str] = ()
+    document: Mapping[str, Any],
+    operations: Collection[str],
+    *,
+    models: Sequence[str] = (),
+    examples: Mapping[str, Request] = {},
 ) -> dict[str, Any]:
     """A document of just these operations, whose bodies are closed and whose answers are linked.
 
@@ -52,6 +57,10 @@ def fuzzed_document(
         }
         for path, methods in ours["paths"].items()
     }
+    for methods in ours["paths"].values():
+        for entry in methods.values():
+            if entry["operationId"] in examples:
+                _exemplify(entry, examples[entry["operationId"]])
     ours["paths"] = {path: methods for path, methods in ours["paths"].items() if methods}
     ours["components"]["schemas"] |= requests.components
     ours.setdefault("security", [{BEARER: []}])
@@ -132,6 +141,20 @@ class _Requests:
 
 def _name(reference: Mapping[str, Any]) -> str:
     return str(reference["$ref"].removeprefix(_REF))
+
+
+def _exemplify(entry: dict[str, Any], request: Request) -> None:
+    """Give the operation a request that succeeds as its example, in place of OpenAI's."""
+    for parameter in entry.get("parameters", ()):
+        parameter.pop("example", None)
+        if parameter["name"] in request.ids:
+            parameter["example"] = request.ids[parameter["name"]]
+            # An id that is there, and not OpenAI's of one that is not.
+            parameter["schema"] = {"type": "string"}
+    for media in entry.get("requestBody", {}).get("content", {}).values():
+        media.pop("examples", None)
+        if request.body is not None:
+            media["example"] = request.body
 
 
 def _without_cursors(entry: dict[str, Any]) -> dict[str, Any]:
