@@ -33,6 +33,8 @@ class Judge:
     def __init__(self, operations: Mapping[str, OracleOperation]) -> None:
         self.answers: Counter[tuple[str, int]] = Counter()
         """How often each operation, by its id, answered with each status; 0 is no answer."""
+        self.excused: Counter[str] = Counter()
+        """How often each excuse was needed, by its reason."""
         self._operations = operations
         """By label: `GET /assistants`."""
         self._checked: dict[tuple[str, str], bool] = {}
@@ -56,8 +58,10 @@ class Judge:
                     self._note(label, node.name)
                     continue
                 response = recorder.find_response(case_id=id)
-                body = response.content if response else b""
-                if excuse(node.name, self._id(label), body) is None:
+                excused = excuse(node.name, self._id(label), response.content if response else b"")
+                if excused is not None:
+                    self.excused[excused.why] += 1
+                else:
                     told = _told(failed.failure, failed.code_sample, response)
                     yield from self._wrong(label, node.name, told)
 
