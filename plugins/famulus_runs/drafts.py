@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from famulus_runs.call_forms import Brackets
 from famulus_runs.cuts import delta_of_message, delta_of_step
+from famulus_runs.usage import usage_of
 from famulus_schemas.deltas import (
     FunctionCallDelta,
     FunctionToolCallDelta,
@@ -47,7 +48,7 @@ from famulus_schemas.messages import (
     Text,
     TextContentBlock,
 )
-from famulus_schemas.runs import Run, RunError, RunUsage
+from famulus_schemas.runs import Run, RunError
 from famulus_schemas.steps import (
     FunctionCallWithOutput,
     FunctionToolCall,
@@ -77,17 +78,6 @@ _BROKEN_OFF: dict[str, MessageIncompleteReason] = {
     "cancelled": "run_cancelled",
     "expired": "run_expired",
 }
-
-
-def usage_of(tokens: TokenUsage | None) -> RunUsage | None:
-    """Usage as steps and runs tell it."""
-    if tokens is None:
-        return None
-    return RunUsage(
-        prompt_tokens=tokens.prompt_tokens,
-        completion_tokens=tokens.completion_tokens,
-        total_tokens=tokens.total_tokens,
-    )
 
 
 def broken_step(
@@ -196,13 +186,16 @@ class MessageDraft:
         message = incomplete_message(self.written(), reason, now)
         return [ThreadMessageIncomplete(data=message), self._step_completed(now, usage)]
 
-    def broken_off(self, status: str, now: int, error: RunError | None) -> Batch:
+    def broken_off(
+        self, status: str, now: int, error: RunError | None, *, usage: TokenUsage | None = None
+    ) -> Batch:
         """The run ended; what was written stays."""
+        step = replace(self._step, usage=usage_of(usage))
         message = incomplete_message(self.written(), _BROKEN_OFF[status], now)
         return [
             *self._told_again(),
             ThreadMessageIncomplete(data=message),
-            *broken_step(self._step, status, now, error),
+            *broken_step(step, status, now, error),
         ]
 
     def _told_again(self) -> Batch:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
+from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
 from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
 from famulus_runs.repair import is_json
@@ -23,6 +24,7 @@ from famulus_runs.settings import RunSettings
 from famulus_runs.textual_calls import with_textual_calls
 from famulus_runs.toolbox import Toolbox
 from famulus_runs.turns import Turn
+from famulus_runs.usage import is_estimate, usage_of, with_more
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
@@ -64,6 +66,13 @@ if TYPE_CHECKING:
 
 EndStatus = Literal["failed", "cancelled", "expired"]
 
+CONTEXT_EXCEEDED = "context_length_exceeded"
+"""OpenAI's code for a prompt that the model's context cannot hold."""
+
+CUT_OFF = "The model's answer was cut off within a tool call, by its limit of tokens."
+NO_TOKENS = "The run's max_completion_tokens were used up before this was done."
+NO_ROOM = "What the run may still read could not hold its prompt when this was to go on."
+
 
 class PromptTooLong(Exception):
     """Not even the newest message fits into what the run may still read."""
@@ -73,9 +82,15 @@ class Prompter(Protocol):
     """Makes the next request of a run; see `prompt.py`."""
 
     async def request(
-        self, run: Run, toolbox: Toolbox, turns: Sequence[Turn], spent: RunUsage
-    ) -> ChatRequest:
-        """What to ask the model now. Raises PromptTooLong."""
+        self,
+        run: Run,
+        toolbox: Toolbox,
+        turns: Sequence[Turn],
+        spent: RunUsage,
+        *,
+        refused: Prompt | None = None,
+    ) -> Prompt:
+        """What to ask the model now; less than was `refused` as too long. Raises PromptTooLong."""
         ...
 
 
@@ -125,8 +140,9 @@ class Engine:
         self._tools = past.tools
         self.asked: ChatRequest | None = None
         """What the model was shown last."""
+        self._answer: Answer | None = None
+        """What is being received, as long as its cost is not reckoned."""
         self._finish: FinishReason | None = None
-        self._usage: TokenUsage | None = None
         self._only_call: int | None = None
         """The index of the one call of an answer that may make only one."""
         self._dropped: set[int] = set()
@@ -164,7 +180,7 @@ class Engine:
             yield self.end("failed", error=error)
             return
         except PromptTooLong:
-            yield self._incomplete("max_prompt_tokens")
+            yield self._cut_off(NO_ROOM, "max_prompt_tokens")
             return
         text = f"The run asked the model {self._limits.turns_max} times without an end."
         yield self.end("failed", error=RunError(code="server_error", message=text))
@@ -183,25 +199,16 @@ class Engine:
             yield batch
 
     async def _turn(self) -> AsyncGenerator[Batch, None]:
-        self._finish, self._usage = None, None
+        if self._is_spent():
+            yield self._cut_off(NO_TOKENS, "max_completion_tokens")
+            return
+        self._finish = None
         self._only_call, self._dropped = None, set()
         turn = Turn()
-        request = await self._prompter.request(self.run, self._toolbox, self.turns, self._spent)
-        self.asked = request
-        failpoint("model_before_asked")
-        answer = self._answer(request)
-        try:
-            async for chunks in answer:
-                if batch := self._take(chunks, turn):
-                    yield batch
-        finally:
-            # Closing it is what aborts the answer on the model's server.
-            close = getattr(answer, "aclose", None)
-            if close is not None:
-                await close()
+        async for batch in self._ask(turn):
+            yield batch
         failpoint("model_answered")
-        usage = self._usage or await self._count_usage(request, turn.content)
-        self._spend(usage)
+        usage = await self._reckon()
         self.turns.append(turn)
         if self._tools is not None and self._tools.calls():
             if self._message is not None:
@@ -219,7 +226,76 @@ class Engine:
 
     # --- the model's answer -------------------------------------------------------------------
 
-    def _answer(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
+    async def _ask(self, turn: Turn) -> AsyncGenerator[Batch, None]:
+        """The model's answer; a prompt that it takes for too long is cut once more."""
+        refused: Prompt | None = None
+        while True:
+            prompt = await self._prompter.request(
+                self.run, self._toolbox, self.turns, self._spent, refused=refused
+            )
+            answer = self._answer = Answer(prompt)
+            try:
+                async for batch in self._receive(answer, turn):
+                    yield batch
+            except BackendFault as fault:
+                if fault.code != CONTEXT_EXCEEDED or answer.has_begun:
+                    raise
+                self._answer = None
+                if refused is not None:
+                    raise PromptTooLong from fault
+                refused = prompt
+            else:
+                return
+
+    async def _receive(self, answer: Answer, turn: Turn) -> AsyncGenerator[Batch, None]:
+        self.asked = answer.prompt.request
+        failpoint("model_before_asked")
+        chunks_of = self._chunks(answer.prompt.request)
+        try:
+            async for chunks in chunks_of:
+                if batch := self._take(chunks, turn, answer):
+                    yield batch
+        finally:
+            # Closing it is what aborts the answer on the model's server.
+            close = getattr(chunks_of, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _reckon(self) -> TokenUsage:
+        """What the answer cost that has come to its end."""
+        answer = self._answer
+        assert answer is not None
+        self._finish = answer.finish
+        usage = answer.usage or await self._count_usage(answer.prompt.request, answer.received)
+        self._answer = None
+        self._spent = with_more(self._spent, usage_of(usage))
+        return usage
+
+    def _reckon_broken_off(self, status: EndStatus) -> TokenUsage | None:
+        """What an answer cost that ends with its run; None where there is none, or it cost nothing.
+
+        A server that failed before it said anything may have read nothing. One that was left is
+        taken to have read what it was sent.
+        """
+        answer, self._answer = self._answer, None
+        if answer is None or (status == "failed" and not answer.has_begun):
+            return None
+        usage = answer.cost()
+        self._spent = with_more(self._spent, usage_of(usage))
+        return usage
+
+    def _is_spent(self) -> bool:
+        """Whether the run may not write any more."""
+        limit = self.run.max_completion_tokens
+        return limit is not None and self._spent.completion_tokens >= limit
+
+    def _is_overrun(self) -> bool:
+        """Whether the model is known to have written more than the run may."""
+        limit = self.run.max_completion_tokens
+        is_known = not is_estimate(self._spent)
+        return limit is not None and is_known and self._spent.completion_tokens > limit
+
+    def _chunks(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
         """The model's chunks, with calls that it writes as text made calls."""
         answer = self._model.chat(request)
         if not request.tools:
@@ -231,19 +307,18 @@ class Engine:
             call_chars_max=self._limits.textual_call_chars_max,
         )
 
-    def _take(self, chunks: Sequence[ChatChunk], turn: Turn) -> Batch:
+    def _take(self, chunks: Sequence[ChatChunk], turn: Turn, answer: Answer) -> Batch:
         """Events for what arrived together; neighbouring text becomes one delta."""
         events: list[AssistantStreamEvent | Kept] = []
         text = refusal = ""
         for chunk in chunks:
+            answer.take(chunk)
             text += chunk.content
             refusal += chunk.refusal
             if chunk.tool_calls:
                 events += self._write(turn, text, refusal)
                 text = refusal = ""
                 events += self._take_calls(chunk)
-            self._finish = chunk.finish_reason or self._finish
-            self._usage = chunk.usage or self._usage
         events += self._write(turn, text, refusal)
         return events
 
@@ -291,13 +366,6 @@ class Engine:
         self._dropped |= {delta.index for delta in deltas} - {self._only_call}
         return [delta for delta in deltas if delta.index == self._only_call]
 
-    def _spend(self, usage: TokenUsage) -> None:
-        self._spent = RunUsage(
-            prompt_tokens=self._spent.prompt_tokens + usage.prompt_tokens,
-            completion_tokens=self._spent.completion_tokens + usage.completion_tokens,
-            total_tokens=self._spent.total_tokens + usage.total_tokens,
-        )
-
     def _finished(self, turn: Turn, usage: TokenUsage) -> Batch:
         """The end of an answer without tool calls, which is the end of the run."""
         events: list[AssistantStreamEvent | Kept] = []
@@ -313,6 +381,8 @@ class Engine:
             return [*events, *self._incomplete(None)]
         events += self._message.completed(self._now(), usage=usage)
         self._message = None
+        if self._is_overrun():
+            return [*events, *self._incomplete("max_completion_tokens")]
         self.run = self._ended("completed", completed_at=self._now())
         return [*events, ThreadRunCompleted(data=self.run)]
 
@@ -333,15 +403,19 @@ class Engine:
             text = f"The model made {len(turn.calls)} tool calls in one answer."
             yield self.end("failed", error=RunError(code="server_error", message=text))
             return
+        self._tools.note_usage(usage)
         if self._finish == "length" and not all(is_json(call.arguments) for call in turn.calls):
-            yield self._cut_off()
+            yield self._cut_off(CUT_OFF, "max_completion_tokens")
+            return
+        if self._is_spent():
+            # Nobody could read what the calls give.
+            yield self._cut_off(NO_TOKENS, "max_completion_tokens")
             return
         if self._dropped:
             self._log.warning("parallel_calls_dropped", run=self.run.id, calls=len(self._dropped))
         if error := self._check_calls(turn):
             yield self.end("failed", error=error)
             return
-        self._tools.note_usage(usage)
         failpoint("calls_before_stored")
         # Stored before anything is run, so that a call is never made twice under two ids.
         yield self._tools.kept()
@@ -349,14 +423,16 @@ class Engine:
         async for batch in self._finish_calls(turn):
             yield batch
 
-    def _cut_off(self) -> Batch:
-        """The answer ended within a call, which is then no call."""
-        assert self._tools is not None
-        text = "The model's answer was cut off within a tool call, by its limit of tokens."
-        error = RunError(code="server_error", message=text)
-        events = self._tools.broken_off("failed", self._now(), error)
-        self._tools = None
-        return [*events, *self._incomplete("max_completion_tokens")]
+    def _cut_off(self, reason: str, limit: RunIncompleteReason) -> Batch:
+        """The run is at a limit, with what it had open: calls are then no calls."""
+        events: list[AssistantStreamEvent | Kept] = []
+        if self._message is not None:
+            events += self._close_message("max_tokens", None)
+        if self._tools is not None:
+            error = RunError(code="server_error", message=reason)
+            events += self._tools.broken_off("failed", self._now(), error)
+            self._tools = None
+        return [*events, *self._incomplete(limit)]
 
     def _check_calls(self, turn: Turn) -> RunError | None:
         """Put arguments right, or object to them; what fails the run where that was no help."""
@@ -469,11 +545,14 @@ class Engine:
     def end(self, status: EndStatus, *, error: RunError | None = None) -> Batch:
         """The events that end the run now, with everything that was open."""
         now = self._now()
+        usage = self._reckon_broken_off(status)
         events: list[AssistantStreamEvent | Kept] = []
         if self._message is not None:
-            events += self._message.broken_off(status, now, error)
+            events += self._message.broken_off(status, now, error, usage=usage)
             self._message = None
         if self._tools is not None:
+            if usage is not None:
+                self._tools.note_usage(usage)
             events += self._tools.broken_off(status, now, error)
             self._tools = None
         if status == "failed":

@@ -31,13 +31,14 @@ from famulus_runs.kinds import (
 from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
 from famulus_runs.positions import Position
-from famulus_runs.prompt import ThreadPrompter, TokenCounts
+from famulus_runs.prompt import ThreadPrompter
 from famulus_runs.prompt_record import pack
 from famulus_runs.rest import Resting
 from famulus_runs.resume import Past, read_past
 from famulus_runs.runner import Runner, Work
 from famulus_runs.settings import RunSettings
 from famulus_runs.step_operations import StepOperations
+from famulus_runs.token_counts import TokenCounts
 from famulus_runs.toolbox import Toolbox
 from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
@@ -195,7 +196,7 @@ class Runs(Plugin[RunSettings]):
         is_resumed: bool,
     ) -> Work:
         prompter = ThreadPrompter(
-            project=job.project,
+            records=self.records.of(job.project),
             threads=self.threads,
             inference=self.inference,
             counts=self._counts,
@@ -249,7 +250,10 @@ class Runs(Plugin[RunSettings]):
         counted = await self.inference.count_tokens(request.model, [*prompt, answer])
         asked, answered = sum(counted.counts[:-1]), counted.counts[-1]
         return TokenUsage(
-            prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered
+            prompt_tokens=asked,
+            completion_tokens=answered,
+            total_tokens=asked + answered,
+            is_estimate=True,
         )
 
     # --- ends without work --------------------------------------------------------------------

@@ -1,83 +1,42 @@
-"""A thread as the model is shown it: instructions, the newest messages that fit, this run's turns.
+"""What a model is asked: instructions, what was said on the thread, this run's own turns.
 
-`auto` truncation keeps the instructions and the newest messages and drops the oldest between
-them; `last_messages` keeps that many. Tokens are counted by the model's own tokenizer where its
-backend has one, once for each message.
+Whatever does not fit is left out in whole turns, the oldest first; what was asked last and the
+newest turn of the run stay. What fits is judged anew at each request, because the run's own turns
+take room too. Tokens are counted by the model's own tokenizer where its backend has one.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from famulus_runs.arguments import shown_arguments
+from famulus_runs.answer import Prompt
 from famulus_runs.engine import PromptTooLong
+from famulus_runs.history import Piece, Said, ThreadHistory
 from famulus_runs.settings import RunSettings
+from famulus_runs.showing import shown_calls
+from famulus_runs.token_counts import TokenCounts
 from famulus_runs.toolbox import Toolbox
 from famulus_runs.turns import Turn
 from famulus_schemas.formats import ResponseFormatText
-from famulus_schemas.inference import (
-    CalledFunction,
-    CalledTool,
-    ChatRequest,
-    ImageContent,
-    ImageUrl,
-    Inference,
-    PromptMessage,
-    TextContent,
-)
-from famulus_schemas.messages import (
-    ImageFileContentBlock,
-    ImageURLContentBlock,
-    Message,
-    RefusalContentBlock,
-    TextContentBlock,
-)
+from famulus_schemas.inference import ChatRequest, Inference, PromptMessage
 from famulus_schemas.ports import Threads
+from famulus_schemas.records import Records
 from famulus_schemas.runs import Run, RunUsage
 from famulus_schemas.tools import FunctionToolChoice
-
-MESSAGE_TOKENS = 4
-"""What a chat template adds around one message, about; templates differ by one or two."""
-
-COUNTS_KEPT_MAX = 50_000
 
 Prepare = Callable[[Run, list[PromptMessage]], Awaitable[list[PromptMessage]]]
 
 
-class TokenCounts:
-    """Token counts of messages that do not change, by model and message."""
-
-    def __init__(self, inference: Inference) -> None:
-        self._inference = inference
-        self._kept: OrderedDict[tuple[str, str], int] = OrderedDict()
-
-    async def of_message(self, model: str, message: Message, text: str) -> int:
-        """Tokens of a stored message."""
-        key = (model, message.id)
-        if key not in self._kept:
-            self._kept[key] = await self.of_text(model, text)
-            if len(self._kept) > COUNTS_KEPT_MAX:
-                self._kept.popitem(last=False)
-        return self._kept[key]
-
-    async def of_text(self, model: str, text: str) -> int:
-        """Tokens of a text with what a template adds around it."""
-        counted = await self._inference.count_tokens(model, [text])
-        return counted.counts[0] + MESSAGE_TOKENS
-
-
 class ThreadPrompter:
-    """Makes the requests of one project's run."""
+    """Makes the requests of one run."""
 
     def __init__(
         self,
         *,
-        project: str,
+        records: Records,
         threads: Threads,
         inference: Inference,
         counts: TokenCounts,
@@ -85,24 +44,46 @@ class ThreadPrompter:
         prepare: Prepare,
         reasoning_effort: str | None = None,
     ) -> None:
-        self._project = project
-        self._threads = threads
+        self._history = ThreadHistory(
+            records=records, threads=threads, counts=counts, settings=settings
+        )
+        self._project = records.project
         self._inference = inference
         self._counts = counts
         self._settings = settings
         self._prepare = prepare
         self._reasoning_effort = reasoning_effort
-        self._history: list[PromptMessage] | None = None
+        self._said: Said | None = None
+        self._own: list[Piece] = []
+        """The run's own turns, as far as they were counted."""
+        self._fixed_tokens: int | None = None
+        self._context_tokens: int | None = None
+        """As the model's server says; None where it does not."""
+        self._room_max: int | None = None
+        """What the model's server has shown to be too much, halved."""
 
     async def request(
-        self, run: Run, toolbox: Toolbox, turns: Sequence[Turn], spent: RunUsage
-    ) -> ChatRequest:
+        self,
+        run: Run,
+        toolbox: Toolbox,
+        turns: Sequence[Turn],
+        spent: RunUsage,
+        *,
+        refused: Prompt | None = None,
+    ) -> Prompt:
         """What to ask the model now. Raises PromptTooLong."""
-        if self._history is None:
-            self._history = await self._read(run, toolbox, spent)
-        messages = [*_system(run), *self._history, *_of_turns(turns)]
-        messages = await self._prepare(run, messages)
-        return ChatRequest(
+        fixed = await self._fixed(run, toolbox)
+        room = self._room(run, spent) - fixed
+        await self._count(run, turns)
+        if self._said is None:
+            self._said = await self._history.read(run, room)
+        if refused is not None:
+            self._room_max = (refused.tokens - fixed) // 2
+        kept = _that_fit(self._said, self._own, room, self._room_max)
+        tokens = fixed + sum(piece.tokens for piece in kept)
+        shown = [message for piece in kept for message in piece.messages]
+        messages = await self._prepare(run, [*_system(run), *shown])
+        request = ChatRequest(
             model=run.model,
             messages=tuple(messages),
             tools=toolbox.offered(),
@@ -112,104 +93,96 @@ class ThreadPrompter:
             reasoning_effort=self._reasoning_effort,
             temperature=run.temperature,
             top_p=run.top_p,
-            max_tokens=_left(run.max_completion_tokens, spent.completion_tokens),
+            max_tokens=self._answer_tokens(run, spent, tokens, is_tight=refused is not None),
         )
-
-    async def _read(self, run: Run, toolbox: Toolbox, spent: RunUsage) -> list[PromptMessage]:
-        strategy = run.truncation_strategy
-        last = strategy.last_messages if strategy else None
-        room = await self._room(run, toolbox, spent)
-        limit = self._settings.prompt_messages_max
-        count_max = min(last or limit, limit)
-        kept: list[PromptMessage] = []
-        async with aclosing(self._earlier(run)) as newest_first:
-            async for message in newest_first:
-                shown = _shown(message)
-                if shown is None:
-                    continue
-                room -= await self._counts.of_message(run.model, message, _text_of(shown))
-                if room < 0:
-                    break
-                kept.append(shown)
-                if len(kept) >= count_max:
-                    break
-        if room < 0 and not kept:
+        if refused is not None and request == refused.request:
             raise PromptTooLong
-        kept.reverse()
-        return kept
+        return Prompt(request=request, tokens=tokens)
 
-    async def _earlier(self, run: Run) -> AsyncGenerator[Message, None]:
-        """What was said before this run; its own messages are told by its turns."""
-        async for message in self._threads.history(self._project, run.thread_id, run_id=run.id):
-            yield message
+    async def _count(self, run: Run, turns: Sequence[Turn]) -> None:
+        """Count the turns that are new since the last request; earlier ones do not change."""
+        new = turns[len(self._own) :]
+        shown = [shown_calls(turn.content, turn.calls, turn.outputs) for turn in new]
+        # By a call's id, so that who takes the run up after its client need not count anew.
+        ids = [f"{run.id}/{turn.calls[0].id if turn.calls else turn.content}" for turn in new]
+        counts = await self._counts.of_lasting(
+            run.model, self._project, list(zip(ids, shown, strict=True))
+        )
+        for messages, tokens in zip(shown, counts, strict=True):
+            self._own.append(Piece(messages=tuple(messages), tokens=tokens))
 
-    async def _room(self, run: Run, toolbox: Toolbox, spent: RunUsage) -> int:
-        """Tokens that the thread's messages may take."""
-        card = await self._inference.find(run.model)
-        context = card.context_tokens or self._settings.context_tokens_default
+    async def _fixed(self, run: Run, toolbox: Toolbox) -> int:
+        """Tokens of what every request of the run holds, its instructions and tools."""
+        if self._fixed_tokens is None:
+            self._context_tokens = (await self._inference.find(run.model)).context_tokens
+            fixed = _system(run)
+            if offered := toolbox.offered():
+                text = msgspec.json.encode(offered).decode()
+                fixed.append(PromptMessage(role="system", content=text))
+            (self._fixed_tokens,) = await self._counts.of_lasting(
+                run.model, self._project, [(run.id, fixed)]
+            )
+        return self._fixed_tokens
+
+    def _room(self, run: Run, spent: RunUsage) -> int:
+        """Tokens that a prompt may have now."""
+        context = self._context_tokens or self._settings.context_tokens_default
         reserved = run.max_completion_tokens or self._settings.answer_tokens_reserved
         room = context - min(reserved, context // 2)
-        if run.max_prompt_tokens is not None:
-            room = min(room, run.max_prompt_tokens - spent.prompt_tokens)
-        fixed = run.instructions
-        offered = toolbox.offered()
-        if offered:
-            fixed += msgspec.json.encode(offered).decode()
-        return room - (await self._counts.of_text(run.model, fixed) if fixed else 0)
+        if run.max_prompt_tokens is None:
+            return room
+        return min(room, run.max_prompt_tokens - spent.prompt_tokens)
+
+    def _answer_tokens(
+        self, run: Run, spent: RunUsage, prompt_tokens: int, *, is_tight: bool
+    ) -> int | None:
+        """The limit of the answer; many servers refuse one that the context cannot hold."""
+        if run.max_completion_tokens is None:
+            return None
+        left = run.max_completion_tokens - spent.completion_tokens
+        assert left > 0, "a run that may not write any more asks nothing"
+        if is_tight:
+            left = min(left, self._settings.answer_tokens_reserved)
+        if self._context_tokens is None:
+            return left
+        return min(left, max(1, self._context_tokens - prompt_tokens))
+
+
+def _that_fit(said: Said, own: Sequence[Piece], room: int, room_max: int | None) -> list[Piece]:
+    """What is shown, in its order. Raises PromptTooLong where even the newest is too much.
+
+    The newest of what was asked and the newest of the run's own turns are shown in any case;
+    then, from new to old, what else was asked, the run's turns, and the thread's.
+    """
+    turns, asked = said.turns, said.asked
+    if not asked:
+        # Nobody has spoken since the last answer: the turn of that one is what is gone on with.
+        turns, asked = turns[:-1], turns[-1:]
+    newest = [*asked[-1:], *own[-1:]]
+    room -= sum(piece.tokens for piece in newest)
+    if room < 0:
+        raise PromptTooLong
+    if room_max is not None:
+        room = min(room, room_max - sum(piece.tokens for piece in newest))
+    kept_asked, room = _newest(asked[:-1], room)
+    kept_own, room = _newest(own[:-1], room)
+    # In between would be a gap otherwise.
+    is_whole = len(kept_asked) == len(asked[:-1]) and len(kept_own) == len(own[:-1])
+    kept_turns, room = _newest(turns if is_whole else (), room)
+    return [*kept_turns, *kept_asked, *asked[-1:], *kept_own, *own[-1:]]
+
+
+def _newest(pieces: Sequence[Piece], room: int) -> tuple[Sequence[Piece], int]:
+    """As many as fit of the newest, and the room that is left."""
+    first = len(pieces)
+    while first and pieces[first - 1].tokens <= room:
+        first -= 1
+        room -= pieces[first].tokens
+    return pieces[first:], room
 
 
 def _system(run: Run) -> list[PromptMessage]:
     return [PromptMessage(role="system", content=run.instructions)] if run.instructions else []
-
-
-def _shown(message: Message) -> PromptMessage | None:
-    """A stored message as the model is shown it; None where there is nothing to show."""
-    parts: list[TextContent | ImageContent] = []
-    for block in message.content:
-        match block:
-            case TextContentBlock():
-                parts.append(TextContent(text=block.text.value))
-            case RefusalContentBlock():
-                parts.append(TextContent(text=block.refusal))
-            case ImageURLContentBlock():
-                image = ImageUrl(url=block.image_url.url, detail=block.image_url.detail)
-                parts.append(ImageContent(image_url=image))
-            case ImageFileContentBlock():
-                parts.append(TextContent(text=f"[image file {block.image_file.file_id}]"))
-    if not any(isinstance(part, ImageContent) or part.text for part in parts):
-        return None
-    texts = [part.text for part in parts if isinstance(part, TextContent)]
-    if len(texts) == len(parts):
-        return PromptMessage(role=message.role, content="\n".join(texts))
-    return PromptMessage(role=message.role, content=tuple(parts))
-
-
-def _text_of(message: PromptMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    parts = message.content or ()
-    return "\n".join(part.text for part in parts if isinstance(part, TextContent))
-
-
-def _of_turns(turns: Sequence[Turn]) -> list[PromptMessage]:
-    """What happened in this run so far, a tool call never without its result."""
-    messages = []
-    for turn in turns:
-        calls = tuple(
-            CalledTool(
-                id=call.id,
-                function=CalledFunction(name=call.name, arguments=shown_arguments(call.arguments)),
-            )
-            for call in turn.calls
-        )
-        messages.append(
-            PromptMessage(role="assistant", content=turn.content or None, tool_calls=calls or None)
-        )
-        messages += [
-            PromptMessage(role="tool", content=turn.outputs[call.id], tool_call_id=call.id)
-            for call in turn.calls
-        ]
-    return messages
 
 
 def _tool_choice(run: Run, toolbox: Toolbox, turns: Sequence[Turn]) -> str | dict[str, Any] | None:
@@ -238,7 +211,3 @@ def _response_format(run: Run) -> dict[str, Any] | None:
         return None
     format: dict[str, Any] = msgspec.to_builtins(run.response_format)
     return format
-
-
-def _left(limit: int | None, spent: int) -> int | None:
-    return None if limit is None else max(1, limit - spent)

@@ -11,6 +11,7 @@ from famulus_runs.drafts import MessageDraft, ToolsDraft
 from famulus_runs.journal import RunGone
 from famulus_runs.kinds import decode_step
 from famulus_runs.turns import Turn
+from famulus_runs.usage import with_more
 from famulus_schemas.errors import Problem
 from famulus_schemas.messages import Message, TextContentBlock
 from famulus_schemas.ports import Threads
@@ -57,7 +58,7 @@ async def read_past(
     for step in await steps_of(records, run):
         if step.status not in ("in_progress", "completed"):
             raise RunGone(f"step {step.id} is {step.status}")
-        past.spent = _sum(past.spent, step.usage)
+        past.spent = with_more(past.spent, step.usage)
         if isinstance(step.step_details, MessageCreationStepDetails):
             await _take_message(past, threads, records.project, step)
         else:
@@ -126,14 +127,4 @@ def _take_tools(past: Past, step: RunStep, new_id: Callable[[str], str]) -> None
 def _text(message: Message) -> str:
     return "".join(
         block.text.value for block in message.content if isinstance(block, TextContentBlock)
-    )
-
-
-def _sum(spent: RunUsage, more: RunUsage | None) -> RunUsage:
-    if more is None:
-        return spent
-    return RunUsage(
-        prompt_tokens=spent.prompt_tokens + more.prompt_tokens,
-        completion_tokens=spent.completion_tokens + more.completion_tokens,
-        total_tokens=spent.total_tokens + more.total_tokens,
     )

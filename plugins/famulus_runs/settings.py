@@ -74,6 +74,13 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     prompt_messages_max: Annotated[
         int, setting(why="Messages of a thread that a prompt may hold.")
     ] = 1_000
+    prompt_steps_max: Annotated[
+        int,
+        setting(
+            why="The newest steps of a thread whose tool calls and results a prompt may hold; "
+            "0 leaves those of earlier runs out."
+        ),
+    ] = 100
     context_tokens_default: Annotated[
         int, setting(why="Context taken for a model whose backend does not say.")
     ] = 8_192

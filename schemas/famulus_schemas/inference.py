@@ -108,6 +108,8 @@ class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
     total_tokens: int
     cached_tokens: int = 0
+    is_estimate: bool = False
+    """Whether the backend did not count them, and somebody else did."""
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]

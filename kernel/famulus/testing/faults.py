@@ -91,6 +91,19 @@ def status(
     )
 
 
+def too_long(context_tokens: int = 2048) -> ScriptedFault:
+    """Refuse a prompt that the model's context cannot hold, with OpenAI's code for it."""
+    return ScriptedFault(
+        manner="status",
+        kind="refused",
+        message=f"This model's maximum context length is {context_tokens} tokens. Please reduce "
+        "the length of the messages.",
+        status=400,
+        code="context_length_exceeded",
+        type="invalid_request_error",
+    )
+
+
 def kind(kind: FaultKind, message: str = "scripted fault") -> ScriptedFault:
     """Fail in this way in process, and over HTTP in the way that a backend should read as it."""
     if kind == "unreachable":

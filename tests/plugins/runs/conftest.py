@@ -21,6 +21,7 @@ from famulus.testing import (
     TestServer,
     kernel_with,
 )
+from famulus_runs.answer import Prompt
 from famulus_runs.drafts import Batch
 from famulus_runs.engine import Engine, PromptTooLong
 from famulus_runs.settings import RunSettings
@@ -39,15 +40,22 @@ class PlainPrompter:
         self.too_long = too_long
 
     async def request(
-        self, run: Run, toolbox: Toolbox, turns: Sequence[Turn], spent: RunUsage
-    ) -> ChatRequest:
+        self,
+        run: Run,
+        toolbox: Toolbox,
+        turns: Sequence[Turn],
+        spent: RunUsage,
+        *,
+        refused: Prompt | None = None,
+    ) -> Prompt:
         if self.too_long:
             raise PromptTooLong
         told = [
             PromptMessage(role="tool", content=out) for t in turns for out in t.outputs.values()
         ]
         messages = (PromptMessage(role="user", content="hi"), *told)
-        return ChatRequest(model=run.model, messages=messages, tools=toolbox.offered())
+        request = ChatRequest(model=run.model, messages=messages, tools=toolbox.offered())
+        return Prompt(request=request, tokens=7)
 
 
 class Weather:
@@ -151,7 +159,7 @@ class EngineHarness:
 
 
 async def _estimate(request: ChatRequest, answer: str) -> TokenUsage:
-    return TokenUsage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+    return TokenUsage(prompt_tokens=7, completion_tokens=3, total_tokens=10, is_estimate=True)
 
 
 @pytest.fixture
@@ -249,10 +257,14 @@ def open_api(
 
     @asynccontextmanager
     async def opened(
-        script: Any = None, *, settings: Mapping[str, Any] | None = None, **arguments: Any
+        script: Any = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        models: Mapping[str, Any] | None = None,
+        **arguments: Any,
     ) -> AsyncIterator[Api]:
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
-        tables = {"runs": dict(settings or {})}
+        tables = {"runs": dict(settings or {}), "models": dict(models or {})}
         async with kernel_with(
             *PLUGINS, ToolPlugin, backend=backend, settings=tables, data_dir=tmp_path, **arguments
         ) as server:

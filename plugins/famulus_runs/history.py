@@ -1,0 +1,221 @@
+"""What was said on a thread before a run, in whole turns.
+
+A turn is what users said and what was answered to it, with the calls that a run made on the way
+and what they gave. What was broken off stays in it, because the user has seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from itertools import groupby
+
+import msgspec
+
+from famulus_runs.kinds import decode_step
+from famulus_runs.settings import RunSettings
+from famulus_runs.showing import shown_calls, shown_message
+from famulus_runs.token_counts import TokenCounts
+from famulus_schemas.inference import PromptMessage
+from famulus_schemas.messages import Message
+from famulus_schemas.ports import Threads
+from famulus_schemas.records import Records
+from famulus_schemas.runs import Run
+from famulus_schemas.steps import (
+    FunctionToolCall,
+    MessageCreationStepDetails,
+    RunStep,
+    ToolCallsStepDetails,
+)
+from famulus_schemas.tooling import ToolCall
+
+COUNTED_AT_ONCE = 32
+"""Messages whose tokens are asked for together."""
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown together or not at all."""
+
+    messages: tuple[PromptMessage, ...]
+    tokens: int
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said on the thread, oldest first."""
+
+    turns: Sequence[Piece] = ()
+    """Those that were answered."""
+    asked: Sequence[Piece] = ()
+    """What was said last, and is to be answered now, each message by itself."""
+
+
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    message: Message
+    shown: PromptMessage
+    tokens: int
+
+
+class ThreadHistory:
+    """Reads what a run's prompt may hold of its thread."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        threads: Threads,
+        counts: TokenCounts,
+        settings: RunSettings,
+    ) -> None:
+        self._records = records
+        self._threads = threads
+        self._counts = counts
+        self._settings = settings
+
+    async def read(self, run: Run, room: int) -> Said:
+        """The newest turns: as many messages as the run takes, and little more than fits."""
+        strategy = run.truncation_strategy
+        last = strategy.last_messages if strategy else None
+        limit = self._settings.prompt_messages_max
+        told = await self._told(run, room, min(last or limit + 1, limit + 1))
+        is_cut = len(told) > limit
+        steps = await self._steps(run, told)
+        said = await self._in_turns(run.model, told, steps)
+        if not is_cut:
+            return said
+        # The oldest turn may lack what it began with.
+        return Said(turns=said.turns[1:], asked=said.asked if said.turns else said.asked[1:])
+
+    async def _told(self, run: Run, room: int, count_max: int) -> list[_Told]:
+        """The newest messages, oldest first, to the first that does not fit any more."""
+        told: list[_Told] = []
+        # This run's own messages are told by its turns.
+        history = self._threads.history(self._records.project, run.thread_id, run_id=run.id)
+        async with aclosing(_batches(history, count_max)) as batches:
+            async for batch in batches:
+                items = [(message.id, [shown]) for message, shown in batch]
+                counts = await self._counts.of_lasting(run.model, self._records.project, items)
+                for (message, shown), tokens in zip(batch, counts, strict=True):
+                    told.append(_Told(message=message, shown=shown, tokens=tokens))
+                    room -= tokens
+                    if room < 0:
+                        break
+                if room < 0:
+                    break
+        told.reverse()
+        return told
+
+    async def _steps(self, run: Run, told: Sequence[_Told]) -> Mapping[str, Sequence[RunStep]]:
+        """The thread's newest steps, by their run, oldest first: one page of them."""
+        limit = self._settings.prompt_steps_max
+        runs = {one.message.run_id for one in told if one.message.run_id}
+        if not runs or not limit:
+            return {}
+        page = await self._records.page("step", run.thread_id, limit=limit)
+        steps: dict[str, list[RunStep]] = {}
+        for record in reversed(page.records):
+            step = decode_step(record.body)
+            if step.run_id in runs:
+                steps.setdefault(step.run_id, []).append(step)
+        return steps
+
+    async def _in_turns(
+        self, model: str, told: Sequence[_Told], steps: Mapping[str, Sequence[RunStep]]
+    ) -> Said:
+        turns = list(_turns(told))
+        is_answered = not turns or turns[-1][-1].shown.role != "user"
+        asked = () if is_answered else turns.pop()
+        calls = {step.id: shown for run in steps.values() for step, shown in _rounds(run)}
+        counts = await self._counts.of_lasting(model, self._records.project, list(calls.items()))
+        tokens = dict(zip(calls, counts, strict=True))
+        left = dict(steps)
+        return Said(
+            turns=[_answered(turn, left, calls, tokens) for turn in turns],
+            asked=[Piece(messages=(one.shown,), tokens=one.tokens) for one in asked],
+        )
+
+
+async def _batches(
+    newest_first: AsyncIterator[Message], count_max: int
+) -> AsyncGenerator[list[tuple[Message, PromptMessage]], None]:
+    """So many messages that have something to show, a few at a time."""
+    batch: list[tuple[Message, PromptMessage]] = []
+    async for message in newest_first:
+        shown = shown_message(message)
+        if shown is None:
+            continue
+        batch.append((message, shown))
+        count_max -= 1
+        if len(batch) >= COUNTED_AT_ONCE or count_max <= 0:
+            yield batch
+            batch = []
+        if count_max <= 0:
+            return
+    if batch:
+        yield batch
+
+
+def _turns(told: Sequence[_Told]) -> Iterator[list[_Told]]:
+    """A turn begins where a user speaks after an answer."""
+    turn: list[_Told] = []
+    for one in told:
+        if turn and one.shown.role == "user" and turn[-1].shown.role != "user":
+            yield turn
+            turn = []
+        turn.append(one)
+    if turn:
+        yield turn
+
+
+def _answered(
+    turn: Sequence[_Told],
+    steps: dict[str, Sequence[RunStep]],
+    calls: Mapping[str, Sequence[PromptMessage]],
+    tokens: Mapping[str, int],
+) -> Piece:
+    """A turn with the calls of the runs that answered, whose steps are then told."""
+    messages: list[PromptMessage] = []
+    size = sum(one.tokens for one in turn)
+    for run_id, group in groupby(turn, key=lambda one: one.message.run_id):
+        of_run = steps.pop(run_id or "", ())
+        messages += _with_calls(list(group), of_run, calls)
+        size += sum(tokens.get(step.id, 0) for step in of_run)
+    return Piece(messages=tuple(messages), tokens=size)
+
+
+def _with_calls(
+    said: Sequence[_Told],
+    steps: Sequence[RunStep],
+    calls: Mapping[str, Sequence[PromptMessage]],
+) -> list[PromptMessage]:
+    """What one run said, and in between what it called."""
+    left = {one.message.id: one.shown for one in said}
+    messages: list[PromptMessage] = []
+    for step in steps:
+        if isinstance(step.step_details, MessageCreationStepDetails):
+            shown = left.pop(step.step_details.message_creation.message_id, None)
+            messages += [shown] if shown is not None else []
+        elif step.id in calls:
+            answer, *results = calls[step.id]
+            if messages and messages[-1].role == "assistant" and not messages[-1].tool_calls:
+                # Calls that followed a text belong to the same answer as the text.
+                answer = msgspec.structs.replace(answer, content=messages.pop().content)
+            messages += [answer, *results]
+    # Those whose steps were too far back to be read are the oldest.
+    return [*left.values(), *messages]
+
+
+def _rounds(steps: Sequence[RunStep]) -> Iterator[tuple[RunStep, Sequence[PromptMessage]]]:
+    """Rounds of calls of which every call has its result, as they are shown."""
+    for step in steps:
+        details = step.step_details
+        if step.status != "completed" or not isinstance(details, ToolCallsStepDetails):
+            continue
+        calls: list[ToolCall] = []
+        outputs: dict[str, str] = {}
+        for call in details.tool_calls:
+            if isinstance(call, FunctionToolCall) and call.function.output is not None:
+                function = call.function
+                calls.append(ToolCall(id=call.id, name=function.name, arguments=function.arguments))
+                outputs[call.id] = call.function.output
+        if calls:
+            yield step, shown_calls(None, calls, outputs)
