@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -308,19 +308,25 @@ class ToolsDraft:
             ThreadRunStepInProgress(data=self._step),
         ]
 
-    def add(self, delta: ToolCallDelta) -> Batch:
-        """More of one call.
+    def add(self, delta: ToolCallDelta, *, taken: Collection[str] = ()) -> Batch:
+        """More of one call, whose id must not be one of those `taken`.
 
         Calls are told one after the other, whichever way the model interleaves them: so how much
         was told says what was told, and a listener can go on from anywhere.
         """
         call = self._calls.get(delta.index)
         if call is None:
-            # Some servers send no id; a client must have one to answer to.
-            call = _CallDraft(delta.id or self._new_id("call_"), delta.name or "")
+            call = _CallDraft(self._id_of(delta, taken), delta.name or "")
             self._calls[delta.index] = call
         call.add(delta.arguments)
         return self._untold(up_to_open=True)
+
+    def _id_of(self, delta: ToolCallDelta, taken: Collection[str]) -> str:
+        """The call's id. Some servers send none, or one that is another call's already."""
+        here = (call.id for call in self._calls.values())
+        if not delta.id or delta.id in taken or delta.id in here:
+            return self._new_id("call_")
+        return delta.id
 
     def rest(self) -> Batch:
         """What was held back of calls that came amid others."""

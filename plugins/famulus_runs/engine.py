@@ -143,6 +143,8 @@ class Engine:
         self._answer: Answer | None = None
         """What is being received, as long as its cost is not reckoned."""
         self._finish: FinishReason | None = None
+        self._call_ids: set[str] = set()
+        """Of the run's earlier turns."""
         self._only_call: int | None = None
         """The index of the one call of an answer that may make only one."""
         self._dropped: set[int] = set()
@@ -204,6 +206,7 @@ class Engine:
             return
         self._finish = None
         self._only_call, self._dropped = None, set()
+        self._call_ids = {call.id for turn in self.turns for call in turn.calls}
         turn = Turn()
         async for batch in self._ask(turn):
             yield batch
@@ -354,7 +357,7 @@ class Engine:
             events += self._tools.reopened()
             failpoint("resume_calls_reopened")
         for delta in self._allowed(chunk.tool_calls):
-            events += self._tools.add(delta)
+            events += self._tools.add(delta, taken=self._call_ids)
         return events
 
     def _allowed(self, deltas: Sequence[ToolCallDelta]) -> Sequence[ToolCallDelta]:

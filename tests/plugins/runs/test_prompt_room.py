@@ -355,3 +355,28 @@ async def test_a_run_whose_server_wrote_more_than_it_was_to_is_incomplete(open_a
         )
         assert run["status"] == "incomplete"
         assert run["incomplete_details"] == {"reason": "max_completion_tokens"}
+
+
+# --- ids of calls --------------------------------------------------------------------------------
+
+
+async def test_an_id_that_a_model_gives_twice_is_made_another(open_api: Any) -> None:
+    twice = [tool("look", {"n": n}, id="call_0") for n in (1, 2)]
+    script = Script().calls(*twice).calls(tool("look", {"n": 3}, id="call_0")).says("Done.")
+    async with open_api(script) as api:
+        run = await api.ran(await api.thread("hi"), await api.assistant(tools=[LOOK]))
+        ids = []
+        while run["status"] == "requires_action":
+            calls = run["required_action"]["submit_tool_outputs"]["tool_calls"]
+            here = {call["id"]: f"of {call['function']['arguments']}" for call in calls}
+            assert len(here) == len(calls)
+            ids += list(here)
+            run = await api.ended(await api.ok(await api.submit(run, **here)))
+        assert run["status"] == "completed"
+        assert ids[0] == "call_0"
+        assert len(set(ids)) == 3
+        shown = prompts(api)[-1]
+        hold_whole(shown)
+        called = [call for message in shown for call in message.tool_calls or ()]
+        results = {m.tool_call_id: m.content for m in shown if m.role == "tool"}
+        assert {call.id: f"of {call.function.arguments}" for call in called} == results
