@@ -15,17 +15,39 @@ from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept
-from famulus_runs.kinds import ENDS, decode_run, decode_step, encode, run_index, step_index
+from famulus_runs.kinds import (
+    ENDS,
+    STEP_SHAPE,
+    StepExtra,
+    decode_extra,
+    decode_run,
+    decode_step,
+    encode,
+    encode_extra,
+    run_index,
+    step_extra,
+    step_index,
+)
 from famulus_runs.log import Teller, log_writes
 from famulus_runs.positions import Position
 from famulus_runs.turn_taking import Leave, is_by_others, leave_of
+from famulus_runs.usage import is_estimate
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import AssistantStreamEvent
 from famulus_schemas.jobs import Job, Jobs
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Emission, Events, Threads
-from famulus_schemas.records import Conflict, Guard, Insert, Records, Replace, Unit, Write
+from famulus_schemas.records import (
+    Conflict,
+    Guard,
+    Insert,
+    Record,
+    Records,
+    Replace,
+    Unit,
+    Write,
+)
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import RunStep
 
@@ -249,6 +271,7 @@ class Journal:
             id=run.id,
             version=stored.version,
             body=encode(merged),
+            extra=_marked_run(stored) if is_estimate(run.usage) else None,
             index=run_index(run),
         )
 
@@ -261,11 +284,30 @@ class Journal:
                 parent=self._thread_id,
                 created_at=step.created_at,
                 body=encode(step),
-                extra=self._prompt(),
+                extra=encode_extra(
+                    StepExtra(prompt=self._prompt(), usage_is_estimate=is_estimate(step.usage))
+                ),
+                shape=STEP_SHAPE,
                 index=step_index(step),
             )
         merged = replace(step, metadata=decode_step(stored.body).metadata)
-        return Replace(kind="step", id=step.id, version=stored.version, body=encode(merged))
+        is_marked = is_estimate(step.usage)
+        return Replace(
+            kind="step",
+            id=step.id,
+            version=stored.version,
+            body=encode(merged),
+            extra=_marked_step(stored) if is_marked else None,
+            shape=STEP_SHAPE if is_marked else None,
+        )
+
+
+def _marked_run(stored: Record) -> bytes:
+    return encode_extra(replace(decode_extra(stored.extra), usage_is_estimate=True))
+
+
+def _marked_step(stored: Record) -> bytes:
+    return encode_extra(replace(step_extra(stored), usage_is_estimate=True))
 
 
 def rests(run: Run) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
+from famulus_runs.usage import estimated
 from famulus_schemas.records import Kind, Record
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import RunStep
@@ -28,6 +30,7 @@ class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include: tuple[str, ...] = ()
     principal: str = ""
     """Who created it, for what is committed on its behalf."""
+    usage_is_estimate: bool = False
 
 
 encode_extra = msgspec.msgpack.Encoder().encode
@@ -43,6 +46,36 @@ AWAITS_TURN = {"awaits": "turn"}
 def run_index(run: Run) -> Mapping[str, str]:
     """The indexed names of a run that does not wait for its thread."""
     return AWAITS_CLIENT if run.status == "requires_action" else {}
+
+
+STEP_SHAPE = 2
+"""1 had nothing but the packed prompt as its extra."""
+
+
+class StepExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step keeps and never sends unless it is asked for."""
+
+    prompt: bytes = b""
+    """What the model was shown, packed."""
+    usage_is_estimate: bool = False
+
+
+_decode_step_extra = msgspec.msgpack.Decoder(StepExtra).decode
+
+
+def step_extra(record: Record) -> StepExtra:
+    """What a step's record keeps, whichever form it has."""
+    if record.shape < STEP_SHAPE:
+        return StepExtra(prompt=record.extra)
+    return _decode_step_extra(record.extra)
+
+
+def step_of(record: Record) -> RunStep:
+    """The step of a record, its usage marked where it is an estimate."""
+    step = decode_step(record.body)
+    if step.usage is None or not step_extra(record).usage_is_estimate:
+        return step
+    return replace(step, usage=estimated(step.usage))
 
 
 def step_index(step: RunStep) -> dict[str, str]:

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.failpoints import failpoint
 from famulus.resources import found, modify
+from famulus_runs.additions import RunAdditions, usage_note, with_additions
 from famulus_runs.admission import Admission, NewRun
 from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
-from famulus_runs.kinds import JOB, RunExtra, decode_run, decode_step, encode
+from famulus_runs.kinds import JOB, RunExtra, decode_extra, decode_run, decode_step, encode
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.positions import START, parse
 from famulus_runs.resolve import new_run
@@ -258,10 +259,17 @@ class RunOperations:
         return await list_page(records, "run", thread_id, query=query)
 
     @operation("GET", "/v1/threads/{thread_id}/runs/{run_id}", action="runs.read")
-    async def retrieve_run(self, call: Call, thread_id: str, run_id: str) -> Wire[Run]:
+    async def retrieve_run(
+        self, call: Call, thread_id: str, run_id: str, query: RunAdditions
+    ) -> Wire[Run]:
         """Retrieve a run."""
         call.response_headers["openai-poll-after-ms"] = str(self._plugin.settings.poll_after_ms)
-        return Wire((await self._found(call, thread_id, run_id)).body)
+        record = await self._found(call, thread_id, run_id)
+        if not query.include:
+            return Wire(record.body)
+        is_estimate = decode_extra(record.extra).usage_is_estimate
+        usage = usage_note(decode_run(record.body).usage, is_estimate=is_estimate)
+        return Wire(with_additions(record.body, query.include, prompt=b"", usage=usage))
 
     @operation("POST", "/v1/threads/{thread_id}/runs/{run_id}", action="runs.write")
     async def modify_run(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from famulus import Operation, Plugin, hookimpl, need, operations
 from famulus.failpoints import failpoint
+from famulus_runs.additions import pack
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.journal import Join, Journal
@@ -32,7 +33,6 @@ from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
 from famulus_runs.positions import Position
 from famulus_runs.prompt import ThreadPrompter
-from famulus_runs.prompt_record import pack
 from famulus_runs.rest import Resting
 from famulus_runs.resume import Past, read_past
 from famulus_runs.runner import Runner, Work

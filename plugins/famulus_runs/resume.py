@@ -9,7 +9,7 @@ import msgspec
 
 from famulus_runs.drafts import MessageDraft, ToolsDraft
 from famulus_runs.journal import RunGone
-from famulus_runs.kinds import decode_step
+from famulus_runs.kinds import step_of
 from famulus_runs.turns import Turn
 from famulus_runs.usage import with_more
 from famulus_schemas.errors import Problem
@@ -41,7 +41,7 @@ async def steps_of(records: Records, run: Run) -> list[RunStep]:
         page = await records.page(
             "step", run.thread_id, where={"run": run.id}, order="asc", after=after, limit=PAGE
         )
-        steps += [decode_step(record.body) for record in page.records]
+        steps += [step_of(record) for record in page.records]
         if not page.has_more:
             return steps
         after = page.records[-1].id

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from famulus import Call, Wire, list_page, operation
 from famulus.resources import found, missing
-from famulus_runs.kinds import decode_step
-from famulus_runs.prompt_record import INCLUDE, with_prompt
+from famulus_runs.additions import PROMPT, unpack, usage_note, with_additions
+from famulus_runs.kinds import decode_step, step_extra
 from famulus_schemas.lists import ListPage
 from famulus_schemas.steps import RunStep, StepListQuery, StepQuery
 
@@ -38,8 +38,12 @@ class StepOperations:
         records = self._plugin.records.of(call.project)
         await found(records, "run", run_id, thing="run", parent=thread_id)
         record = await found(records, "step", step_id, thing="run step", parent=thread_id)
-        if decode_step(record.body).run_id != run_id:
+        step = decode_step(record.body)
+        if step.run_id != run_id:
             raise missing("run step", step_id)
-        if INCLUDE in query.include:
-            return Wire(with_prompt(record.body, record.extra))
-        return Wire(record.body)
+        if not query.include:
+            return Wire(record.body)
+        kept = step_extra(record)
+        prompt = unpack(kept.prompt) if PROMPT in query.include else b""
+        usage = usage_note(step.usage, is_estimate=kept.usage_is_estimate)
+        return Wire(with_additions(record.body, query.include, prompt=prompt, usage=usage))

@@ -93,6 +93,7 @@ class SubmitToolOutputs(Request, frozen=True, kw_only=True):
 StepInclude: TypeAlias = Literal[
     "step_details.tool_calls[*].file_search.results[*].content",
     "famulus.prompt",  # our own: what the model was shown, under the step's key `famulus`
+    "famulus.usage",  # our own: whether the usage is an estimate, likewise
 ]
 
 

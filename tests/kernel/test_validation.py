@@ -1001,7 +1001,8 @@ QUERY_TABLE = [
         "include[]=x",
         VALUE,
         "include[0]",
-        f"Invalid value: 'x'. Supported values are: '{CONTENT}' and 'famulus.prompt'.",
+        f"Invalid value: 'x'. Supported values are: '{CONTENT}', 'famulus.prompt', and "
+        "'famulus.usage'.",
     ),
     Case(Search, "deep=1", MISSING, "model", "Missing required parameter: 'model'."),
     Case(
