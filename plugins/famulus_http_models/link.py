@@ -46,12 +46,14 @@ class Link:
 
     async def begin(self, question: Question) -> Exchange:
         """Send, and wait for the answer's status. Raises BackendFault where there is none."""
+        clock = asyncio.get_running_loop().time
+        since = clock()
         try:
             async with asyncio.timeout(question.first_byte_s):
                 response = await self._send(question)
         except (aiohttp.ClientError, OSError) as error:
             raise _fault(error, question) from error
-        return Exchange(response, question, self.limits.read_bytes_max)
+        return Exchange(response, question, self.limits.read_bytes_max, waited_s=clock() - since)
 
     async def _send(self, question: Question) -> aiohttp.ClientResponse:
         return await self._session.request(
@@ -116,7 +118,12 @@ class Exchange:
     """An answer that has begun: its status, its headers and, read by read, its body."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, question: Question, read_bytes_max: int
+        self,
+        response: aiohttp.ClientResponse,
+        question: Question,
+        read_bytes_max: int,
+        *,
+        waited_s: float,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -124,10 +131,23 @@ class Exchange:
         self._content = response.content
         self._question = question
         self._read_bytes_max = read_bytes_max
-        self._watch = _Watch(response, question)
+        self._watch = _Watch(response, question, waited_s)
 
     async def read(self) -> bytes:
-        """What has come, at least a byte; nothing at the end. Raises BackendFault."""
+        """What has come, at least a byte; nothing at the end. Raises BackendFault.
+
+        Whatever comes is taken for a sign of life.
+        """
+        piece = await self.read_unjudged()
+        self._watch.advanced()
+        return piece
+
+    def advanced(self) -> None:
+        """What was read brought the answer on: the next wait for more of it begins here."""
+        self._watch.advanced()
+
+    async def read_unjudged(self) -> bytes:
+        """As `read`, but only `advanced` says that what came is a sign of life."""
         self._watch.begin_wait()
         try:
             piece = await self._content.read(self._read_bytes_max)
@@ -165,30 +185,42 @@ class Exchange:
 
 
 class _Watch:
-    """Closes an exchange that is silent, or goes on, for too long.
+    """Closes an exchange that does not get on, or goes on, for too long.
 
     One timer an exchange, moved on only when it fires: setting one at each read would cost as
     much as the read.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, question: Question) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, question: Question, waited_s: float
+    ) -> None:
         self._response = response
         self._timeouts = question.timeouts
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._ends_at = now + question.timeouts.call_timeout_s
+        self._ends_at = now + question.timeouts.call_timeout_s - waited_s
         self._quiet_max_s = question.first_byte_s
+        self._has_begun = False
+        self._waited_s = waited_s
+        """How long the server was waited for since it last brought its answer on."""
         self._waiting_since: float | None = None
         self.expired = ""
         self._timer = self._loop.call_at(self._next_look(now, self._ends_at), self._look)
 
     def begin_wait(self) -> None:
         """The time from here on is the server's: a slow reader of ours is not its silence."""
-        self._waiting_since = self._loop.time()
+        self._waiting_since = self._loop.time() - self._waited_s
 
     def end_wait(self) -> None:
         """Something came."""
+        if self._waiting_since is not None:
+            self._waited_s = self._loop.time() - self._waiting_since
         self._waiting_since = None
+
+    def advanced(self) -> None:
+        """It was a part of the answer."""
+        self._has_begun = True
+        self._waited_s = 0.0
         self._quiet_max_s = self._timeouts.idle_timeout_s
 
     def stop(self) -> None:
@@ -197,7 +229,7 @@ class _Watch:
 
     def _look(self) -> None:
         now = self._loop.time()
-        since = now if self._waiting_since is None else self._waiting_since
+        since = now - self._waited_s if self._waiting_since is None else self._waiting_since
         due = min(since + self._quiet_max_s, self._ends_at)
         if now < due:
             self._timer = self._loop.call_at(self._next_look(now, due), self._look)
@@ -205,9 +237,15 @@ class _Watch:
         self.expired = (
             f"its answer took longer than {self._timeouts.call_timeout_s:g} s (call_timeout_s)"
             if now >= self._ends_at
-            else f"it sent nothing for {self._quiet_max_s:g} s"
+            else self._too_quiet()
         )
         self._response.close()
+
+    def _too_quiet(self) -> str:
+        seconds = f"{self._quiet_max_s:g} s"
+        if self._has_begun:
+            return f"it sent nothing more of its answer for {seconds} (idle_timeout_s)"
+        return f"it sent nothing of its answer within {seconds} (first_byte_timeout_s)"
 
     def _next_look(self, now: float, due: float) -> float:
         # The first byte may come meanwhile, and then the shorter limit holds.

@@ -19,13 +19,19 @@ class Timeouts(Settings, frozen=True, kw_only=True):
     ] = 5.0
     first_byte_timeout_s: Annotated[
         float,
-        Meta(gt=0, description="Seconds until a stream begins: busy servers queue, prompts grow."),
+        Meta(gt=0, description="Seconds until the first token: busy servers queue, prompts grow."),
     ] = 300.0
     idle_timeout_s: Annotated[
-        float, Meta(gt=0, description="Seconds a stream that has begun may be silent.")
+        float,
+        Meta(gt=0, description="Seconds between two tokens; comments and empty chunks are none."),
     ] = 60.0
     call_timeout_s: Annotated[
-        float, Meta(gt=0, description="Seconds a whole call may take, streamed or not.")
+        float,
+        Meta(
+            gt=0,
+            description="Seconds a whole call may take, streamed or not. A run ends its calls when "
+            "it expires (`run_s`), which by default is sooner.",
+        ),
     ] = 1800.0
     list_timeout_s: Annotated[
         float, Meta(gt=0, description="Seconds for questions about models, version and tokens.")

@@ -17,6 +17,7 @@ Manner = Literal[
     "hang_up",
     "reset",
     "stall",
+    "babble",
 ]
 
 _KIND_OF_STATUS: dict[int, FaultKind] = {
@@ -24,6 +25,7 @@ _KIND_OF_STATUS: dict[int, FaultKind] = {
     401: "refused",
     403: "refused",
     404: "not_found",
+    405: "unsupported",
     408: "timeout",
     413: "refused",
     422: "refused",
@@ -31,6 +33,7 @@ _KIND_OF_STATUS: dict[int, FaultKind] = {
     501: "unsupported",
     503: "overloaded",
     504: "timeout",
+    529: "overloaded",
 }
 _STATUS_OF_KIND = {"overloaded": 503, "refused": 400, "not_found": 404, "unsupported": 501}
 
@@ -48,7 +51,7 @@ class ScriptedFault(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     content_type: str = "application/json"
     data: bytes = b""
-    """What is sent as it stands, by `raw_event` and `raw_body`."""
+    """What is sent as it stands, by `raw_event` and `raw_body`, again and again by `babble`."""
 
     def raised_by(self, backend: str) -> BackendFault:
         """The exception that a correct backend makes of it."""
@@ -139,6 +142,19 @@ def stall(message: str = "no token arrived in time") -> ScriptedFault:
     return ScriptedFault(manner="stall", kind="timeout", message=message)
 
 
+def babble(data: bytes = b": ping\n\n") -> ScriptedFault:
+    """Send what is no part of an answer, again and again, until the client leaves."""
+    return ScriptedFault(
+        manner="babble", kind="timeout", message="no token arrived in time", data=data
+    )
+
+
+def empty_chunks() -> ScriptedFault:
+    """Send chunks without content, again and again, until the client leaves."""
+    chunk = b'{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}'
+    return babble(b"data: " + chunk + b"\n\n")
+
+
 def garbage(data: bytes = b"data: {\x00\xff not json\n\n") -> ScriptedFault:
     """Send bytes that are no answer, and end the answer properly."""
     return ScriptedFault(manner="raw_event", kind="broken", message="garbage", data=data)
@@ -160,12 +176,13 @@ def oversized_line(size_bytes: int = 32 << 20) -> ScriptedFault:
     )
 
 
-def wrong_content_type() -> ScriptedFault:
-    """Answer 200 with a web page, as a proxy in between does."""
+def wrong_content_type(status: int = 200) -> ScriptedFault:
+    """Answer with a web page, as a proxy in between does."""
     return ScriptedFault(
         manner="raw_body",
-        kind="broken",
+        kind="unsupported" if status == 404 else "broken",
         message="expected JSON, got text/html",
+        status=status,
         content_type="text/html",
         data=b"<html><body>It works!</body></html>",
     )

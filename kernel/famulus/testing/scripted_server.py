@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Endpoint = Callable[[web.BaseRequest, dict[str, Any]], Awaitable[web.StreamResponse]]
 
+BABBLE_S = 0.02
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -268,10 +270,13 @@ class ScriptedServer:
     async def _break_stream(
         self, request: web.BaseRequest, events: _Events, turn: Turn, fault: ScriptedFault
     ) -> web.StreamResponse:
-        headers_wanted = fault.manner in ("error_event", "raw_event")
+        headers_wanted = fault.manner in ("error_event", "raw_event", "babble")
         if turn.fault_after == BEFORE_HEADERS and not headers_wanted:
             return await self._play_fault(request, fault)
         await events.begin()
+        while fault.manner == "babble":
+            await events.send(fault.data)
+            await asyncio.sleep(BABBLE_S)
         if fault.manner in ("hang_up", "reset", "stall"):
             return await self._cut(request, fault, events.response)
         if fault.manner in ("raw_event", "raw_body"):
@@ -292,16 +297,17 @@ class ScriptedServer:
         self, request: web.BaseRequest, fault: ScriptedFault
     ) -> web.StreamResponse:
         """Fail where nothing was sent yet."""
-        if fault.manner in ("hang_up", "reset", "stall"):
+        if fault.manner in ("hang_up", "reset", "stall", "babble"):
             return await self._cut(request, fault, web.Response())
         if fault.manner in ("raw_body", "raw_event"):
-            return web.Response(body=fault.data, headers={"content-type": fault.content_type})
+            headers = {"content-type": fault.content_type}
+            return web.Response(body=fault.data, status=fault.status, headers=headers)
         return _error(fault, status=500 if fault.manner == "error_event" else None)
 
     async def _cut(
         self, request: web.BaseRequest, fault: ScriptedFault, response: web.StreamResponse
     ) -> web.StreamResponse:
-        if fault.manner == "stall":
+        if fault.manner in ("stall", "babble"):
             await asyncio.Event().wait()
         transport = request.transport
         if transport is not None and fault.manner == "reset":

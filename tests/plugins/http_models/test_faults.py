@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -13,6 +14,7 @@ from famulus.testing.scripted import (
     ScriptedFault,
     Turn,
     faults,
+    tool,
 )
 from famulus_http_models import Limits, Timeouts
 from famulus_schemas.inference import (
@@ -41,12 +43,15 @@ EVERY_FAULT = {
     "status 500": (faults.status(500), "broken", "scripted status 500"),
     "status 502": (faults.status(502), "broken", "scripted status 502"),
     "status 503": (faults.status(503), "overloaded", "scripted status 503"),
+    "status 529": (faults.status(529), "overloaded", "scripted status 529"),
     "status 504": (faults.status(504), "timeout", "scripted status 504"),
     "error in a 200 body": (faults.error_body("engine died"), "broken", "engine died"),
     "error event": (faults.error_event("engine died"), "broken", "engine died"),
     "reset": (faults.reset(), "unreachable", "connection"),
     "hang up": (faults.hang_up(), "broken", "closed the connection"),
     "stall": (faults.stall(), "timeout", "0.2 s"),
+    "comments for ever": (faults.babble(), "timeout", "0.2 s"),
+    "empty chunks for ever": (faults.empty_chunks(), "timeout", "0.2 s"),
     "garbage": (faults.garbage(), "broken", "no chat chunk"),
     "truncated text": (faults.truncated_utf8(), "broken", "no chat chunk"),
     "one long line": (faults.oversized_line(200_000), "broken", "event_bytes_max"),
@@ -119,7 +124,7 @@ async def test_a_chat_that_fails_in_mid_answer_gives_what_came_first(reach, faul
     assert caught.value.kind == ("broken" if fault.manner == "reset" else kind)
 
 
-@cases("garbage", "truncated")  # A relay does not look into events.
+@cases("garbage", "truncated", "comments", "empty")  # A relay does not look into events.
 async def test_a_streamed_relay_that_fails_at_once(reach, fault, kind, words):
     scripted = ScriptedBackend(Script().fails(fault))
     async with reach(scripted, timeouts=SHORT, limits=limits()) as backend:
@@ -128,7 +133,7 @@ async def test_a_streamed_relay_that_fails_at_once(reach, fault, kind, words):
     assert (caught.value.kind, caught.value.backend) == (kind, "box")
 
 
-@cases("garbage", "truncated", "one long", "error event", "stall")
+@cases("garbage", "truncated", "one long", "error event", "stall", "comments", "empty")
 async def test_a_whole_relay_that_fails(reach, fault, kind, words):
     short = Timeouts(call_timeout_s=0.2)
     scripted = ScriptedBackend(Script().fails(fault))
@@ -282,6 +287,49 @@ async def test_a_stream_may_not_take_longer_than_a_call(reach):
         with pytest.raises(BackendFault, match="call_timeout_s") as caught:
             await read_chat(backend)
     assert caught.value.kind == "timeout"
+
+
+@pytest.mark.parametrize("fault", [faults.babble(), faults.empty_chunks(), faults.stall()])
+async def test_a_first_token_that_never_comes_is_waited_for_as_long_as_is_set(reach, fault):
+    timeouts = Timeouts(first_byte_timeout_s=0.3, idle_timeout_s=0.1)
+    async with reach(ScriptedBackend(Script().fails(fault)), timeouts=timeouts) as backend:
+        with pytest.raises(BackendFault, match=r"0\.3 s") as caught:
+            await read_chat(backend)
+    assert "first_byte_timeout_s" in caught.value.message or "begin" in caught.value.message
+
+
+@pytest.mark.parametrize("fault", [faults.babble(), faults.empty_chunks(), faults.stall()])
+async def test_a_next_token_that_never_comes_is_waited_for_as_long_as_is_set(reach, fault):
+    timeouts = Timeouts(first_byte_timeout_s=60, idle_timeout_s=0.1)
+    scripted = ScriptedBackend(Script().says("one two three").breaks(fault, after=2))
+    async with reach(scripted, timeouts=timeouts) as backend:
+        with pytest.raises(BackendFault, match="idle_timeout_s"):
+            await read_chat(backend)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script().says("x").thinks("a b c d e f g h"),
+        Script().calls(tool("f", '{"a": 1234}')).cut_by(1),
+    ],
+)
+async def test_reasoning_and_calls_are_signs_of_life(reach, script):
+    timeouts = Timeouts(first_byte_timeout_s=1.0, idle_timeout_s=0.3)
+    async with reach(ScriptedBackend(script.pauses(0.05)), timeouts=timeouts) as backend:
+        chunks = await read_chat(backend)
+    assert any(chunk.finish_reason for chunk in chunks)
+
+
+async def test_a_reader_who_takes_his_time_is_not_taken_for_a_silent_server(reach):
+    timeouts = Timeouts(first_byte_timeout_s=0.2, idle_timeout_s=0.2)
+    scripted = ScriptedBackend(Script().says("one two three four five").pauses(0.02))
+    heard = ""
+    async with reach(scripted, timeouts=timeouts) as backend:
+        async for batch in backend.chat(asked()):
+            heard += "".join(chunk.content for chunk in batch)
+            await asyncio.sleep(0.3)
+    assert heard == "one two three four five"
 
 
 async def test_a_stream_that_stalls_before_its_first_byte_times_out(reach):
