@@ -14,6 +14,14 @@ from famulus_schemas.inference import BackendFault, FaultKind
 MESSAGE_CHARS_MAX = 1000
 """Of a server's own message, what is passed on."""
 
+CONTEXT_EXCEEDED = "context_length_exceeded"
+_TOO_LONG = (
+    "maximum context length",
+    "maximum model length",
+    "exceeds the available context size",
+)
+"""By which vLLM and SGLang, older vLLMs, and llama.cpp say it, who have no code for it."""
+
 _KINDS: dict[int, FaultKind] = {
     404: "not_found",
     405: "unsupported",
@@ -133,8 +141,8 @@ def _meaning(
 
 def _code(said: Said) -> str | None:
     """A code in OpenAI's sense: a name, not a status again."""
-    if "maximum context length" in said.message:
-        return "context_length_exceeded"
+    if any(words in said.message for words in _TOO_LONG):
+        return CONTEXT_EXCEEDED
     return None if said.code is None or said.code.isdigit() else said.code
 
 
