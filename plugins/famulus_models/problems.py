@@ -45,7 +45,7 @@ def problem_of(fault: BackendFault, *, model: str) -> Problem:
     headers = {}
     if fault.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(fault.retry_after_s)))
-    if fault.kind == "overloaded" and fault.status != 503:
+    if fault.kind == "overloaded" and fault.status in (None, 429):
         limit = msgspec.structs.replace(BACKEND_LIMIT, code=code or BACKEND_LIMIT.code)
         return Problem(limit, headers=headers, reason=fault.message)
     down = BACKEND_DOWN if fault.kind in ("unreachable", "timeout") else BACKEND_FAILED

@@ -41,7 +41,6 @@ from famulus_schemas.inference import (
     BackendFault,
     ChatChunk,
     ChatRequest,
-    FaultKind,
     FinishReason,
     TokenUsage,
     ToolCallDelta,
@@ -605,27 +604,17 @@ def _unserved(types: Sequence[str]) -> str:
     )
 
 
-_FAULTS: dict[FaultKind, tuple[RunErrorCode, str]] = {
-    "overloaded": (
-        "rate_limit_exceeded",
-        "The model server '{backend}' is over its limit: {message}. Create the run again later.",
-    ),
-    "refused": ("invalid_prompt", "The model server '{backend}' refused the prompt: {message}"),
-    "unsupported": ("invalid_prompt", "The model server '{backend}' cannot do this: {message}"),
-    "timeout": (
-        "server_error",
-        (
-            "The model server '{backend}' was silent for too long: {message}. Create the run "
-            "again; if it happens often, the operator can raise the server's timeouts."
-        ),
-    ),
-}
-_OTHER_FAULT: tuple[RunErrorCode, str] = (
-    "server_error",
-    "The model server '{backend}' failed: {message}. Create the run again once it answers.",
+_RATE_LIMITED: tuple[RunErrorCode, str] = (
+    "rate_limit_exceeded",
+    "The model server '{backend}' is over its limit: {message}. Create the run again later.",
 )
-
-
+_REFUSED: tuple[RunErrorCode, str] = (
+    "invalid_prompt",
+    (
+        "The model server '{backend}' refused the prompt: {message}. Change what it objects to, "
+        "in the thread, the run or the assistant, and create the run again."
+    ),
+)
 _WRONG_KEY: tuple[RunErrorCode, str] = (
     "server_error",
     (
@@ -633,10 +622,51 @@ _WRONG_KEY: tuple[RunErrorCode, str] = (
         "must set another one."
     ),
 )
+_NOT_SERVED: tuple[RunErrorCode, str] = (
+    "server_error",
+    (
+        "The model server '{backend}' does not serve this: {message}. The operator must correct "
+        "its URL, connect another server or name another model."
+    ),
+)
+_TOO_BUSY: tuple[RunErrorCode, str] = (
+    "server_error",
+    "The model server '{backend}' is too busy: {message}. Create the run again later.",
+)
+_TOO_SLOW: tuple[RunErrorCode, str] = (
+    "server_error",
+    (
+        "The model server '{backend}' did not answer in time: {message}. Create the run again; "
+        "if it happens often, the operator can raise the server's timeouts."
+    ),
+)
+_OTHER_FAULT: tuple[RunErrorCode, str] = (
+    "server_error",
+    "The model server '{backend}' failed: {message}. Create the run again once it answers.",
+)
+_OF_PROMPT = (None, 400, 413, 422)
+"""Statuses with which a server refuses what it was asked, and not who or how it was asked."""
 
 
 def _run_error(fault: BackendFault) -> RunError:
-    is_ours = fault.kind == "refused" and fault.status in (401, 403)
-    code, text = _WRONG_KEY if is_ours else _FAULTS.get(fault.kind, _OTHER_FAULT)
+    code, text = _wording(fault)
+    if not fault.backend:
+        # It came to no server, and says all that there is to say.
+        return RunError(code=code, message=fault.message)
     message = fault.message.rstrip(".")
     return RunError(code=code, message=text.format(backend=fault.backend, message=message))
+
+
+def _wording(fault: BackendFault) -> tuple[RunErrorCode, str]:
+    match fault.kind:
+        case "refused" if fault.status in (401, 403):
+            return _WRONG_KEY
+        case "refused" if fault.status in _OF_PROMPT:
+            return _REFUSED
+        case "overloaded":
+            return _RATE_LIMITED if fault.status in (None, 429) else _TOO_BUSY
+        case "unsupported" | "not_found":
+            return _NOT_SERVED
+        case "timeout":
+            return _TOO_SLOW
+    return _OTHER_FAULT
