@@ -16,6 +16,7 @@ from tests.simulation.transcript import Transcript, frames_in
 
 from famulus import Call, EventStream, Wire
 from famulus.sse import serve_frames
+from famulus_runs.additions import RunAdditions
 from famulus_runs.event_operations import EventQuery
 from famulus_schemas.errors import Problem
 from famulus_schemas.identity import Principal
@@ -363,7 +364,9 @@ class Story:
             pause = min(1.3 * pause, 1.5)
             answer = await request(
                 self._world,
-                lambda server, call: server.of_runs.retrieve_run(call, thread.id, run.id),
+                lambda server, call: server.of_runs.retrieve_run(
+                    call, thread.id, run.id, RunAdditions()
+                ),
             )
             if answer.outcome == "refused" and answer.value != "down":
                 return
