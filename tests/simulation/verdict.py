@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
 from tests.simulation.client import PROJECT, Created, Story, Thread
 from tests.simulation.watch import Watch
 
-from famulus_runs.kinds import ENDS, decode_run, decode_step
+from famulus_runs.additions import unpack
+from famulus_runs.kinds import ENDS, decode_run, decode_step, step_extra
 from famulus_schemas.messages import Message
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import (
@@ -204,9 +204,14 @@ def _judge_prompts(world: World, thread: Thread) -> None:
 def _first_prompt(world: World, thread_id: str, run_id: str) -> list[tuple[str, str]] | None:
     """What the model was shown for the first step of a run, if it has one."""
     for record in world.store.lists.get((PROJECT, "step", thread_id), ()):
-        if decode_step(record.body).run_id == run_id and record.extra:
-            prompt = msgspec.json.decode(zlib.decompress(record.extra))["messages"]
-            return [(message["role"], message["content"]) for message in prompt]
+        if decode_step(record.body).run_id == run_id and (packed := step_extra(record).prompt):
+            prompt = msgspec.json.decode(unpack(packed))["messages"]
+            # Calls of earlier runs and their results are looked at as the model is asked.
+            return [
+                (message["role"], message["content"])
+                for message in prompt
+                if message["role"] != "tool" and message.get("content")
+            ]
     return None
 
 
