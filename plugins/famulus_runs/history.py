@@ -44,9 +44,10 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What was said on the thread, oldest first."""
 
     turns: Sequence[Piece] = ()
-    """Those that were answered."""
-    asked: Sequence[Piece] = ()
-    """What was said last, and is to be answered now, each message by itself."""
+    """Those that are over."""
+    newest: Sequence[Piece] = ()
+    """The last turn, which the run goes on with: what users said, each message by itself, the last
+    one together with what was answered to it already."""
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +84,9 @@ class ThreadHistory:
         if not is_cut:
             return said
         # The oldest turn may lack what it began with.
-        return Said(turns=said.turns[1:], asked=said.asked if said.turns else said.asked[1:])
+        if said.turns:
+            return Said(turns=said.turns[1:], newest=said.newest)
+        return Said(newest=said.newest[1:] or said.newest)
 
     async def _told(self, run: Run, room: int, count_max: int) -> list[_Told]:
         """The newest messages, oldest first, to the first that does not fit any more."""
@@ -122,15 +125,14 @@ class ThreadHistory:
         self, model: str, told: Sequence[_Told], steps: Mapping[str, Sequence[RunStep]]
     ) -> Said:
         turns = list(_turns(told))
-        is_answered = not turns or turns[-1][-1].shown.role != "user"
-        asked = () if is_answered else turns.pop()
+        before, last = _split(turns.pop() if turns else [])
         calls = {step.id: shown for run in steps.values() for step, shown in _rounds(run)}
         counts = await self._counts.of_lasting(model, self._records.project, list(calls.items()))
         tokens = dict(zip(calls, counts, strict=True))
         left = dict(steps)
         return Said(
             turns=[_answered(turn, left, calls, tokens) for turn in turns],
-            asked=[Piece(messages=(one.shown,), tokens=one.tokens) for one in asked],
+            newest=[_answered(turn, left, calls, tokens) for turn in [*before, last] if turn],
         )
 
 
@@ -164,6 +166,14 @@ def _turns(told: Sequence[_Told]) -> Iterator[list[_Told]]:
         turn.append(one)
     if turn:
         yield turn
+
+
+def _split(turn: list[_Told]) -> tuple[list[list[_Told]], list[_Told]]:
+    """What users said first in a turn, each by itself, and the rest of it."""
+    first = 0
+    while first + 1 < len(turn) and turn[first + 1].shown.role == "user":
+        first += 1
+    return [[one] for one in turn[:first]], turn[first:]
 
 
 def _answered(

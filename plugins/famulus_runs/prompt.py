@@ -154,10 +154,7 @@ def _that_fit(said: Said, own: Sequence[Piece], room: int, room_max: int | None)
     The newest of what was asked and the newest of the run's own turns are shown in any case;
     then, from new to old, what else was asked, the run's turns, and the thread's.
     """
-    turns, asked = said.turns, said.asked
-    if not asked:
-        # Nobody has spoken since the last answer: the turn of that one is what is gone on with.
-        turns, asked = turns[:-1], turns[-1:]
+    asked = said.newest
     newest = [*asked[-1:], *own[-1:]]
     room -= sum(piece.tokens for piece in newest)
     if room < 0:
@@ -168,7 +165,7 @@ def _that_fit(said: Said, own: Sequence[Piece], room: int, room_max: int | None)
     kept_own, room = _newest(own[:-1], room)
     # In between would be a gap otherwise.
     is_whole = len(kept_asked) == len(asked[:-1]) and len(kept_own) == len(own[:-1])
-    kept_turns, room = _newest(turns if is_whole else (), room)
+    kept_turns, room = _newest(said.turns if is_whole else (), room)
     return [*kept_turns, *kept_asked, *asked[-1:], *kept_own, *own[-1:]]
 
 

@@ -221,6 +221,19 @@ async def test_what_does_not_fit_is_left_out_in_whole_turns(open_api: Any, budge
         ]
 
 
+async def test_a_run_can_go_on_with_a_turn_that_does_not_fit_as_a_whole(open_api: Any) -> None:
+    texts = [f"message {n} " + "word " * 40 for n in range(30)]
+    async with open_api(Script().says("Once.").says("Twice.")) as api:
+        thread, assistant = await api.thread(*texts), await api.assistant()
+        await api.ran(thread, assistant)
+        run = await api.ran(thread, assistant, max_prompt_tokens=256)
+        assert run["status"] == "completed"
+        *asked, answer = prompts(api)[1]
+        assert [message.content for message in asked] == texts[-len(asked) :]
+        assert answer.content == "Once."
+        assert len(asked) > 2
+
+
 async def test_a_greeting_that_a_thread_begins_with_is_shown_as_long_as_all_of_it_is(
     open_api: Any,
 ) -> None:
