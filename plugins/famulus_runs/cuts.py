@@ -75,9 +75,7 @@ def _head_of_step(delta: RunStepDeltaEvent, size: int) -> RunStepDeltaEvent:
         function = replace(call.function, arguments=arguments)
         kept.append(replace(call, function=function))
         size -= opens + len(arguments)
-    return RunStepDeltaEvent(
-        id=delta.id, delta=RunStepDelta(step_details=ToolCallsStepDelta(tool_calls=kept))
-    )
+    return _of_calls(delta.id, kept)
 
 
 def _cut_message(delta: MessageDeltaEvent, skip: int) -> MessageDeltaEvent:
@@ -112,9 +110,31 @@ def _cut_step(delta: RunStepDeltaEvent, skip: int) -> RunStepDeltaEvent:
             function = FunctionCallDelta(arguments=arguments[skip - opens :])
             kept.append(FunctionToolCallDelta(index=call.index, function=function))
         skip = max(0, skip - opens - len(arguments))
-    return RunStepDeltaEvent(
-        id=delta.id, delta=RunStepDelta(step_details=ToolCallsStepDelta(tool_calls=kept))
-    )
+    return _of_calls(delta.id, kept)
+
+
+def told_apart(delta: Delta) -> Sequence[Delta]:
+    """The same as it is told: a call comes with its id and name first, and then its arguments.
+
+    Clients tell a call's first delta to no handler of deltas.
+    """
+    details = delta.delta.step_details if isinstance(delta, RunStepDeltaEvent) else None
+    calls = details.tool_calls if isinstance(details, ToolCallsStepDelta) else ()
+    return [_of_calls(delta.id, [part]) for call in calls or () for part in _parts(call)] or [delta]
+
+
+def _parts(call: ToolCallDelta) -> Sequence[ToolCallDelta]:
+    if not isinstance(call, FunctionToolCallDelta) or not (call.id and call.function):
+        return [call]
+    opened = replace(call, function=replace(call.function, arguments=""))
+    function = FunctionCallDelta(arguments=call.function.arguments)
+    rest = FunctionToolCallDelta(index=call.index, function=function)
+    return [opened, rest] if call.function.arguments else [opened]
+
+
+def _of_calls(step_id: str, calls: Sequence[ToolCallDelta]) -> RunStepDeltaEvent:
+    details = ToolCallsStepDelta(tool_calls=list(calls))
+    return RunStepDeltaEvent(id=step_id, delta=RunStepDelta(step_details=details))
 
 
 def delta_of_message(message: Message) -> MessageDeltaEvent:
@@ -144,8 +164,7 @@ def delta_of_step(step: RunStep) -> RunStepDeltaEvent | None:
         for index, call in enumerate(step.step_details.tool_calls)
         if isinstance(call, FunctionToolCall)
     ]
-    details = ToolCallsStepDelta(tool_calls=calls)
-    return RunStepDeltaEvent(id=step.id, delta=RunStepDelta(step_details=details))
+    return _of_calls(step.id, calls)
 
 
 def delta_of(item: Message | RunStep) -> Delta | None:

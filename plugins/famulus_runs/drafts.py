@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus_runs.call_forms import Brackets
-from famulus_runs.cuts import delta_of_message, delta_of_step
+from famulus_runs.cuts import delta_of_message, delta_of_step, told_apart
 from famulus_runs.usage import usage_of
 from famulus_schemas.deltas import (
     FunctionCallDelta,
@@ -255,15 +255,20 @@ class _CallDraft:
         self._untold += arguments
         self.is_whole = self.is_whole or self._brackets.end_in(arguments) is not None
 
-    def untold(self, index: int) -> FunctionToolCallDelta | None:
-        """What is to be told of it. Its id and name come once, because clients add strings up."""
+    def untold(self, index: int) -> Iterator[FunctionToolCallDelta]:
+        """What is to be told of it. Its id and name come once, because clients add strings up.
+
+        And they come without arguments, because clients tell a call's first delta to no handler
+        of deltas.
+        """
         arguments, self._untold = self._untold, ""
-        if self.is_told:
+        if not self.is_told:
+            self.is_told = True
+            function = FunctionCallDelta(name=self.name, arguments="", output=None)
+            yield FunctionToolCallDelta(index=index, id=self.id, function=function)
+        if arguments:
             function = FunctionCallDelta(arguments=arguments)
-            return FunctionToolCallDelta(index=index, function=function) if arguments else None
-        self.is_told = True
-        function = FunctionCallDelta(name=self.name, arguments=arguments, output=None)
-        return FunctionToolCallDelta(index=index, id=self.id, function=function)
+            yield FunctionToolCallDelta(index=index, function=function)
 
 
 def _new_step(
@@ -335,8 +340,7 @@ class ToolsDraft:
     def _untold(self, *, up_to_open: bool) -> Batch:
         events: list[AssistantStreamEvent | Kept] = []
         for index, call in sorted(self._calls.items()):
-            if (delta := call.untold(index)) is not None:
-                events.append(self._delta(delta))
+            events += [self._delta(delta) for delta in call.untold(index)]
             if up_to_open and not call.is_whole:
                 break
         return events
@@ -409,7 +413,10 @@ class ToolsDraft:
         empty = replace(self._step, step_details=ToolCallsStepDetails())
         created = ThreadRunStepCreated(data=empty)
         delta = delta_of_step(self.written()) if self._calls else None
-        return [created] if delta is None else [created, ThreadRunStepDelta(data=delta)]
+        if delta is None:
+            return [created]
+        deltas = (each for each in told_apart(delta) if isinstance(each, RunStepDeltaEvent))
+        return [created, *(ThreadRunStepDelta(data=each) for each in deltas)]
 
     def written(self) -> RunStep:
         """The step with its calls as they are now."""

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from famulus import encode_event
-from famulus_runs.cuts import Delta, cut
+from famulus_runs.cuts import Delta, cut, told_apart
 from famulus_runs.frames import frames_of
 from famulus_runs.items import Items
 from famulus_runs.journal import DONE
@@ -203,8 +203,11 @@ class Replay:
         start = end - added(delta)
         assert start <= at.offset
         frames = b""
-        for part in cut(delta, at.offset - start):
-            self._place = Position(at.seq, end).text(self._run_id, 1)
+        offset = at.offset
+        for part in (part for rest in cut(delta, offset - start) for part in told_apart(rest)):
+            # Of its own for each: a reader may lose the next, and come back.
+            offset += added(part)
+            self._place = Position(at.seq, offset).text(self._run_id, 1)
             is_of_message = isinstance(part, MessageDeltaEvent)
             name = "thread.message.delta" if is_of_message else "thread.run.step.delta"
             frames += encode_event(_encode(part), name=name, position=self._place)

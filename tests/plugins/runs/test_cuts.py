@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from famulus_runs.cuts import Delta, cut, delta_of, head
+from famulus_runs.cuts import Delta, cut, delta_of, head, told_apart
 from famulus_runs.log import added
 from famulus_schemas.deltas import MessageDeltaEvent
 from famulus_schemas.messages import Message, RefusalContentBlock, Text, TextContentBlock
@@ -112,3 +112,14 @@ def test_nothing_is_left_of_a_delta_that_was_had() -> None:
     assert whole is not None
     assert cut(whole, 3) == []
     assert cut(whole, 0) == [whole]
+
+
+@given(steps())
+def test_calls_that_are_told_apart_are_the_same_and_begin_without_arguments(item: Any) -> None:
+    whole = delta_of(item)
+    assert whole is not None
+    parts = told_apart(whole)
+    assert texts(*parts) == texts(whole)
+    assert sum(map(added, parts)) == added(whole)
+    told: Any = [part.delta.step_details.tool_calls for part in parts]  # type: ignore[union-attr]
+    assert all(not call.function.arguments for calls in told for call in calls if call.id)

@@ -11,9 +11,19 @@ import openai
 import pytest
 from openai import AsyncAssistantEventHandler, AsyncOpenAI
 
-from famulus.testing import Script, ScriptedBackend, live_server, make_kernel
+from famulus.testing import Script, ScriptedBackend, live_server, make_kernel, tool
 
-PLUGINS = ("sqlite", "events", "jobs", "keys", "assistants", "threads", "models", "runs")
+PLUGINS = (
+    "sqlite",
+    "events",
+    "jobs",
+    "keys",
+    "assistants",
+    "threads",
+    "models",
+    "functions",
+    "runs",
+)
 KEY = "sk-test-key-of-the-sdk-suite"
 
 
@@ -112,6 +122,29 @@ async def test_a_stream_drives_the_event_handler(tmp_path: Path) -> None:
         ]
         assert run.status == "completed"
         assert len(steps) == len(messages) == 1
+
+
+async def test_the_handler_of_deltas_hears_all_arguments_of_a_call(tmp_path: Path) -> None:
+    class Calls(AsyncAssistantEventHandler):
+        """Notes what it is told of arguments: of a call's first delta, a client tells nothing."""
+
+        arguments = ""
+
+        async def on_tool_call_delta(self, delta: Any, snapshot: Any) -> None:
+            self.arguments += delta.function.arguments
+
+    script = Script().calls(tool("book_table", {"seats": 2}))
+    async with client_of(tmp_path, script) as client:
+        assistant = await client.beta.assistants.create(
+            model="scripted", tools=[{"type": "function", "function": {"name": "book_table"}}]
+        )
+        thread = await client.beta.threads.create()
+        calls = Calls()
+        async with client.beta.threads.runs.stream(
+            thread_id=thread.id, assistant_id=assistant.id, event_handler=calls
+        ) as stream:
+            await stream.until_done()
+        assert calls.arguments == '{"seats":2}'
 
 
 async def test_steps_and_runs_are_paged_through(tmp_path: Path) -> None:
