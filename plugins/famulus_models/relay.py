@@ -12,7 +12,7 @@ from msgspec import Raw
 from famulus_models.catalog import Served
 from famulus_models.rename import Renamer
 from famulus_models.typed import TypedRelays
-from famulus_models.usage import with_usage, without_usage
+from famulus_models.usage import with_null_usage, with_usage, without_usage
 from famulus_schemas.inference import BackendFault, Relay, RelayRequest
 
 
@@ -28,6 +28,7 @@ class RoutedRelay:
         self._typed = typed
         self._rename = Renamer(request.model)
         self._hides_usage = False
+        self._shows_usage = False
         self._context: AbstractAsyncContextManager[Relay] | None = None
         self._items: AsyncIterator[bytes] | None = None
         self._first: asyncio.Task[bytes | None] | None = None
@@ -66,6 +67,8 @@ class RoutedRelay:
             item = self._rename(item)
             if self._hides_usage:
                 item = without_usage(item)
+            elif self._shows_usage:
+                item = with_null_usage(item)
             if item:
                 return item
 
@@ -118,7 +121,7 @@ class RoutedRelay:
         if not self._request.stream:
             return dict(self._request.fields)
         fields, asked = with_usage(self._request.fields)
-        self._hides_usage = not asked
+        self._hides_usage, self._shows_usage = not asked, asked
         return fields
 
 

@@ -42,6 +42,20 @@ def without_usage(events: bytes) -> bytes:
     return b"".join(kept)
 
 
+def with_null_usage(events: bytes) -> bytes:
+    """The events with a `usage` of null in each chunk that has none, as OpenAI's chunks have it.
+
+    Bytes and not decoded JSON: a quote inside a JSON text is escaped, so `"usage"` is the key.
+    """
+    return b"".join(_with_null(event) + b"\n\n" for event in events.split(b"\n\n") if event)
+
+
+def _with_null(event: bytes) -> bytes:
+    if b'"usage"' in event or not (event.startswith(b"data:") and event.endswith(b"}")):
+        return event
+    return event[:-1] + b',"usage":null}'
+
+
 def _is_usage(event: bytes) -> bool:
     if not event.startswith(b"data:"):
         return False

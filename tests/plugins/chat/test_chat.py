@@ -90,6 +90,10 @@ async def test_usage_is_asked_of_the_server_and_shown_only_to_who_asked(road):
     assert all(chat.body["stream_options"] == {"include_usage": True} for chat in scripted.chats)
     assert not any("usage" in event for event in without)
     assert json.loads(with_it[-2])["usage"]["total_tokens"] == 4
+    # OpenAI's chunks before it say that theirs is null.
+    before = [json.loads(event) for event in with_it[:-2]]
+    assert before
+    assert [chunk["usage"] for chunk in before] == [None] * len(before)
 
 
 async def test_a_server_that_knows_no_stream_options_answers_all_the_same(road):
