@@ -171,10 +171,10 @@ def shape_faults(shapes: EventShapes, path: Path, events: Sequence[StreamEvent])
     """Where the data of an event is not as the oracle has it."""
     found = []
     for number, event in enumerate(events, 1):
-        chunk = CHUNKS.get(path.kind)
-        if chunk is not None and event.data == DONE:
+        if event.data == DONE:
+            # What there is to be held to here is its place, and that is for the order to say.
             continue
-        name = chunk or event.name
+        name = CHUNKS.get(path.kind) or event.name
         found += [_told(number, name, each) for each in shapes.complaints(name, event.data)]
     return found
 
