@@ -47,7 +47,7 @@ SERVER = (
     "runs",
     "chat",
 )
-EXPIRES_AFTER_S = 1
+EXPIRES_AFTER_S = 2
 
 
 @pytest.fixture(scope="session", params=["document", "client"])

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,13 @@ import anyio
 import asyncpg
 import httpx
 import pytest
-from openai import AsyncOpenAI, OpenAI
-from tests.e2e.models import BUILTIN, BUILTIN_TOKENS_PER_S, SCRIPTED, TINY, Model
+from openai import OpenAI
+from tests.e2e.models import BUILTIN, BUILTIN_TOKENS_PER_S, SCRIPTED, TINY
 from tests.e2e.places import Place, Vllm
 from tests.e2e.scripted_model import scripted_server
 from tests.e2e.serving import serve
+
+from famulus_conformance.scenarios_model import Model
 
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
 VLLM = Path(__file__).parents[2] / "ops" / "vllm" / "serve.py"
@@ -67,12 +69,6 @@ def model(place: Place) -> Model:
 @pytest.fixture
 def client(place: Place) -> Iterator[OpenAI]:
     with place.served.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(place: Place) -> AsyncIterator[AsyncOpenAI]:
-    async with place.served.async_client() as client:
         yield client
 
 

@@ -6,8 +6,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.models import Model
 from tests.e2e.serving import Served
+
+from famulus_conformance.scenarios_model import Model
 
 
 @dataclass(frozen=True)

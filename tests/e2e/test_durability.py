@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 from tests.e2e.load import Connection, Writer
-from tests.e2e.models import DEGREES, GET_WEATHER, WEATHER
 from tests.e2e.scripted_model import COUNTED, SLOWLY
 from tests.e2e.serving import Served, serve
 from tests.e2e.texts import newest, text_of
 from tests.e2e.tracing import SystemCall, ended, system_calls, under_strace
+
+from famulus_conformance.scenarios_model import DEGREES, GET_WEATHER, WEATHER
 
 KILLS = int(os.environ.get("FAMULUS_E2E_KILLS", "5"))
 WRITERS = 4

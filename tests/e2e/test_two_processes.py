@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from openai import AsyncAssistantEventHandler, AsyncOpenAI
-from tests.e2e.models import GET_WEATHER
 from tests.e2e.serving import Served, serve
 
 from famulus.testing import Script, ScriptedBackend, tool
+from famulus_conformance.scenarios_model import GET_WEATHER
 
 pytestmark = [
     pytest.mark.anyio,

@@ -14,10 +14,12 @@ import httpx
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.models import CAPITAL, CONTEXT, ECHO, TINY, Model
+from tests.e2e.models import TINY
 from tests.e2e.places import Place, Vllm
 from tests.e2e.serving import serve
 from tests.e2e.texts import newest, text_of
+
+from famulus_conformance.scenarios_model import CAPITAL, CONTEXT, ECHO, Model
 
 pytestmark = pytest.mark.vllm
 

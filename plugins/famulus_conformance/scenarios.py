@@ -1,0 +1,304 @@
+"""The one table of what official clients are put through, in any language.
+
+A scenario is data: each client has its own way to play it, under this name, and is held to what
+must hold. A client that lacks one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from famulus_conformance.scenarios_model import Model
+
+Need = Literal["nothing", "parallel calls", "much text", "embeddings"]
+"""What a model must be able to do besides answering and calling a function."""
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that users of a client do."""
+
+    name: str
+    operation: str
+    """Id of the oracle's operation that it is about."""
+    does: str
+    holds: str
+    """What must hold then."""
+    needs: Need = "nothing"
+
+    def suits(self, model: Model) -> bool:
+        """Whether the model can do what is needed."""
+        if self.needs == "embeddings":
+            return model.embeds
+        if self.needs == "parallel calls":
+            return model.calls_in_parallel
+        return self.needs == "nothing" or bool(model.lengthy and model.endless)
+
+
+SCENARIOS: Sequence[Scenario] = (
+    # --- objects ---
+    Scenario(
+        name="an assistant is created, retrieved, updated and deleted",
+        operation="createAssistant",
+        does="Each of the four, with every field that is not a tool's.",
+        holds="It has what it was given, keeps what was not named, and is gone once deleted.",
+    ),
+    Scenario(
+        name="assistants are listed over several pages",
+        operation="listAssistants",
+        does="Makes five, and iterates over pages of two.",
+        holds="All come, newest first, and none twice.",
+    ),
+    Scenario(
+        name="a list goes on after and before an object",
+        operation="listAssistants",
+        does="Lists three assistants by `after` and by `before`.",
+        holds="The cursor itself is left out, and the order is as asked.",
+    ),
+    Scenario(
+        name="a thread is created, retrieved, updated and deleted",
+        operation="createThread",
+        does="Each of the four.",
+        holds="Metadata is replaced, the rest is kept, and it and its messages are gone.",
+    ),
+    Scenario(
+        name="a thread is created from no arguments",
+        operation="createThread",
+        does="Sends no body.",
+        holds="It is there, with no message.",
+    ),
+    Scenario(
+        name="a thread holds the messages that it was made with",
+        operation="createThread",
+        does="Makes one with three messages, the contents text and parts.",
+        holds="They are listed in order, with their roles and texts.",
+    ),
+    Scenario(
+        name="a message is created, retrieved, updated and deleted",
+        operation="createMessage",
+        does="Each of the four.",
+        holds="Only its metadata changes, and it is gone once deleted.",
+    ),
+    Scenario(
+        name="messages are listed over several pages",
+        operation="listMessages",
+        does="Makes seven, and iterates over pages of two, both ways.",
+        holds="All come, in the order asked, and the pages are full.",
+    ),
+    # --- runs that are waited for ---
+    Scenario(
+        name="create_and_poll gives the right answer",
+        operation="createRun",
+        does="Runs a thread and polls.",
+        holds="The run is completed, the answer is right, the usage adds up.",
+    ),
+    Scenario(
+        name="create_and_run_poll gives the right answer",
+        operation="createThreadAndRun",
+        does="Creates a thread with its run, and polls.",
+        holds="The run is completed, the answer is right, its step is completed.",
+    ),
+    Scenario(
+        name="instructions reach the model",
+        operation="createRun",
+        does="Asks what only the assistant's instructions say.",
+        holds="The answer is right.",
+    ),
+    Scenario(
+        name="a run may have instructions and messages of its own",
+        operation="createRun",
+        does="Overrides the instructions and adds a message.",
+        holds="The run tells its instructions, and the answer follows them.",
+    ),
+    Scenario(
+        name="a thread remembers what was said in it",
+        operation="createRun",
+        does="Asks for a name that was told in an earlier run.",
+        holds="Both answers are right.",
+    ),
+    Scenario(
+        name="the steps of a run are listed and retrieved",
+        operation="listRunSteps",
+        does="Lists the steps of a run that answered.",
+        holds="There is one, which names the message, and retrieved it is the same.",
+    ),
+    Scenario(
+        name="runs are listed over several pages and updated",
+        operation="listRuns",
+        does="Runs a thread three times, pages by one, and updates the first.",
+        holds="All come, newest first; the metadata is kept.",
+    ),
+    Scenario(
+        name="a run that is at work is cancelled",
+        operation="cancelRun",
+        does="Cancels a run once it has begun to answer.",
+        holds="It is cancelled, and what it said stays as an incomplete message.",
+        needs="much text",
+    ),
+    Scenario(
+        name="a thread whose run is at work takes no other run and no message",
+        operation="createRun",
+        does="Asks both of a busy thread.",
+        holds="Both are BadRequestErrors that name the run: a client would repeat a conflict.",
+        needs="much text",
+    ),
+    # --- runs that are streamed ---
+    Scenario(
+        name="a stream tells its handlers everything in order",
+        operation="createRun",
+        does="Streams a run through an event handler.",
+        holds="Step, message and text begin and end in order, and the deltas add up.",
+    ),
+    Scenario(
+        name="what a stream ends with is what is stored",
+        operation="createRun",
+        does="Compares the last events of a stream with what is retrieved.",
+        holds="Run, step and message are the same.",
+    ),
+    Scenario(
+        name="a stream is told to its end, however long the answer",
+        operation="createRun",
+        does="Streams an answer of more than ninety words.",
+        holds="The deltas are the message's text.",
+        needs="much text",
+    ),
+    Scenario(
+        name="a thread is created and run in one stream",
+        operation="createThreadAndRun",
+        does="Streams a run that is created with its thread.",
+        holds="The answer is right, and the run is completed.",
+    ),
+    Scenario(
+        name="the events of a stream are iterated without a helper",
+        operation="createRun",
+        does="Iterates over `create(stream=True)`.",
+        holds="The events have their types, and the deltas add up to the right answer.",
+    ),
+    Scenario(
+        name="a stream tells its handlers of a function call",
+        operation="createRun",
+        does="Streams a run that calls a function.",
+        holds="The call begins with its name, its arguments come in deltas, and it ends whole.",
+    ),
+    Scenario(
+        name="a stream that cannot begin is a NotFoundError",
+        operation="createRun",
+        does="Streams a run of an assistant that there is not.",
+        holds="The helper raises the class of the error.",
+    ),
+    # --- functions ---
+    Scenario(
+        name="a function is asked for and its output is used",
+        operation="submitToolOuputsToRun",
+        does="Submits the output by submit_tool_outputs_and_poll.",
+        holds="The run is completed, the answer is right, and the steps tell the call.",
+    ),
+    Scenario(
+        name="outputs are submitted into a stream",
+        operation="submitToolOuputsToRun",
+        does="Submits the output by submit_tool_outputs_stream.",
+        holds="It is the same run, which answers in the stream.",
+    ),
+    Scenario(
+        name="two functions are asked for at once",
+        operation="submitToolOuputsToRun",
+        does="Asks what needs two calls, and submits both outputs.",
+        holds="Both are in one required action, and the run is completed.",
+        needs="parallel calls",
+    ),
+    Scenario(
+        name="outputs are submitted from within a stream",
+        operation="submitToolOuputsToRun",
+        does="Answers a call in the handler, as OpenAI's examples do.",
+        holds="The answer comes in the stream that was opened in the other.",
+    ),
+    Scenario(
+        name="a run that waits for outputs is cancelled",
+        operation="cancelRun",
+        does="Cancels it.",
+        holds="It is cancelled, and the thread takes messages again.",
+    ),
+    Scenario(
+        name="outputs for a run that waits for none are a BadRequestError",
+        operation="submitToolOuputsToRun",
+        does="Submits outputs twice.",
+        holds="The second time is refused.",
+    ),
+    # --- errors ---
+    Scenario(
+        name="what is missing is a NotFoundError",
+        operation="getAssistant",
+        does="Asks for objects of every kind that are not there.",
+        holds="The class, the envelope and a request id; a model has the code for it.",
+    ),
+    Scenario(
+        name="what cannot be done is a BadRequestError with param and code",
+        operation="createAssistant",
+        does="Sends what is missing, unknown, too large, too small and of the wrong type.",
+        holds="The class, the parameter's name and the code.",
+    ),
+    Scenario(
+        name="a wrong key is an AuthenticationError",
+        operation="createThread",
+        does="Asks with a key of nobody.",
+        holds="The class and the code, and the key is not told in full.",
+    ),
+    Scenario(
+        name="a key is asked for before anything is said to be missing",
+        operation="getAssistant",
+        does="Asks for what is not there with a key of nobody.",
+        holds="It is an AuthenticationError.",
+    ),
+    # --- models ---
+    Scenario(
+        name="the model is listed and retrieved",
+        operation="listModels",
+        does="Both.",
+        holds="It is among those listed, under its id.",
+    ),
+    Scenario(
+        name="a chat is answered",
+        operation="createChatCompletion",
+        does="Asks once.",
+        holds="The answer is right, and the usage adds up.",
+    ),
+    Scenario(
+        name="a chat is streamed",
+        operation="createChatCompletion",
+        does="Streams, without and with the usage.",
+        holds="The deltas add up, and the usage comes last, only if asked for.",
+    ),
+    Scenario(
+        name="a chat stream tells its handlers",
+        operation="createChatCompletion",
+        does="Streams through the client's helper.",
+        holds="The pieces add up to the final answer.",
+    ),
+    Scenario(
+        name="a chat calls a function and uses its result",
+        operation="createChatCompletion",
+        does="Answers the call of a chat, by the client's runner where it has one.",
+        holds="The call has its arguments, and the answer is right.",
+    ),
+    Scenario(
+        name="a streamed chat calls a function",
+        operation="createChatCompletion",
+        does="Streams a chat that calls a function through the helper.",
+        holds="The final call is whole.",
+    ),
+    Scenario(
+        name="a completion is given and streamed",
+        operation="createCompletion",
+        does="Both, with the same seed.",
+        holds="The text and the reason are the same.",
+    ),
+    Scenario(
+        name="texts are embedded, as base64 and as floats",
+        operation="createEmbedding",
+        does="Asks in both forms.",
+        holds="They are the same vectors, of length one, and differ by text.",
+        needs="embeddings",
+    ),
+)
