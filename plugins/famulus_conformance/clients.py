@@ -47,13 +47,13 @@ def clients(
     for name, manner in MANNERS.items():
         with manner(base_url, api_key, cast) as stage:
             for scenario in suiting:
-                yield finding(name, scenario, _played_in_time(scenario, stage))
+                yield from findings(name, scenario, _played_in_time(scenario, stage))
     try:
         told = played_by_node(base_url, api_key, cast, suiting)
     except NoNode:
         return
     for scenario in suiting:
-        yield finding(NODE, scenario, told[scenario.name])
+        yield from findings(NODE, scenario, told[scenario.name])
 
 
 def play(scenario: Scenario, stage: Stage) -> None:
@@ -61,15 +61,16 @@ def play(scenario: Scenario, stage: Stage) -> None:
     PLAYS[scenario.name](stage)
 
 
-def finding(client: str, scenario: Scenario, detail: str) -> Finding:
-    """What came of a scenario; nothing wrong where there is no detail."""
-    return Finding(
-        operation=scenario.operation,
-        aspect="clients",
-        what=f"{client}: {scenario.name}",
-        kept=not detail,
-        detail=detail[:DETAIL_MAX],
-    )
+def findings(client: str, scenario: Scenario, detail: str) -> Iterator[Finding]:
+    """What came of a scenario, by operation; nothing wrong where there is no detail."""
+    for operation in scenario.operations:
+        yield Finding(
+            operation=operation,
+            aspect="clients",
+            what=f"{client}: {scenario.name}",
+            kept=not detail,
+            detail=detail[:DETAIL_MAX],
+        )
 
 
 def _played_in_time(scenario: Scenario, stage: Stage) -> str:

@@ -54,6 +54,12 @@ def _streams(oracle: Oracle, place: Place, only: Collection[str], tell: Told) ->
     return found
 
 
+def _clients(oracle: Oracle, place: Place, only: Collection[str], tell: Told) -> Iterable[Finding]:
+    clients = importlib.import_module("famulus_conformance.clients").clients
+    found: Iterable[Finding] = clients(place.base_url, place.api_key, place.model)
+    return found
+
+
 def _fuzz(oracle: Oracle, place: Place, only: Collection[str], tell: Told) -> Iterable[Finding]:
     profiles = importlib.import_module("famulus_conformance.fuzz_profiles")
     profile = profiles.FULL if place.profile == "full" else profiles.QUICK
@@ -66,6 +72,12 @@ LAYERS = (
     Layer(name="probes", aspects=("implemented", "properties", "limits", "errors"), run=_probes),
     Layer(
         name="streams", aspects=("streams",), run=_streams, needs=("famulus_conformance.streams",)
+    ),
+    Layer(
+        name="clients",
+        aspects=("clients",),
+        run=_clients,
+        needs=("famulus_conformance.clients", "openai"),
     ),
     Layer(
         name="fuzz",
