@@ -6,6 +6,7 @@ These are the names that a plugin needs; everything else of the kernel is its ow
 from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import Secret, setting
+from famulus.forms import FilePart, Form
 from famulus.lists import list_page
 from famulus.markers import hookimpl
 from famulus.operations import Operation, operation, operations
@@ -14,7 +15,7 @@ from famulus.resources import found, missing, modify
 from famulus.sse import encode_event
 from famulus.tools import tool, tools
 from famulus_schemas.errors import Problem
-from famulus_schemas.wire import ListQuery
+from famulus_schemas.wire import FileField, ListQuery
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,9 @@ __all__ = [
     "Bytes",
     "Call",
     "EventStream",
+    "FileField",
+    "FilePart",
+    "Form",
     "ListQuery",
     "NoSettings",
     "Operation",

@@ -31,13 +31,22 @@ class EventStream(Generic[T]):
 
 
 class Bytes:
-    """Any body: a file, a page, or another server's answer passed on."""
+    """Any body: a file, a page, or another server's answer passed on.
 
-    __slots__ = ("content", "content_type", "status")
+    `length` is said before a body that is streamed, where it is known.
+    """
+
+    __slots__ = ("content", "content_type", "length", "status")
 
     def __init__(
-        self, content: bytes | AsyncIterator[bytes], content_type: str, *, status: int = 200
+        self,
+        content: bytes | AsyncIterator[bytes],
+        content_type: str,
+        *,
+        status: int = 200,
+        length: int | None = None,
     ) -> None:
         self.content = content
         self.content_type = content_type
         self.status = status
+        self.length = length

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from starlette.datastructures import Headers
 
 from famulus_schemas.identity import Principal
+
+if TYPE_CHECKING:
+    from famulus.forms import Form
 
 
 class Call:
@@ -13,6 +18,7 @@ class Call:
     __slots__ = (
         "body",
         "client",
+        "form",
         "headers",
         "method",
         "path",
@@ -43,6 +49,8 @@ class Call:
         self.principal = principal
         self.body = b""
         """The request's body as received; empty for methods that have none."""
+        self.form: Form[Any] | None = None
+        """The request's form, for operations that take one; it is on its way in."""
         self.response_headers: dict[str, str] = {}
         """Headers to send with the answer, lower-case names."""
         self.resume_path: str | None = None

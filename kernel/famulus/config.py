@@ -130,6 +130,29 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     body_bytes_max: Annotated[
         int, setting(why="Size of a JSON body; operations that take files set their own.")
     ] = 10_485_760
+    stream_idle_s: Annotated[
+        float, setting(why="Seconds a body with files may be silent while it arrives.")
+    ] = 30.0
+    stream_bytes_per_s_min: Annotated[
+        int,
+        msgspec.Meta(ge=1),
+        setting(why="Pace that a body with files must keep, once `body_s` have passed."),
+    ] = 1024
+    linger_s: Annotated[
+        float,
+        setting(why="Seconds a refused body with files is still read, so that its answer is, too."),
+    ] = 30.0
+    form_parts_max: Annotated[
+        int, msgspec.Meta(ge=1), setting(why="Fields and files of one form.")
+    ] = 64
+    form_field_bytes_max: Annotated[
+        int, msgspec.Meta(ge=1), setting(why="Size of one field of a form that is no file.")
+    ] = 65_536
+    form_header_bytes_max: Annotated[
+        int,
+        msgspec.Meta(ge=128),
+        setting(why="Size of one header inside a form, which is where a file's name stands."),
+    ] = 8192
     json_depth_max: Annotated[int, setting(why="Nesting of a JSON body.")] = 64
     connections_max: Annotated[
         int, setting(why="Open connections; further ones are answered 503.")

@@ -22,6 +22,8 @@ from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
+from famulus.forms import FormDecoder
+from famulus.incoming import ClientLeft, Incoming
 from famulus.sse import close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
@@ -67,6 +69,7 @@ class Endpoint:
     __slots__ = (
         "body",
         "body_bytes_max",
+        "form",
         "function",
         "is_public",
         "names",
@@ -85,7 +88,10 @@ class Endpoint:
         self.is_public = slot is None and operation.path in PUBLIC_PATHS
         self.body_bytes_max = operation.body_bytes_max or settings.body_bytes_max
         self.body: BodyDecoder[Any] | None = None
+        self.form: FormDecoder[Any] | None = None
         self.query: QueryDecoder[Any] | None = None
+        if operation.form_type is not None:
+            self.form = FormDecoder(operation.form_type, settings, bytes_max=self.body_bytes_max)
         if operation.body_type is not None:
             self.body = BodyDecoder(operation.body_type, depth_max=settings.json_depth_max)
         if operation.query_type is not None:
@@ -99,6 +105,7 @@ class Exchange:
         "call",
         "endpoint",
         "has_unread_body",
+        "incoming",
         "is_head",
         "request_id",
         "started",
@@ -112,6 +119,12 @@ class Exchange:
         self.status = 0
         self.endpoint: Endpoint | None = None
         self.call: Call | None = None
+        self.has_unread_body = False
+        self.incoming: Incoming | None = None
+        """A body that is read as it arrives."""
+
+    def body_is_read(self) -> None:
+        """Note that the connection has nothing of this request left."""
         self.has_unread_body = False
 
     def headers(self, content_type: bytes, length: int | None) -> list[tuple[bytes, bytes]]:
@@ -202,9 +215,16 @@ class Dispatcher:
         arguments: dict[str, Any] = dict(zip(endpoint.names, values, strict=True))
         if endpoint.body is not None:
             call.body = await self._read(exchange, endpoint, headers, receive)
-            exchange.has_unread_body = False
+            exchange.body_is_read()
             optional = endpoint.operation.body_optional and not call.body
             arguments["body"] = None if optional else endpoint.body.decode(call.body)
+        if endpoint.form is not None:
+            # Only opened: the operation reads it, once it is known that the caller may.
+            incoming = exchange.incoming = Incoming(
+                receive, bytes_max=endpoint.body_bytes_max, settings=self._settings
+            )
+            form = endpoint.form.open(headers, incoming, ended=exchange.body_is_read)
+            arguments["form"] = call.form = form
         if endpoint.query is not None:
             arguments["query"] = endpoint.query.decode(call.query_string)
         resource = values[endpoint.resource_at] if values else None
@@ -295,7 +315,7 @@ class Dispatcher:
         if isinstance(answer.content, bytes):
             await _send_whole(exchange, answer.status, content_type, answer.content, send)
             return
-        start = _start(exchange, answer.status, exchange.headers(content_type, None))
+        start = _start(exchange, answer.status, exchange.headers(content_type, answer.length))
         await self._send_frames(exchange, start, answer.content, receive, send, heartbeat_s=None)
 
     async def _stream(
@@ -424,7 +444,13 @@ async def _send_whole(
 
 
 async def _send_body(exchange: Exchange, data: bytes, send: Send) -> None:
-    await send({"type": "http.response.body", "body": b"" if exchange.is_head else data})
+    body = b"" if exchange.is_head else data
+    incoming = exchange.incoming
+    if incoming is not None and not incoming.is_over:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await incoming.let_go()
+        body = b""
+    await send({"type": "http.response.body", "body": body})
 
 
 def _sendable(answer: Any) -> Wire[Any] | EventStream[Any] | Bytes:
@@ -462,7 +488,3 @@ async def _gather_body(receive: Receive, limit: int) -> bytes:
 def _hold(size: int, limit: int) -> None:
     if size > limit:
         raise Problem(BODY_TOO_LARGE, limit=limit)
-
-
-class ClientLeft(Exception):
-    """The client went away before its request was whole."""

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect as mi
 
 from famulus import __version__
+from famulus.forms import MEDIA_TYPE
 from famulus.operations import Operation, answer_parts
 from famulus.shapes import Orders, alternatives, structs_in, written_orders
 from famulus_schemas.errors import ErrorEnvelope
@@ -190,6 +191,9 @@ class _Writer:
         return parameter
 
     def _body(self, operation: Operation) -> Json | None:
+        if operation.form_type is not None:
+            form = {MEDIA_TYPE: {"schema": self._schemas.of(operation.form_type)}}
+            return {"required": True, "content": form}
         documented = operation.documented_body
         kind = operation.body_type if documented is None else documented
         if kind is None:
@@ -210,7 +214,8 @@ class _Writer:
         return {"200": success, **shared}
 
     def _takes_body(self, operation: Operation) -> bool:
-        return operation.body_type is not None or operation.documented_body is not None
+        given = (operation.body_type, operation.form_type, operation.documented_body)
+        return any(kind is not None for kind in given)
 
     def _success(self, operation: Operation) -> Json:
         documented = operation.documented_answer

@@ -5,7 +5,8 @@
 
 Parameters are bound by name: `call`, the path's own names, `body` (a struct, `Struct | None`
 where the body may be left out, or `dict[str, msgspec.Raw]` where every field must be kept as it
-came) and `query` (a struct of query parameters). The answer is a struct, `Wire[Struct]`,
+came), `form` (`Form[Struct]`, instead of `body` where there are files) and `query` (a struct of
+query parameters). The answer is a struct, `Wire[Struct]`,
 `EventStream[Union]`, `Bytes`, or a union of these. The OpenAPI entry is made from the same
 signature, so it cannot differ from what is served.
 """
@@ -21,6 +22,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from famulus.answers import Bytes, EventStream, Wire
+from famulus.forms import Form
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Proceed = Callable[[], Awaitable[Any]]
@@ -49,6 +51,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body_type: Any = None
     """What the body decodes to; None where the operation takes none."""
     body_optional: bool = False
+    form_type: Any = None
+    """What the fields of a form decode to; None where the operation takes no form."""
     query_type: type[msgspec.Struct] | None = None
     answer_type: Any = None
     documented_body: Any = None
@@ -133,13 +137,16 @@ def _bind(function: Callable[..., Awaitable[Any]], mark: dict[str, Any]) -> Oper
         raise OperationError(f"{where}: its annotations must be importable: {error}") from error
     path_names = tuple(_PATH_NAME.findall(mark["path"]))
     parameters = list(inspect.signature(function).parameters)
-    known = {"call", "body", "query", *path_names}
+    known = {"call", "body", "form", "query", *path_names}
     for parameter in parameters:
         if parameter not in known:
             raise OperationError(f"{where}: parameter {parameter!r} is not in the path, nor known")
     missing = [name for name in path_names if name not in parameters]
     if missing or not parameters or parameters[0] != "call":
         raise OperationError(f"{where}: must take call first, and every name of the path {missing}")
+    form_type = _form(hints.get("form"), where)
+    if form_type is not None and ("body" in parameters or mark["ends_with_client"]):
+        raise OperationError(f"{where}: with a form there is no body, nor ends_with_client")
     body_type, body_optional = _body(hints.get("body"))
     doc = inspect.getdoc(function) or mark["name"].replace("_", " ").capitalize()
     return Operation(
@@ -149,6 +156,7 @@ def _bind(function: Callable[..., Awaitable[Any]], mark: dict[str, Any]) -> Oper
         resource=path_names[-1] if path_names else None,
         body_type=body_type,
         body_optional=body_optional,
+        form_type=form_type,
         query_type=hints.get("query"),
         answer_type=hints.get("return"),
         **mark,
@@ -163,6 +171,14 @@ def _body(hint: Any) -> tuple[Any, bool]:
         rest = [argument for argument in arguments if argument is not type(None)]
         return rest[0], True
     return hint, False
+
+
+def _form(hint: Any, where: str) -> Any:
+    if hint is None:
+        return None
+    if typing.get_origin(hint) is not Form:
+        raise OperationError(f"{where}: a form is annotated as Form[Struct]")
+    return typing.get_args(hint)[0]
 
 
 def answer_parts(answer_type: Any) -> tuple[Any, Any, bool]:

@@ -188,6 +188,12 @@ class QueryDecoder(Generic[T]):
             raise _as_told(refusal, "") from refusal
         return value
 
+    def knows(self, name: str) -> bool:
+        """Whether a name, perhaps with brackets, is one of the struct's."""
+        if self._shape is None:
+            self._learn()
+        return _split(name, self._fields)[0] is not None
+
     def _learn(self) -> Shape:
         shape = self._shape = Shape(self._kind)
         root = bare(shape.root)

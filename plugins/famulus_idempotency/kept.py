@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from famulus import Bytes, Call, EventStream, Wire
-from famulus_schemas.records import Insert, Kind, Write
+from famulus_schemas.records import Insert, Kind, Replace, Write
 
 KIND = Kind(name="idempotency")
 
@@ -43,17 +43,27 @@ def record_id(operation: str, key: str) -> str:
 
 
 def digest(call: Call) -> str:
-    """What two requests must agree in to be the same."""
-    parts = (call.path.encode(), call.query_string, call.body)
+    """What two requests must agree in to be the same; of a form, what was read of it so far."""
+    body = call.form.digest().encode() if call.form is not None else call.body
+    parts = (call.path.encode(), call.query_string, body)
     return hashlib.sha256(b"\n".join(parts)).hexdigest()
 
 
+async def whole_digest(call: Call) -> str:
+    """The same of all of a request, which is then not read by its operation."""
+    if call.form is not None:
+        await call.form.skim()
+    return digest(call)
+
+
 def effect_of(unit: Sequence[Write]) -> tuple[str, str] | None:
-    """What a unit is for: the last thing that it makes and a client can ask for by id."""
+    """What a unit is for: a new run, or the first thing that it writes and that has a wire form."""
     made = [
-        write for write in unit if isinstance(write, Insert) and write.body.startswith(b'{"id"')
+        write
+        for write in unit
+        if isinstance(write, Insert | Replace) and (write.body or b"").startswith(b'{"id"')
     ]
-    runs = [write for write in made if write.kind == "run"]
+    runs = [write for write in made if isinstance(write, Insert) and write.kind == "run"]
     if not made:
         return None
     main = runs[0] if runs else made[0]

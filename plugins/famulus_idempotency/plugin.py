@@ -23,6 +23,7 @@ from famulus_idempotency.kept import (
     effect_of,
     encode,
     record_id,
+    whole_digest,
 )
 from famulus_idempotency.settings import IdempotencySettings
 from famulus_schemas.errors import STRING_TOO_LONG, TOO_BUSY, Fault
@@ -89,13 +90,15 @@ class Idempotency(Plugin[IdempotencySettings]):
             raise Problem(
                 STRING_TOO_LONG, param=HEADER, name=HEADER, limit=KEY_CHARACTERS_MAX, got=len(key)
             )
-        id, request = record_id(operation.name, key), digest(call)
+        id = record_id(operation.name, key)
         records = self.records.of(call.project)
+        if call.form is not None:
+            call.form.start_digest()
         while True:
             record = await self._current(records, id)
             if record is not None:
-                return await self._again(call, records, record, request, key)
-            kept = Kept(request=request, attempt=call.request_id + self.new_id("."))
+                return await self._again(call, records, record, await whole_digest(call), key)
+            kept = Kept(request=digest(call), attempt=call.request_id + self.new_id("."))
             try:
                 return await self._first(call, records, Pending(call, id, kept), proceed)
             except TakenByOther:
@@ -141,7 +144,11 @@ class Idempotency(Plugin[IdempotencySettings]):
                 return []
         pending.is_tried = True
         pending.kept = replace(
-            pending.kept, effect=effect_of(unit), resume_path=pending.call.resume_path
+            pending.kept,
+            # A form has been read only by now.
+            request=digest(pending.call),
+            effect=effect_of(unit),
+            resume_path=pending.call.resume_path,
         )
         return [self._insert(pending, b"")]
 

@@ -75,6 +75,14 @@ MISSING_PARAMETER = Fault(
     400, "missing_required_parameter", "Missing required parameter: '{name}'."
 )
 UNKNOWN_PARAMETER = Fault(400, "unknown_parameter", "Unknown parameter: '{name}'.")
+DUPLICATE_PARAMETER = Fault(
+    400, "duplicate_parameter", "The parameter '{name}' is given more than once."
+)
+NOT_A_FORM = Fault(
+    400,
+    "invalid_form",
+    "We could not parse the multipart form data of your request: {reason}.",
+)
 INVALID_TYPE = Fault(
     400, "invalid_type", "Invalid type for '{name}': expected {expected}, but got {got} instead."
 )
@@ -212,6 +220,13 @@ BODY_TOO_SLOW = Fault(
     408,
     "request_timeout",
     "The request body did not arrive within {limit} seconds.",
+)
+FILE_TOO_LARGE = Fault(
+    413, "file_too_large", "The file in '{name}' is larger than the limit of {limit} bytes."
+)
+BODY_STALLED = Fault(408, "request_timeout", "The request body came too slowly: {reason}.")
+RANGE_OUTSIDE = Fault(
+    416, "range_not_satisfiable", "The range '{range}' is not within the {size} bytes of the file."
 )
 WRONG_CONTENT_TYPE = Fault(
     415, "unsupported_content_type", "Expected a body of type {expected}, but got '{got}'."

@@ -57,6 +57,12 @@ Uri: TypeAlias = Annotated[
     ),
 ]
 
+FILE_MARK = "is_file"
+FileField: TypeAlias = Annotated[
+    str, Meta(extra={FILE_MARK: True}, extra_json_schema={"format": "binary"})
+]
+"""A file in a form. Decoded, it is the name that the client gave the file, be it empty."""
+
 TokenIds: TypeAlias = Annotated[list[int], Meta(min_length=1, description="One text, in tokens.")]
 
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
