@@ -6,10 +6,12 @@ from typing import overload
 
 import msgspec
 
+from famulus_schemas.blobs import BlobsUnavailable
 from famulus_schemas.errors import (
     BACKEND_DOWN,
     BACKEND_LIMIT,
     BACKEND_REFUSED,
+    BLOBS_UNAVAILABLE,
     INTERNAL,
     MODEL_NOT_FOUND,
     STORAGE_FULL,
@@ -44,6 +46,8 @@ def as_problem(error: Exception, *, request_id: str | None = None) -> Problem | 
         return error
     if isinstance(error, StoreUnavailable):
         return Problem(STORAGE_FULL, headers={"retry-after": "1"}, reason=str(error))
+    if isinstance(error, BlobsUnavailable):
+        return Problem(BLOBS_UNAVAILABLE, headers={"retry-after": "1"}, reason=str(error))
     if isinstance(error, UnknownCursor):
         return Problem(UNKNOWN_CURSOR, param=error.name, name=error.name, id=error.id)
     if isinstance(error, BackendFault):

@@ -101,6 +101,9 @@ POINTS: Final = (
     "postgres_committed",
     "postgres_before_answers",
     "postgres_answered",
+    # Blobs.
+    "blob_before_placed",
+    "blob_placed",
     # Keys.
     "pepper_written",
     "key_add_before_commit",

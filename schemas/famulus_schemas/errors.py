@@ -263,6 +263,9 @@ INTERNAL = Fault(
 STORAGE_FULL = Fault(
     503, "storage_unavailable", "The record store cannot write: {reason}", "server_error"
 )
+BLOBS_UNAVAILABLE = Fault(
+    503, "storage_unavailable", "The file store cannot be used: {reason}", "server_error"
+)
 
 # Runs and threads.
 ACTIVE_RUN = Fault(400, None, "Thread {thread} already has an active run {run}.")

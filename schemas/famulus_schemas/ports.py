@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from famulus_schemas.blobs import Blobs
 from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
 from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
@@ -262,6 +263,7 @@ class Threads(Protocol):
 
 
 RECORDS = RecordsPort("records")
+BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
 EVENTS: Port[Events] = Port("events")
 ASSISTANTS: Port[Assistants] = Port("assistants")
@@ -273,6 +275,7 @@ VECTORS: Port[Vectors] = Port("vectors")
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
     RECORDS.system,
+    BLOBS,
     EVENTS,
     JOBS,
     INFERENCE,
