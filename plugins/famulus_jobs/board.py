@@ -109,9 +109,11 @@ class Board:
         """As Jobs.waiting."""
         return self._desks[kind].waiting if kind in self._desks else 0
 
-    def enqueue(self, project: str, kind: str, key: str, *, priority: int = 0) -> Ticket:
+    def enqueue(
+        self, project: str, kind: str, key: str, *, priority: int = 0, waits: bool = False
+    ) -> Ticket:
         """As Jobs.enqueue."""
-        is_mine = self.room_for(kind) > 0
+        is_mine = not waits and self.room_for(kind) > 0
         body = JobBody(
             kind=kind,
             key=key,

@@ -83,7 +83,7 @@ class BucketOfBlobs:
 
     async def probe(self) -> None:
         """Raises BlobsUnavailable where the bucket does not answer, or is not there."""
-        with _worded(), _bucket_there():
+        with _worded():
             await anext(obstore.list(self._bucket, chunk_size=1), None)
 
     async def find(self, project: str, key: str) -> StoredBlob | None:

@@ -288,6 +288,10 @@ NOT_ACCEPTING_OUTPUTS = Fault(400, None, 'Runs in status "{status}" do not accep
 WRONG_OUTPUTS = Fault(400, None, "Expected tool outputs for call_ids {expected}, got {got}")
 NOT_CANCELLABLE = Fault(400, None, "Cannot cancel run with status '{status}'.")
 
+# Files.
+NO_SUCH_FILE = Fault(404, None, "No such File object: {id}")
+FILE_NOT_THERE = Fault(400, None, "No such File object: {id}")
+
 # Models.
 BACKEND_REFUSED = Fault(400, None, "The model server refused the request: {reason}")
 BACKEND_LIMIT = Fault(

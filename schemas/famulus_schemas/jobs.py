@@ -67,8 +67,14 @@ class Jobs(Protocol):
         """Take no more jobs of a kind; after `grace_s`, cancel those at work and hand them back."""
         ...
 
-    def enqueue(self, project: str, kind: str, key: str, *, priority: int = 0) -> Ticket:
-        """Make a job; lower priorities go first. Where this worker has room, it is its own."""
+    def enqueue(
+        self, project: str, kind: str, key: str, *, priority: int = 0, waits: bool = False
+    ) -> Ticket:
+        """Make a job; lower priorities go first. Where this worker has room, it is its own.
+
+        With `waits` it is nobody's at first: for one that joins another's unit, who cannot say
+        when that was committed. It is found without `started`, though somewhat later.
+        """
         ...
 
     def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:

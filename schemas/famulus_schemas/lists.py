@@ -41,3 +41,11 @@ class MessageDeleted(Answer, frozen=True, kw_only=True):
     id: str
     object: Literal["thread.message.deleted"] = "thread.message.deleted"
     deleted: bool = True
+
+
+class FileDeleted(Answer, frozen=True, kw_only=True):
+    """The file is gone, and leaves whatever it was in."""
+
+    id: str
+    object: Literal["file"] = "file"
+    deleted: bool = True

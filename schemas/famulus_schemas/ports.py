@@ -20,6 +20,10 @@ from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
 from famulus_schemas.retrieval import Embedder, Vectors
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Mapping
+
+    from famulus_schemas.files import File, FilePurpose
+    from famulus_schemas.identity import Principal
     from famulus_schemas.assistants import FullAssistant
     from famulus_schemas.messages import CreateMessage, Message
     from famulus_schemas.threads import CreateThread, OnBusy, Thread
@@ -107,6 +111,55 @@ class Events(Protocol):
         `here` says that this process publishes all of it, so that no other need be asked.
         Raises Problem (TOO_BUSY) where too many listen already.
         """
+        ...
+
+
+class Files(Protocol):
+    """The files of a project, for those who read them, name them or make some.
+
+    A file that is deleted, by a client or because it expires, is deleted in a unit that others
+    join (`files.delete`): so what must follow from it is committed with it.
+    """
+
+    async def describe(self, project: str, file_id: str) -> File:
+        """The file, without its content. Raises Problem (404) where it is not there."""
+        ...
+
+    async def require(self, project: str, named: Mapping[str, str]) -> None:
+        """Make sure that files are there. `named` is the parameter of each, and its id.
+
+        Raises Problem (400) naming the parameter of the first one that is not.
+        """
+        ...
+
+    async def open(
+        self, project: str, file_id: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The content from `start` up to `end`, which is not read any more.
+
+        Raises Problem (404) where the file is not there. Reading raises BlobDamaged where the
+        content is not what was given, if all of it is read.
+        """
+        ...
+
+    async def create_output(
+        self,
+        project: str,
+        *,
+        filename: str,
+        chunks: AsyncIterable[bytes],
+        purpose: FilePurpose = "assistants_output",
+        mime_type: str = "",
+    ) -> tuple[File, Unit]:
+        """Keep the content of a new file; the file, and the writes that make it.
+
+        Where they are never committed, the content is removed again, some day. Raises Problem
+        for a content over the limit, and what the chunks raise.
+        """
+        ...
+
+    async def delete(self, principal: Principal, file_id: str) -> None:
+        """Delete a file as a client does. Raises Problem (404) where it is not there."""
         ...
 
 
@@ -266,6 +319,7 @@ RECORDS = RecordsPort("records")
 BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
 EVENTS: Port[Events] = Port("events")
+FILES: Port[Files] = Port("files")
 ASSISTANTS: Port[Assistants] = Port("assistants")
 THREADS: Port[Threads] = Port("threads")
 JOBS: Port[Jobs] = Port("jobs")
@@ -279,6 +333,7 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     EVENTS,
     JOBS,
     INFERENCE,
+    FILES,
     ASSISTANTS,
     THREADS,
     EMBEDDER,
