@@ -26,6 +26,14 @@ POINTS: Final = (
     "message_created",
     "message_delete_before_commit",
     "message_deleted",
+    "file_create_before_commit",
+    "file_created",
+    "file_delete_before_commit",
+    "file_deleted",
+    "part_add_before_commit",
+    "part_added",
+    "upload_complete_before_commit",
+    "upload_completed",
     "modify_before_commit",
     "modified",
     "answer_before_kept",
@@ -104,6 +112,7 @@ POINTS: Final = (
     # Blobs.
     "blob_before_placed",
     "blob_placed",
+    "blob_removed",
     # Keys.
     "pepper_written",
     "key_add_before_commit",

@@ -8,7 +8,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from famulus_schemas.wire import Answer, Cursor, FileField, Order, Request, UnixSeconds
 
-GivenPurpose: TypeAlias = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+GivenPurpose: TypeAlias = Literal[
+    "assistants", "batch", "fine-tune", "vision", "user_data", "evals"
+]
 FilePurpose: TypeAlias = Literal[
     "assistants",
     "assistants_output",

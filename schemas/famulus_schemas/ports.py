@@ -22,9 +22,9 @@ from famulus_schemas.retrieval import Embedder, Vectors
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
 
+    from famulus_schemas.assistants import FullAssistant
     from famulus_schemas.files import File, FilePurpose
     from famulus_schemas.identity import Principal
-    from famulus_schemas.assistants import FullAssistant
     from famulus_schemas.messages import CreateMessage, Message
     from famulus_schemas.threads import CreateThread, OnBusy, Thread
 

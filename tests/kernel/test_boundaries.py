@@ -29,6 +29,7 @@ MAY_IMPORT_PYDANTIC = {
 """The only folders of `plugins/` that import pydantic, and in no server, each with its reason."""
 
 SYSTEM_RECORDS = {
+    "famulus_files": "ends files and uploads of every project that have expired",
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_runs": "ends runs of every project whose client never came back",
