@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from famulus.failpoints import failpoint
 from famulus_schemas.errors import NOT_FOUND, TOO_BUSY, Fault, Problem
+from famulus_schemas.ports import Files
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit
 
 MODIFY_ATTEMPTS_MAX = 64
@@ -62,3 +63,12 @@ async def modify(
         failpoint("modified")
         return record.body if replacement.body is None else replacement.body
     raise Problem(TOO_BUSY, reason=f"{thing} {id} is being changed by many at once. Try again.")
+
+
+async def require_files(files: Files | None, project: str, named: Mapping[str, str]) -> None:
+    """Raise Problem (400) for the first of these files that is not there.
+
+    `named` is the parameter of each, and its id. Where nobody keeps files, they are only names.
+    """
+    if files is not None and named:
+        await files.require(project, named)

@@ -9,10 +9,12 @@ from msgspec import UNSET
 
 from famulus import Call, Wire, found, list_page, missing, modify, operation
 from famulus.failpoints import failpoint
+from famulus.resources import require_files
 from famulus_assistants.forms import check_tools, created, insert, modified
 from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
 from famulus_schemas.lists import AssistantDeleted, ListPage
 from famulus_schemas.records import Conflict, Delete
+from famulus_schemas.tool_resources import named_files
 from famulus_schemas.wire import ListQuery
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class AssistantOperations:
         # The model is not looked up: old code names models that no longer exist, and a run
         # resolves them.
         assistant = created(body, id=plugin.new_id("asst_"), now=plugin.now())
+        await require_files(plugin.files, call.project, named_files(body.tool_resources))
         write = insert(assistant, body)
         joined = await plugin.joined(call.principal, "assistants.create", [write])
         failpoint("assistant_create_before_commit")
@@ -57,6 +60,7 @@ class AssistantOperations:
         """Change an assistant: what is absent stays, what is null is cleared."""
         if body.tools is not UNSET:
             check_tools(body.tools)
+        await require_files(self._plugin.files, call.project, named_files(body.tool_resources))
         data = await modify(
             self._plugin.records.of(call.project),
             "assistant",

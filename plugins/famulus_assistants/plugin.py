@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from famulus import NoSettings, Operation, Plugin, found, hookimpl, need, operations
+from famulus import NoSettings, Operation, Plugin, found, hookimpl, need, operations, want
 from famulus_assistants.forms import ASSISTANT, full
 from famulus_assistants.operations import AssistantOperations
 from famulus_schemas.assistants import FullAssistant
-from famulus_schemas.ports import ASSISTANTS, RECORDS
+from famulus_schemas.ports import ASSISTANTS, FILES, RECORDS
 from famulus_schemas.records import RecordStore
 
 
@@ -31,6 +31,7 @@ class AssistantsPlugin(Plugin[NoSettings]):
     name = "assistants"
     provides = (ASSISTANTS,)
     records = need(RECORDS)
+    files = want(FILES)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.failpoints import failpoint
-from famulus.resources import found, modify
+from famulus.resources import found, modify, require_files
 from famulus_runs.additions import RunAdditions, usage_note, with_additions
 from famulus_runs.admission import Admission, NewRun
 from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
@@ -36,6 +36,7 @@ from famulus_schemas.events import (
 )
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.lists import ListPage
+from famulus_schemas.messages import files_of_messages
 from famulus_schemas.ports import Emission, Occupancy
 from famulus_schemas.records import Conflict, Record, Replace, Unit
 from famulus_schemas.runs import (
@@ -91,10 +92,11 @@ class RunOperations:
             run_s=plugin.settings.run_s,
         )
         _check_choice(run)
+        more = body.additional_messages or ()
+        await require_files(plugin.files, call.project, files_of_messages(more))
 
         def added(behind: Occupancy | None) -> Unit:
-            messages = body.additional_messages or ()
-            return plugin.threads.append(thread_id, messages, behind=behind)[1]
+            return plugin.threads.append(thread_id, more, behind=behind)[1]
 
         extra = RunExtra(
             reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,

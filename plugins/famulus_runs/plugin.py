@@ -10,7 +10,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from famulus import Operation, Plugin, hookimpl, need, operations
+from famulus import Operation, Plugin, hookimpl, need, operations, want
 from famulus.failpoints import failpoint
 from famulus_runs.additions import pack
 from famulus_runs.engine import Engine
@@ -44,7 +44,7 @@ from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Pro
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import ChatRequest, TokenUsage
 from famulus_schemas.jobs import Job, job_id
-from famulus_schemas.ports import ASSISTANTS, EVENTS, INFERENCE, JOBS, RECORDS, THREADS
+from famulus_schemas.ports import ASSISTANTS, EVENTS, FILES, INFERENCE, JOBS, RECORDS, THREADS
 from famulus_schemas.records import (
     Clear,
     Conflict,
@@ -75,6 +75,7 @@ class Runs(Plugin[RunSettings]):
     inference = need(INFERENCE)
     events = need(EVENTS)
     jobs = need(JOBS)
+    files = want(FILES)
     gathers = ("register_tools",)
 
     runner: Runner

@@ -10,9 +10,16 @@ from msgspec.structs import replace
 
 from famulus import Call, Problem, Wire, found, list_page, missing, modify, operation
 from famulus.failpoints import failpoint
+from famulus.resources import require_files
 from famulus_schemas.errors import NOT_FOUND, THREAD_LOCKED, TOO_BUSY
 from famulus_schemas.lists import ListPage, MessageDeleted
-from famulus_schemas.messages import CreateMessage, Message, MessageListQuery, ModifyMessage
+from famulus_schemas.messages import (
+    CreateMessage,
+    Message,
+    MessageListQuery,
+    ModifyMessage,
+    files_of,
+)
 from famulus_schemas.ports import Occupancy
 from famulus_schemas.records import Conflict, Delete, Record, Replace, Unit
 from famulus_schemas.threads import OnBusy
@@ -46,6 +53,7 @@ class MessageOperations:
         plugin = self._plugin
         wanted = on_busy(call.headers, plugin.settings.on_busy)
         message = plugin.maker.message(body, thread_id=thread_id, now=plugin.now())
+        await require_files(plugin.files, call.project, files_of(body))
         data = encode(message)
         failpoint("message_create_before_commit")
         await self._commit(call, message, data, wanted)

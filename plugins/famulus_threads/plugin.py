@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-from famulus import Operation, Plugin, hookimpl, need, operations
+from famulus import Operation, Plugin, hookimpl, need, operations, want
 from famulus.plugin import Host
-from famulus_schemas.ports import RECORDS, THREADS
+from famulus.resources import require_files
+from famulus_schemas.ports import FILES, RECORDS, THREADS
 from famulus_threads.kinds import ACTIVE_RUN, MESSAGE, THREAD
 from famulus_threads.making import Maker
 from famulus_threads.message_operations import MessageOperations
@@ -23,6 +25,7 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
     name = "threads"
     provides = (THREADS,)
     records = need(RECORDS)
+    files = want(FILES)
 
     def __init__(self, settings: ThreadsSettings, host: Host) -> None:
         super().__init__(settings, host)
@@ -39,6 +42,7 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
             now=self.now,
             settings=self.settings,
             house=self.house,
+            require_files=partial(require_files, self.files),
         )
         self.provide(THREADS, service)
         yield

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager, aclosing
 
 from msgspec.structs import replace
@@ -12,6 +19,7 @@ from famulus_schemas.messages import CreateMessage, Message
 from famulus_schemas.ports import Occupancy, Tenant
 from famulus_schemas.records import Guard, Record, RecordStore, Replace, Unit, UnknownCursor
 from famulus_schemas.threads import CreateThread, OnBusy, Thread
+from famulus_threads.file_ids import files_of_thread
 from famulus_threads.kinds import (
     decode_message,
     decode_thread,
@@ -25,6 +33,8 @@ from famulus_threads.on_busy import House, on_busy
 from famulus_threads.order import Written, as_meant, behind_of
 from famulus_threads.settings import ThreadsSettings
 
+RequireFiles = Callable[[str, Mapping[str, str]], Awaitable[None]]
+
 
 class ThreadService:
     """What `need(THREADS)` gives."""
@@ -37,12 +47,14 @@ class ThreadService:
         now: Callable[[], int],
         settings: ThreadsSettings,
         house: House,
+        require_files: RequireFiles,
     ) -> None:
         self._records = records
         self._maker = maker
         self._now = now
         self._settings = settings
         self._house = house
+        self._require_files = require_files
 
     async def get(self, project: str, thread_id: str) -> Thread:
         """The thread. Raises Problem (NOT_FOUND)."""
@@ -58,6 +70,7 @@ class ThreadService:
         messages = self._maker.messages(
             request.messages, thread_id=thread.id, now=now, named=f"{within}messages"
         )
+        await self._require_files(project, files_of_thread(request, within=within))
         return thread, [insert_thread(thread, encode(thread)), *_inserts(messages)]
 
     def append(

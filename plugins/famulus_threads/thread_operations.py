@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from famulus import Call, Problem, Wire, found, missing, modify, operation
 from famulus.failpoints import failpoint
+from famulus.resources import require_files
 from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.lists import ThreadDeleted
 from famulus_schemas.records import Clear, Conflict, Delete, Guard, Record, Replace, Unit
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
+from famulus_schemas.tool_resources import named_files
 from famulus_schemas.tools import ToolResources
+from famulus_threads.file_ids import files_of_thread
 from famulus_threads.kinds import decode_thread, encode, insert_message, insert_thread
 from famulus_threads.occupancy import is_free, occupancy_of, unchanged
 
@@ -40,6 +43,7 @@ class ThreadOperations:
         messages = plugin.maker.messages(
             request.messages, thread_id=thread.id, now=now, named="messages"
         )
+        await require_files(plugin.files, call.project, files_of_thread(request))
         data = encode(thread)
         unit: Unit = [
             insert_thread(thread, data),
@@ -60,6 +64,7 @@ class ThreadOperations:
     @operation("POST", "/v1/threads/{thread_id}", action="threads.write")
     async def modify_thread(self, call: Call, thread_id: str, body: ModifyThread) -> Wire[Thread]:
         """Change a thread's metadata and tool resources."""
+        await require_files(self._plugin.files, call.project, named_files(body.tool_resources))
         data = await modify(
             self._plugin.records.of(call.project),
             "thread",

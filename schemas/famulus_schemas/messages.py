@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType
@@ -183,3 +184,27 @@ class Message(Answer, frozen=True, kw_only=True):
     run_id: str | None = None
     attachments: list[Attachment] | None = []
     metadata: Metadata = {}
+
+
+def files_of(message: CreateMessage, *, within: str = "") -> dict[str, str]:
+    """The files that a new message names: the parameter of each, and its id."""
+    named = {}
+    blocks = () if isinstance(message.content, str) else message.content
+    for index, block in enumerate(blocks):
+        if isinstance(block, ImageFileContentBlock):
+            named[f"{within}content[{index}].image_file.file_id"] = block.image_file.file_id
+    for index, attachment in enumerate(message.attachments or ()):
+        if attachment.file_id is not UNSET:
+            named[f"{within}attachments[{index}].file_id"] = attachment.file_id
+    return named
+
+
+def files_of_messages(
+    messages: Sequence[CreateMessage], *, named: str = "additional_messages"
+) -> dict[str, str]:
+    """The same of the messages in the list `named`."""
+    return {
+        param: id
+        for index, message in enumerate(messages)
+        for param, id in files_of(message, within=f"{named}[{index}].").items()
+    }

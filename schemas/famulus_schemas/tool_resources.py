@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from famulus_schemas.errors import INVALID, MISSING_PARAMETER, Fault, Problem
@@ -52,6 +52,17 @@ def settled(resources: CreateToolResources | None, *, within: str = "") -> ToolR
         code_interpreter=resources.code_interpreter,
         file_search=FileSearchResources(vector_store_ids=ids),
     )
+
+
+def named_files(
+    resources: CreateToolResources | ToolResources | UnsetType | None, *, within: str = ""
+) -> dict[str, str]:
+    """The files that resources name: the parameter of each, and its id."""
+    if not resources or resources.code_interpreter is UNSET:
+        return {}
+    name = f"{within}tool_resources.code_interpreter.file_ids"
+    ids = resources.code_interpreter.file_ids
+    return {f"{name}[{index}]": id for index, id in enumerate(ids)}
 
 
 def with_tools(resources: ToolResources | None, tools: Sequence[Tool]) -> ToolResources:
