@@ -24,7 +24,14 @@ from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssista
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.embeddings import CreateEmbedding, EmbeddingList
 from famulus_schemas.events import AssistantStreamEvent
-from famulus_schemas.lists import AssistantDeleted, ListPage, MessageDeleted, ThreadDeleted
+from famulus_schemas.files import CreateFile, File
+from famulus_schemas.lists import (
+    AssistantDeleted,
+    FileDeleted,
+    ListPage,
+    MessageDeleted,
+    ThreadDeleted,
+)
 from famulus_schemas.messages import CreateMessage, Message, ModifyMessage
 from famulus_schemas.models import Model, ModelDeleted, ModelList
 from famulus_schemas.runs import (
@@ -36,6 +43,13 @@ from famulus_schemas.runs import (
 )
 from famulus_schemas.steps import RunStep
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
+from famulus_schemas.uploads import (
+    AddUploadPart,
+    CompleteUpload,
+    CreateUpload,
+    Upload,
+    UploadPart,
+)
 from famulus_schemas.wire import Answer, always_sent
 
 NAMED = os.environ.get("FAMULUS_OPENAI_SPEC", "")
@@ -70,6 +84,15 @@ PAIRS: dict[str, Any] = {
     "MessageDeltaObject": MessageDeltaEvent,
     "RunStepDeltaObject": RunStepDeltaEvent,
     "AssistantStreamEvent": AssistantStreamEvent,
+    "CreateFileRequest": CreateFile,
+    "OpenAIFile": File,
+    "ListFilesResponse": ListPage[File],
+    "DeleteFileResponse": FileDeleted,
+    "CreateUploadRequest": CreateUpload,
+    "AddUploadPartRequest": AddUploadPart,
+    "CompleteUploadRequest": CompleteUpload,
+    "Upload": Upload,
+    "UploadPart": UploadPart,
     "Model": Model,
     "ListModelsResponse": ModelList,
     "DeleteModelResponse": ModelDeleted,
@@ -88,7 +111,9 @@ def document() -> dict[str, Any]:
 
 @cache
 def answers() -> dict[str, type[Answer]]:
-    modules = "assistants threads messages runs steps deltas events lists models embeddings"
+    modules = (
+        "assistants threads messages runs steps deltas events lists models embeddings files uploads"
+    )
     return {
         thing.__name__: thing
         for name in modules.split()

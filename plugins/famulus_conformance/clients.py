@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from famulus_conformance import (
     scenarios_answers,
     scenarios_errors,
+    scenarios_files,
     scenarios_functions,
     scenarios_objects,
     scenarios_runs,
@@ -31,6 +32,7 @@ PLAYS: Mapping[str, Play] = {
     **scenarios_functions.PLAYS,
     **scenarios_errors.PLAYS,
     **scenarios_answers.PLAYS,
+    **scenarios_files.PLAYS,
 }
 """How the Python client plays each scenario of the table."""
 

@@ -311,4 +311,29 @@ SCENARIOS: Sequence[Scenario] = (
         holds="They are the same vectors, of length one, and differ by text.",
         needs="embeddings",
     ),
+    # --- files ---
+    Scenario(
+        name="a file is created, retrieved, downloaded and deleted",
+        operations=("createFile", "retrieveFile", "downloadFile", "deleteFile"),
+        does="Each of the four, with a name that is not ASCII and an expiry.",
+        holds="It has what it was given, its content is what was sent, and it is gone once deleted.",
+    ),
+    Scenario(
+        name="a file is streamed from the disk",
+        operations=("createFile", "downloadFile"),
+        does="Gives the client an open file, or a path.",
+        holds="It has the file's name, and its content.",
+    ),
+    Scenario(
+        name="files are listed over several pages",
+        operations=("createFile", "listFiles"),
+        does="Makes three, and iterates over pages of two of their purpose.",
+        holds="All come, newest first.",
+    ),
+    Scenario(
+        name="an upload is completed from its parts, and another cancelled",
+        operations=("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
+        does="Sends two parts, completes them, and cancels another upload.",
+        holds="The file is the parts in their order, and nothing comes after the end.",
+    ),
 )

@@ -3,8 +3,8 @@
 // for each of these one line of JSON is printed: {"name", "ok", "detail"}. With --names, all that it
 // can play are printed as one list.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import OpenAI from 'openai';
+import { createReadStream, readFileSync } from 'node:fs';
+import OpenAI, { toFile } from 'openai';
 
 const NAMES_ONLY = process.argv.includes('--names');
 const TABLE = NAMES_ONLY ? { model: {}, said: {} } : JSON.parse(readFileSync(0, 'utf8'));
@@ -735,6 +735,55 @@ const SCENARIOS = {
     });
     assert.notDeepEqual(floats.data[0].embedding, floats.data[1].embedding);
     return { dimensions: floats.data[0].embedding.length };
+  },
+
+  'a file is created, retrieved, downloaded and deleted': async () => {
+    const file = await toFile(Buffer.from('hello'), 'größe.txt');
+    const expires_after = { anchor: 'created_at', seconds: 3600 };
+    const made = await client.files.create({ file, purpose: 'assistants', expires_after });
+    assert.equal(made.filename, 'größe.txt');
+    assert.equal(made.expires_at, made.created_at + 3600);
+    assert.deepEqual(await client.files.retrieve(made.id), made);
+    assert.deepEqual(await client.files.waitForProcessing(made.id), made);
+    assert.equal(await (await client.files.content(made.id)).text(), 'hello');
+    const gone = await client.files.delete(made.id);
+    assert.deepEqual(gone, { id: made.id, object: 'file', deleted: true });
+    await refusal(client.files.retrieve(made.id), OpenAI.NotFoundError);
+  },
+
+  'a file is streamed from the disk': async () => {
+    const file = createReadStream(new URL(import.meta.url));
+    const made = await client.files.create({ file, purpose: 'user_data' });
+    assert.equal(made.filename, 'scenarios.mjs');
+    const content = await (await client.files.content(made.id)).text();
+    assert.equal(content, readFileSync(new URL(import.meta.url), 'utf8'));
+  },
+
+  'files are listed over several pages': async () => {
+    const made = [];
+    for (const name of ['a', 'b', 'c']) {
+      const file = await toFile(Buffer.from(name), name);
+      made.push((await client.files.create({ file, purpose: 'vision' })).id);
+    }
+    const { sizes, ids } = await readAll(client.files.list({ purpose: 'vision', limit: 2 }));
+    assert.ok(sizes.slice(0, -1).every((size) => size === 2));
+    assert.deepEqual(ids.slice(0, 3), reversed(made));
+  },
+
+  'an upload is completed from its parts, and another cancelled': async () => {
+    const params = { filename: 'a.txt', purpose: 'assistants', mime_type: 'text/plain', bytes: 11 };
+    const upload = await client.uploads.create(params);
+    const part_ids = [];
+    for (const text of ['hello ', 'world']) {
+      const data = await toFile(Buffer.from(text), 'part');
+      part_ids.push((await client.uploads.parts.create(upload.id, { data })).id);
+    }
+    const done = await client.uploads.complete(upload.id, { part_ids });
+    assert.equal(done.status, 'completed');
+    assert.equal(await (await client.files.content(done.file.id)).text(), 'hello world');
+    const other = await client.uploads.create(params);
+    assert.equal((await client.uploads.cancel(other.id)).status, 'cancelled');
+    await refusal(client.uploads.complete(other.id, { part_ids }), OpenAI.BadRequestError);
   },
 };
 
