@@ -31,17 +31,33 @@ EXPIRING = frozenset({"expire_before_end", "expire_resting"})
 SHARED = frozenset({"cancel_marked"})
 """Passed only where several processes have one store."""
 
+FILES = frozenset(
+    {
+        "file_create_before_commit",
+        "file_created",
+        "file_delete_before_commit",
+        "file_deleted",
+        "part_add_before_commit",
+        "part_added",
+        "upload_complete_before_commit",
+        "upload_completed",
+        "blob_before_placed",
+        "blob_placed",
+        "blob_removed",
+    }
+)
+"""Not passed by this load: `tests/plugins/files/test_killed.py` kills a server at each of them."""
 
 PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 
 
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
-    """The points that a store is tested at; every one is, at one store or the other."""
+    """The points that a store is tested at; every one of the load's is, at one or the other."""
     of_postgres = [name for name in POINTS if name.startswith("postgres_") or name in SHARED]
     if store == "postgres":
         own = of_postgres
     else:
-        own = [name for name in POINTS if name not in of_postgres]
+        own = [name for name in POINTS if name not in of_postgres and name not in FILES]
     later = [
         f"{name}:{passage}"
         for passage in passages
