@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from famulus import Bytes, Call, FilePart, Form, Problem, Wire, operation
+from famulus import Bytes, Call, FileField, FilePart, Form, Problem, Wire, operation
 from famulus.downloads import download
 from famulus.failpoints import failpoint
 from famulus_files.contents import tag_of
@@ -84,7 +84,12 @@ class FileOperations:
         await self._plugin.removal.delete(call.principal, record)
         return FileDeleted(id=file_id)
 
-    @operation("GET", "/v1/files/{file_id}/content", action="files.read")
+    @operation(
+        "GET",
+        "/v1/files/{file_id}/content",
+        action="files.read",
+        documented_answer={"application/octet-stream": FileField},
+    )
     async def download_file(self, call: Call, file_id: str) -> Bytes:
         """Download a file's content, or a range of it."""
         record = await self._plugin.access.found(call.project, file_id)

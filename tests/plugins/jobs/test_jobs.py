@@ -133,6 +133,19 @@ async def test_a_job_of_a_refused_unit_is_never_done(open_office: Any) -> None:
         assert [job.key for job in await office.got(1)] == ["b"]
 
 
+async def test_a_job_that_waits_is_found_with_another_that_is_started(open_office: Any) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=4)
+        joined = office.jobs.enqueue("p", "work", "a", waits=True)
+        ticket = office.jobs.enqueue("p", "work", "b", waits=True)
+        assert joined.job is None
+        assert ticket.job is None
+        await office.records.of("p").commit([*joined.unit, *ticket.unit])
+        office.jobs.started(ticket)
+        assert sorted(job.key for job in await office.got(2)) == ["a", "b"]
+        await office.none_left()
+
+
 async def test_no_more_are_done_at_once_than_there_is_room_for(open_office: Any) -> None:
     async with open_office() as office:
         office.go_on.clear()
