@@ -289,3 +289,25 @@ async def test_another_projects_upload_is_not_there(server: TestServer) -> None:
         f"/v1/uploads/{upload}/parts", files={"data": b"x"}, headers=headers
     )
     assert answer.status_code == 404
+
+
+async def test_what_is_sent_again_with_its_key_is_done_once(tmp_path: Path) -> None:
+    async with server_of("idempotency", data_dir=tmp_path) as server:
+        upload = await begun(server, 5)
+
+        async def twice(path: str, **how: Any) -> list[dict[str, Any]]:
+            headers = {"idempotency-key": "key-1"}
+            answers = [await server.client.post(path, headers=headers, **how) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [200, 200]
+            return [answer.json() for answer in answers]
+
+        one, two = await twice(f"/v1/uploads/{upload}/parts", files={"data": b"hello"})
+        assert one == two
+        one, two = await twice(f"/v1/uploads/{upload}/complete", json={"part_ids": [one["id"]]})
+        assert one == two
+        file = {"file": ("a", b"hello")}
+        made, again = await twice("/v1/files", files=file, data={"purpose": "vision"})
+        assert made == again
+        listed = (await server.get("/v1/files?order=asc")).json()["data"]
+        assert listed == [one["file"], made]
+        assert len(await keys(server.plugin("user"))) == 2
