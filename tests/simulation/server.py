@@ -90,7 +90,8 @@ class SimServices:
     def get(self, port: Port[Any]) -> Any:
         return self.filled[port]
 
-    get_or_none = get
+    def get_or_none(self, port: Port[Any]) -> Any:
+        return self.filled.get(port)
 
     def provide(self, port: Port[Any], service: Any) -> None:
         self.filled[port] = service
