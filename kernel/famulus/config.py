@@ -140,8 +140,8 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = 1024
     linger_s: Annotated[
         float,
-        setting(why="Seconds a refused body with files is still read, so that its answer is, too."),
-    ] = 30.0
+        setting(why="Seconds a body that is not read may still come, so that its answer is read."),
+    ] = 10.0
     form_parts_max: Annotated[
         int, msgspec.Meta(ge=1), setting(why="Fields and files of one form.")
     ] = 64

@@ -105,7 +105,6 @@ class Exchange:
         "call",
         "endpoint",
         "has_unread_body",
-        "incoming",
         "is_head",
         "request_id",
         "started",
@@ -120,8 +119,6 @@ class Exchange:
         self.endpoint: Endpoint | None = None
         self.call: Call | None = None
         self.has_unread_body = False
-        self.incoming: Incoming | None = None
-        """A body that is read as it arrives."""
 
     def body_is_read(self) -> None:
         """Note that the connection has nothing of this request left."""
@@ -220,9 +217,7 @@ class Dispatcher:
             arguments["body"] = None if optional else endpoint.body.decode(call.body)
         if endpoint.form is not None:
             # Only opened: the operation reads it, once it is known that the caller may.
-            incoming = exchange.incoming = Incoming(
-                receive, bytes_max=endpoint.body_bytes_max, settings=self._settings
-            )
+            incoming = Incoming(receive, bytes_max=endpoint.body_bytes_max, settings=self._settings)
             form = endpoint.form.open(headers, incoming, ended=exchange.body_is_read)
             arguments["form"] = call.form = form
         if endpoint.query is not None:
@@ -444,13 +439,7 @@ async def _send_whole(
 
 
 async def _send_body(exchange: Exchange, data: bytes, send: Send) -> None:
-    body = b"" if exchange.is_head else data
-    incoming = exchange.incoming
-    if incoming is not None and not incoming.is_over:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        await incoming.let_go()
-        body = b""
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": b"" if exchange.is_head else data})
 
 
 def _sendable(answer: Any) -> Wire[Any] | EventStream[Any] | Bytes:

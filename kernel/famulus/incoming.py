@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from starlette.types import Message, Receive
 
@@ -29,10 +28,8 @@ class Incoming:
         self._grace_s = settings.body_s
         self._bytes_per_s_min = settings.stream_bytes_per_s_min
         self._waited_s = 0.0
-        self._linger_s = settings.linger_s
         self.bytes = 0
         self.is_over = False
-        self.has_stalled = False
 
     async def next(self) -> bytes:
         """The next chunk, and an empty one at the end. Raises Problem, or ClientLeft."""
@@ -61,21 +58,6 @@ class Incoming:
                 reason = f"nothing came for {self._idle_s:g} seconds"
             else:
                 reason = f"fewer than {self._bytes_per_s_min} bytes came each second"
-            self.has_stalled = True
             raise Problem(BODY_STALLED, reason=reason) from error
         self._waited_s += clock() - started
         return message
-
-    async def let_go(self) -> None:
-        """Pass over what still comes, for a while.
-
-        Most clients look for the answer only once they have sent everything; a connection that
-        is closed before takes the answer along.
-        """
-        if self.has_stalled:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._linger_s):
-                while not self.is_over:
-                    message = await self._receive()
-                    self.is_over = not message.get("more_body")

@@ -27,6 +27,44 @@ from famulus_schemas.errors import (
 )
 
 
+class Lingering:
+    """A connection whose end waits for a request's body that nobody will read.
+
+    Most clients look for the answer only once they have sent everything, and a connection that is
+    closed before takes the answer along. So it is closed for writing first, and for reading
+    once the body has come, the client has closed, or `linger_s` are over.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: GuardedProtocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._timer is not None or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close; at once if it was called before, or nothing is still to come."""
+        waits = self._protocol.awaits_body and self._transport.can_write_eof()
+        if self.is_closing() or not waits:
+            self.end()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        loop = self._protocol.loop
+        self._timer = loop.call_later(self._protocol.linger_s, self._transport.close)
+
+    def end(self) -> None:
+        """Wait for nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.close()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits: on headers, on connections, and on what nobody reads."""
 
@@ -34,9 +72,10 @@ class GuardedProtocol(HttpToolsProtocol):
     header_bytes_max = 65_536
     connections_max = 12_000
     send_s = 30.0
+    linger_s = 10.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Lingering(transport, self))  # type: ignore[arg-type]
         self._unparsed_bytes = 0
         self._header_bytes = 0
         self._refused = False
@@ -90,6 +129,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if not self._refused:
             super().on_message_complete()
+        if self.transport.is_closing():
+            self.transport.close()
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether more is to come of a request that is answered already."""
+        cycle = self.cycle
+        return (
+            not self._refused and cycle is not None and cycle.response_complete and cycle.more_body
+        )
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem(NOT_HTTP))
@@ -162,6 +211,7 @@ def _guarded(settings: ServerSettings) -> type[GuardedProtocol]:
         "header_bytes_max": settings.header_bytes_max,
         "connections_max": settings.connections_max,
         "send_s": settings.send_s,
+        "linger_s": settings.linger_s,
     }
     return type("ConfiguredProtocol", (GuardedProtocol,), limits)
 

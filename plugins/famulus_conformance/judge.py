@@ -50,6 +50,8 @@ class Judge:
         """Make the request, with what differs from it."""
         path = path_of(operation, request.ids)
         body = given.pop("body", request.body)
+        if request.files is not None and "content" not in given:
+            given["files"] = request.files
         return await self.target.call(operation.method, path, body, **given)
 
     def invalid(self, schema: Schema, value: Any) -> Iterator[tuple[str, str]]:

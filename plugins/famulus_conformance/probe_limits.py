@@ -36,7 +36,8 @@ async def _try_body(judge: Judge, operation: OracleOperation, place: Place, boun
     if fault := param_fault(beyond, place.param):
         judge.find(operation, "limits", what, f"beyond it: {fault}")
         return
-    within = await judge.ask(operation, request, body=body(bound.within))
+    valid = await judge.kitchen.with_files(body(bound.within))
+    within = await judge.ask(operation, request, body=valid)
     judge.find(operation, "limits", what, None if within.is_success else f"at it: {within}")
 
 

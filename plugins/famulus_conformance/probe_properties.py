@@ -101,6 +101,7 @@ async def _try(
     for name, inside in WITHIN.items():
         if isinstance(body.get(name), dict):
             body[name] = {**inside, **body[name]}
+    body = await judge.kitchen.with_files(body)
     answer = await judge.ask(operation, request, body=body)
     judge.find(operation, "properties", what, _fault(judge, operation, place, body, answer))
 

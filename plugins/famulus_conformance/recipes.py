@@ -18,6 +18,13 @@ FUNCTION: dict[str, Any] = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
+FILE = ("hello.txt", b"hello")
+UPLOAD = {
+    "filename": "hello.txt",
+    "purpose": "assistants",
+    "bytes": len(FILE[1]),
+    "mime_type": "text/plain",
+}
 NAMED_FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "lookup"}}
 POLLS_MAX = 240
 POLL_S = 0.25
@@ -32,6 +39,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: dict[str, str] = {}
     body: dict[str, Any] | None = None
+    """A JSON object; of a form, the fields that are no files."""
+    files: dict[str, tuple[str, bytes]] | None = None
+    """The files of a form, each a name and its content."""
 
 
 class Kitchen:
@@ -50,6 +60,32 @@ class Kitchen:
         if name not in self._kept:
             self._kept[name] = await make()
         return self._kept[name]
+
+    async def file(self) -> str:
+        """A file."""
+        answer = await self.target.call(
+            "POST", "/files", {"purpose": "assistants"}, files={"file": FILE}
+        )
+        return str(_answer(answer)["id"])
+
+    async def with_files(self, body: Any) -> Any:
+        """The body with files that are there wherever a sample names one, if files are served."""
+        if not _names_files(body):
+            return body
+        try:
+            return _naming(body, await self.kept("file", self.file))
+        except NotPrepared:
+            return body
+
+    async def upload(self, *parts: bytes) -> dict[str, Any]:
+        """An upload that waits for its parts, or has these; their ids are in `part_ids`."""
+        upload = (await self.made("/uploads", UPLOAD))["id"]
+        path = f"/uploads/{upload}/parts"
+        added = [
+            _answer(await self.target.call("POST", path, {}, files={"data": ("part", part)}))["id"]
+            for part in parts
+        ]
+        return {"upload_id": upload, "part_ids": added}
 
     async def assistant(self) -> str:
         """An assistant of the model, with a function."""
@@ -124,6 +160,23 @@ def _answer(answer: Answer) -> Any:
     if not answer.is_success:
         raise NotPrepared(str(answer))
     return answer.body
+
+
+SAMPLED = "a"
+"""What a sample has where any text will do."""
+
+
+def _names_files(body: Any) -> bool:
+    return bool(_naming(body, SAMPLED + SAMPLED) != body)
+
+
+def _naming(body: Any, file_id: str, name: str = "") -> Any:
+    """The same with an id in place of each sample of one."""
+    if isinstance(body, dict):
+        return {key: _naming(value, file_id, key) for key, value in body.items()}
+    if isinstance(body, list):
+        return [_naming(value, file_id, name) for value in body]
+    return file_id if name in ("file_id", "file_ids") and body == SAMPLED else body
 
 
 # --- one for each operation ----------------------------------------------------------------------
@@ -233,6 +286,32 @@ async def _embedding(kitchen: Kitchen) -> Request:
     return Request(body={"model": kitchen.target.model, "input": "hello"})
 
 
+async def _create_file(kitchen: Kitchen) -> Request:
+    return Request(body={"purpose": "assistants"}, files={"file": FILE})
+
+
+async def _file(kitchen: Kitchen) -> Request:
+    return Request(ids={"file_id": await kitchen.file()})
+
+
+async def _create_upload(kitchen: Kitchen) -> Request:
+    return Request(body=dict(UPLOAD))
+
+
+async def _upload(kitchen: Kitchen) -> Request:
+    return Request(ids={"upload_id": (await kitchen.upload())["upload_id"]})
+
+
+async def _add_part(kitchen: Kitchen) -> Request:
+    ids = {"upload_id": (await kitchen.upload())["upload_id"]}
+    return Request(ids=ids, body={}, files={"data": FILE})
+
+
+async def _complete_upload(kitchen: Kitchen) -> Request:
+    made = await kitchen.upload(FILE[1])
+    return Request(ids={"upload_id": made["upload_id"]}, body={"part_ids": made["part_ids"]})
+
+
 RECIPES: dict[str, Recipe] = {
     "listAssistants": _nothing,
     "createAssistant": _create_assistant,
@@ -257,6 +336,15 @@ RECIPES: dict[str, Recipe] = {
     "submitToolOuputsToRun": _submit,
     "listRunSteps": _run,
     "getRunStep": _step,
+    "listFiles": _nothing,
+    "createFile": _create_file,
+    "retrieveFile": _file,
+    "deleteFile": _file,
+    "downloadFile": _file,
+    "createUpload": _create_upload,
+    "cancelUpload": _upload,
+    "completeUpload": _complete_upload,
+    "addUploadPart": _add_part,
     "listModels": _nothing,
     "retrieveModel": _model,
     "deleteModel": _model,

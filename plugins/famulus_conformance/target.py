@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -70,7 +70,7 @@ class Target:
             headers["Authorization"] = f"Bearer {key}"
         given: dict[str, Any] = {"params": query or None, "headers": headers}
         if files is not None:
-            given |= {"files": files, "data": body}
+            given |= {"files": files, "data": dict(_fields(body))}
         elif content is not None or body is not None:
             headers["Content-Type"] = "application/json"
             given["content"] = json.dumps(body).encode() if content is None else content
@@ -82,6 +82,16 @@ class Target:
             text=response.text,
             headers=response.headers,
         )
+
+
+def _fields(body: Any, within: str = "") -> Iterator[tuple[str, str]]:
+    """The fields of a form; what is inside another is named with brackets."""
+    for name, value in (body or {}).items():
+        called = f"{within}[{name}]" if within else str(name)
+        if isinstance(value, dict):
+            yield from _fields(value, called)
+        else:
+            yield called, value if isinstance(value, str) else json.dumps(value)
 
 
 def client_of(base_url: str, **given: Any) -> httpx.AsyncClient:

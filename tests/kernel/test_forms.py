@@ -372,6 +372,15 @@ async def test_who_is_not_known_is_refused_before_a_form_is_read(tmp_path: Any) 
         assert server.plugin("things").taken == []
 
 
+async def test_who_is_refused_while_still_sending_reads_why(tmp_path: Any) -> None:
+    body = form(part("file", b"x" * 3_000_000, filename="x"), PURPOSE)
+    kernel = make_kernel("sqlite", "keys", Things, data_dir=tmp_path)
+    async with live_server(kernel) as url, httpx.AsyncClient() as client:
+        for _ in range(3):
+            got = await client.post(f"{url}/things", content=body, headers=TYPE)
+            assert got.status_code == 401
+
+
 async def test_a_form_that_stops_coming_is_a_408(tmp_path: Any) -> None:
     settings = {"server": {"stream_idle_s": 0.05}}
     async with live_server(make_kernel(Things, data_dir=tmp_path, settings=settings)) as url:
