@@ -59,7 +59,7 @@ class FilePart:
     ) -> None:
         self.name = name
         self.filename = filename
-        """As the client gave it: data, and never part of a path. Empty where it gave none."""
+        """As the client gave it, be it empty: data, and never part of a path."""
         self.content_type = content_type
         self._chunks = chunks
 
@@ -191,8 +191,12 @@ class Form(Generic[T]):
     # --- parts --------------------------------------------------------------------------------
 
     def _file(self, segment: MultipartSegment, name: str, bytes_max: int | None) -> FilePart:
-        filename = _utf8(segment.filename or "", name)
-        self._note(name, segment.filename or "")
+        if segment.filename is None:
+            raise Problem(
+                INVALID_TYPE, param=name, name=name, expected="a file", got="a text field"
+            )
+        filename = _utf8(segment.filename, name)
+        self._note(name, segment.filename)
         return FilePart(
             name, filename, segment.content_type or "", self._chunks_of(name, bytes_max)
         )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from famulus_conformance.judge import Judge, envelope_fault, param_fault
 from famulus_conformance.oracle import OracleOperation, Schema
 from famulus_conformance.recipes import NotPrepared, Request, names_in, path_of
@@ -30,6 +32,9 @@ REFERENCES = {"createRun": ("assistant_id",), "createThreadAndRun": ("assistant_
 _SAID = re.compile(r"^No .+ found with id|^No such |^The model .+ does not exist")
 
 UNKNOWN = "no_such_parameter"
+
+
+NO_OBJECTS = (("invalid JSON", b'{"a":'), ("a list instead of an object", b"[]"))
 
 
 async def probe_errors(judge: Judge, operation: OracleOperation) -> None:
@@ -60,7 +65,7 @@ async def _unknown_ids(judge: Judge, operation: OracleOperation, request: Reques
     for name in names_in(operation.path):
         unknown = BEGINNINGS.get(name, "") + NOBODY
         ids = {**request.ids, name: unknown}
-        answer = await judge.ask(operation, Request(ids=ids, body=request.body))
+        answer = await judge.ask(operation, replace(request, ids=ids))
         # A message in a thread that there is not: either may be said to be missing.
         fault = _not_found(answer, list(ids.values()))
         judge.find(operation, "errors", f"404 for an unknown {name}", fault)
@@ -114,7 +119,7 @@ async def _query(judge: Judge, operation: OracleOperation, request: Request) -> 
 
 
 async def _body(judge: Judge, operation: OracleOperation, request: Request, schema: Schema) -> None:
-    for what, content in (("invalid JSON", b'{"a":'), ("a list instead of an object", b"[]")):
+    for what, content in () if request.files else NO_OBJECTS:
         answer = await judge.ask(operation, request, content=content)
         judge.find(operation, "errors", f"400 for {what}", envelope_fault(answer, 400))
     for plain in alternatives(schema, judge.named):

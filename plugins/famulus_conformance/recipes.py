@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import md5
 from typing import Any
 
 import msgspec
@@ -18,11 +19,11 @@ FUNCTION: dict[str, Any] = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-FILE = ("hello.txt", b"hello")
+FILE = "hello"
 UPLOAD = {
     "filename": "hello.txt",
     "purpose": "assistants",
-    "bytes": len(FILE[1]),
+    "bytes": len(FILE),
     "mime_type": "text/plain",
 }
 NAMED_FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "lookup"}}
@@ -39,9 +40,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: dict[str, str] = {}
     body: dict[str, Any] | None = None
-    """A JSON object; of a form, the fields that are no files."""
-    files: dict[str, tuple[str, bytes]] | None = None
-    """The files of a form, each a name and its content."""
+    files: tuple[str, ...] = ()
+    """The properties that are files, if it is a form; each is given as the text in it."""
 
 
 class Kitchen:
@@ -63,9 +63,8 @@ class Kitchen:
 
     async def file(self) -> str:
         """A file."""
-        answer = await self.target.call(
-            "POST", "/files", {"purpose": "assistants"}, files={"file": FILE}
-        )
+        files = {"file": ("hello.txt", FILE.encode())}
+        answer = await self.target.call("POST", "/files", {"purpose": "assistants"}, files=files)
         return str(_answer(answer)["id"])
 
     async def with_files(self, body: Any) -> Any:
@@ -287,7 +286,7 @@ async def _embedding(kitchen: Kitchen) -> Request:
 
 
 async def _create_file(kitchen: Kitchen) -> Request:
-    return Request(body={"purpose": "assistants"}, files={"file": FILE})
+    return Request(body={"purpose": "assistants", "file": FILE}, files=("file",))
 
 
 async def _file(kitchen: Kitchen) -> Request:
@@ -304,12 +303,14 @@ async def _upload(kitchen: Kitchen) -> Request:
 
 async def _add_part(kitchen: Kitchen) -> Request:
     ids = {"upload_id": (await kitchen.upload())["upload_id"]}
-    return Request(ids=ids, body={}, files={"data": FILE})
+    return Request(ids=ids, body={"data": FILE}, files=("data",))
 
 
 async def _complete_upload(kitchen: Kitchen) -> Request:
-    made = await kitchen.upload(FILE[1])
-    return Request(ids={"upload_id": made["upload_id"]}, body={"part_ids": made["part_ids"]})
+    made = await kitchen.upload(FILE.encode())
+    checksum = md5(FILE.encode(), usedforsecurity=False).hexdigest()
+    body = {"part_ids": made["part_ids"], "md5": checksum}
+    return Request(ids={"upload_id": made["upload_id"]}, body=body)
 
 
 RECIPES: dict[str, Recipe] = {

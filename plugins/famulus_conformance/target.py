@@ -70,7 +70,11 @@ class Target:
             headers["Authorization"] = f"Bearer {key}"
         given: dict[str, Any] = {"params": query or None, "headers": headers}
         if files is not None:
-            given |= {"files": files, "data": dict(_fields(body))}
+            # As files without a name: without any file it is still a form.
+            given["files"] = {name: (None, text) for name, text in _fields(body)} | files
+            if not given["files"]:
+                headers["Content-Type"] = "multipart/form-data; boundary=none"
+                given["content"] = b"--none--\r\n"
         elif content is not None or body is not None:
             headers["Content-Type"] = "application/json"
             given["content"] = json.dumps(body).encode() if content is None else content

@@ -242,6 +242,11 @@ BAD: dict[str, tuple[bytes, str | None, str]] = {
         "purpose",
         "Invalid type for 'purpose': expected a text field, but got a file instead.",
     ),
+    "a text for a file": (
+        form(part("file", "x"), PURPOSE),
+        "file",
+        "Invalid type for 'file': expected a file, but got a text field instead.",
+    ),
     "two files": (
         form(FILE, FILE, PURPOSE),
         "file",
