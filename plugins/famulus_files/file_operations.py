@@ -10,7 +10,7 @@ from famulus.failpoints import failpoint
 from famulus_files.contents import tag_of
 from famulus_files.faults import NO_DOWNLOAD
 from famulus_files.kinds import Piece, decode_file, decode_file_extra, encode
-from famulus_files.making import seconds_of
+from famulus_files.making import refusal, seconds_of
 from famulus_schemas.files import CreateFile, File, FileListQuery
 from famulus_schemas.lists import FileDeleted, ListPage
 from famulus_schemas.records import Conflict, Unit
@@ -62,10 +62,10 @@ class FileOperations:
     async def _commit(self, call: Call, key: str, unit: Unit) -> None:
         try:
             await self._plugin.records.of(call.project).commit(unit)
-        except Conflict:
+        except Conflict as conflict:
             # It was not written, which of other failures is not always certain.
             await self._plugin.contents.drop(call.project, key)
-            raise
+            raise refusal(conflict) from conflict
 
     @operation("GET", "/v1/files", action="files.read")
     async def list_files(self, call: Call, query: FileListQuery) -> Wire[ListPage[File]]:

@@ -14,9 +14,9 @@ from famulus_files.faults import PROJECT_FULL
 from famulus_files.kinds import FileExtra, Piece, insert_file, not_lost
 from famulus_files.names import checked_name
 from famulus_files.settings import FilesSettings
-from famulus_schemas.errors import FILE_TOO_LARGE
+from famulus_schemas.errors import FILE_TOO_LARGE, TOO_BUSY
 from famulus_schemas.files import File, FileExpiry, FilePurpose
-from famulus_schemas.records import Unit
+from famulus_schemas.records import Conflict, Unit
 
 
 class Maker:
@@ -115,3 +115,10 @@ async def _limited(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[by
         if size > limit:
             raise Problem(FILE_TOO_LARGE, param="content", name="content", limit=limit)
         yield chunk
+
+
+def refusal(conflict: Conflict) -> Exception:
+    """What a client is told where the writes that name a content are refused."""
+    if conflict.kind != "lost_blob":
+        return conflict
+    return Problem(TOO_BUSY, reason="the content was given up before it was whole. Send it again.")

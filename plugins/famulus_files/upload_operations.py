@@ -39,7 +39,7 @@ from famulus_files.kinds import (
     own_pieces,
     upload_index,
 )
-from famulus_files.making import seconds_of
+from famulus_files.making import refusal, seconds_of
 from famulus_schemas.errors import ARRAY_TOO_LONG, INTEGER_ABOVE
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.records import Clear, Conflict, Guard, Record, Replace, Unit
@@ -132,7 +132,7 @@ class UploadOperations:
             await plugin.contents.drop(call.project, id)
             if conflict.kind == "upload":
                 await self._pending(call, upload_id, "add parts to")
-            raise
+            raise refusal(conflict) from conflict
         failpoint("part_added")
         return Wire(encode(part))
 

@@ -26,10 +26,10 @@ POINTS = (
 )
 ENVIRONMENT = {
     "FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false",
-    "FAMULUS_FILES__ORPHAN_AGE_S": "0",
-    "FAMULUS_FILES__ORPHANS_S": "0.1",
     "FAMULUS_JOBS__POLL_S": "0.1",
 }
+AT_ONCE = {"FAMULUS_FILES__ORPHAN_AGE_S": "0", "FAMULUS_FILES__ORPHANS_S": "0.1"}
+"""What belongs to nothing is removed without waiting, though nobody would live so."""
 LIFE_S = 30.0
 
 
@@ -99,7 +99,7 @@ def test_after_a_kill_what_was_acknowledged_is_there_and_nothing_else_stays(
         Client(http).live(made, deleted)
     assert b"killed at failpoint" in (tmp_path / "server.log").read_bytes()
 
-    with serve(tmp_path, environment=ENVIRONMENT) as served, connected(served) as http:
+    with serve(tmp_path, environment=ENVIRONMENT | AT_ONCE) as served, connected(served) as http:
         listed = {one["id"] for one in http.get("/files").json()["data"]}
         assert made <= listed
         # The one whose answer was lost may be there, too; or be gone, if it was being deleted.

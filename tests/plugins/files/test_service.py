@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.plugins.files.conftest import User, eventually, given, keys, server_of
+from tests.plugins.files.conftest import User, eventually, give, given, keys, server_of
 
-from famulus import Problem
+from famulus import NoSettings, Plugin, Problem, hookimpl
 from famulus.testing import FixedClock, TestServer
 from famulus_schemas.blobs import BlobDamaged
 from famulus_schemas.identity import Principal
-from famulus_schemas.records import Conflict
+from famulus_schemas.records import Conflict, Unit, Write
 
 pytestmark = pytest.mark.anyio
 
@@ -164,3 +165,24 @@ async def test_what_belongs_to_a_file_or_an_upload_is_never_removed(
 
         await eventually(is_swept)
         assert await keys(user) == sorted(expected)
+
+
+class Slow(Plugin[NoSettings]):
+    """Has each unit that makes a file wait until the test lets it."""
+
+    name = "slow"
+
+    @hookimpl
+    async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
+        """Wait."""
+        await asyncio.sleep(0.5)
+        return []
+
+
+async def test_a_file_that_was_given_up_is_refused_and_can_be_sent_again(tmp_path: Path) -> None:
+    settings = {"files": {"orphans_s": 0.01, "orphan_age_s": 0.0}}
+    async with server_of(Slow, data_dir=tmp_path, settings=settings) as server:
+        answer = await give(server)
+        assert answer.status_code == 503
+        assert "Send it again" in answer.json()["error"]["message"]
+        assert await keys(server.plugin("user")) == []
