@@ -316,7 +316,7 @@ SCENARIOS: Sequence[Scenario] = (
         name="a file is created, retrieved, downloaded and deleted",
         operations=("createFile", "retrieveFile", "downloadFile", "deleteFile"),
         does="Each of the four, with a name that is not ASCII and an expiry.",
-        holds="It has what it was given, its content is what was sent, and it is gone once deleted.",
+        holds="It is what was given, its content is what was sent, and it is gone once deleted.",
     ),
     Scenario(
         name="a file is streamed from the disk",
