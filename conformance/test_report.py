@@ -74,23 +74,41 @@ def test_no_reason_outlives_what_it_is_for(told: Any) -> None:
     assert [each.why for each in overlay().known if each.why not in used] == []
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [each for each in overlay().deviation if each.on_wire],
-    ids=lambda entry: entry.at[0],
-)
-async def test_what_only_the_wire_shows_would_be_found_without_its_entry(entry: Any) -> None:
+async def looked_at(entry: Any, entries: list[Any]) -> list[Any]:
+    """What the probes find, by the document with these entries, in the group of one entry."""
     id = entry.at[0].partition(".")[0]
-    others = [each for each in overlay().deviation if each is not entry]
-    document = overlaid(spec_document(document_path()), "document", others)
-    oracle = DescribedOracle(document, name="without it", is_document=True)
+    document = overlaid(spec_document(document_path()), "document", entries)
+    oracle = DescribedOracle(document, name="of a test", is_document=True)
     group = next(each.group for each in oracle.operations() if each.id == id)
+    plugins = ("keys", "sqlite", "jobs", "events", "models", "builtin", "chat", "local_blobs")
     settings = {"keys": {"api_key": KEY, "first_key": False}}
     async with (
-        kernel_with("keys", "sqlite", "models", "builtin", "chat", settings=settings) as server,
+        kernel_with(*plugins, "files", settings=settings) as server,
         client_of("http://famulus.test/v1", transport=InProcess(server.kernel)) as client,
     ):
         model = await first_model(client, KEY)
         target = Target(client, api_key=KEY, model=model, is_far=False)
-        found = judged(await probe(oracle, target, only=[group]))
-    assert any(each.standing == "broken" for each in found)
+        return judged(await probe(oracle, target, only=[group]))
+
+
+ON_WIRE = [each for each in overlay().deviation if each.on_wire]
+
+
+@pytest.mark.parametrize(
+    "entry", [each for each in ON_WIRE if not each.limits], ids=lambda entry: entry.at[0]
+)
+async def test_what_only_the_wire_shows_would_be_found_without_its_entry(entry: Any) -> None:
+    others = [each for each in overlay().deviation if each is not entry]
+    assert any(each.standing == "broken" for each in await looked_at(entry, others))
+
+
+@pytest.mark.parametrize(
+    "entry", [each for each in ON_WIRE if each.limits], ids=lambda entry: entry.at[0]
+)
+async def test_a_limit_that_only_the_wire_shows_is_kept(entry: Any) -> None:
+    # Without its entry nobody would try it.
+    place = entry.at[0].partition(".request.")[2]
+    found = await looked_at(entry, list(overlay().deviation))
+    tried = [each for each in found if each.finding.what.startswith(f"body.{place}: minItems")]
+    assert tried
+    assert [each.finding for each in tried if each.standing == "broken"] == []
