@@ -10,7 +10,7 @@ from famulus.forms import FilePart, Form
 from famulus.lists import list_page
 from famulus.markers import hookimpl
 from famulus.operations import Operation, operation, operations
-from famulus.plugin import NoSettings, Plugin, Settings, need, want
+from famulus.plugin import CannotStart, NoSettings, Plugin, Settings, need, want
 from famulus.resources import found, missing, modify
 from famulus.sse import encode_event
 from famulus.tools import tool, tools
@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Bytes",
     "Call",
+    "CannotStart",
     "EventStream",
     "FileField",
     "FilePart",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -28,7 +29,11 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether requests should be sent here, and each plugin that is not well."""
+    """Whether requests should be sent here, and each plugin that is not well.
+
+    Why it is not is told to whoever may read `/-/plugins`; others are told `failed` (it could not
+    start, or stopped), `blocked` (it needs another that is not well) or `unwell` (it says so).
+    """
 
     status: Literal["ok", "degraded", "down", "draining"]
     plugins: dict[str, Health] = {}
@@ -71,6 +76,8 @@ class Admin:
         """Whether requests should be sent here; 503 while they should not."""
         readiness = await self._readiness()
         status = 200 if readiness.status in ("ok", "degraded") else 503
+        if readiness.plugins and not await self._may_know_reasons(call):
+            readiness = self._without_reasons(readiness)
         return Bytes(msgspec.json.encode(readiness), "application/json", status=status)
 
     async def _readiness(self) -> Readiness:
@@ -89,10 +96,44 @@ class Admin:
             return Readiness(status="down", plugins=unwell)
         return Readiness(status="degraded" if unwell else "ok", plugins=unwell)
 
+    async def _may_know_reasons(self, call: Call) -> bool:
+        """Whether the caller could read them at `/-/plugins`; without a key, it could not.
+
+        Where a request comes from is no sign of who sent it: behind a proxy on this machine,
+        everybody comes from it.
+        """
+        hooks = self._kernel.world.hooks
+        try:
+            async with asyncio.timeout(self._kernel.settings.health_s):
+                principal = await hooks.authenticate(call.headers)
+                if principal is None:
+                    return False
+                await hooks.authorize(principal, "plugins.read", None)
+        except Exception:  # Isolation: a probe is answered, whatever is wrong with keys.
+            return False
+        return True
+
+    def _without_reasons(self, readiness: Readiness) -> Readiness:
+        """What a stranger is told: host names, paths and errors are not for everybody."""
+        slots = self._kernel.lifecycle.slots
+        plugins = {
+            name: Health(
+                status=health.status,
+                detail=str(slots[name].state) if slots[name].state in _BROKEN else "unwell",
+            )
+            for name, health in readiness.plugins.items()
+        }
+        return Readiness(status=readiness.status, plugins=plugins)
+
     def _bears(self, slot: Slot) -> bool:
         """Whether the server is of no use without this plugin."""
-        filled = self._kernel.lifecycle.filler.values()
-        return slot.required or slot.name in filled
+        lifecycle = self._kernel.lifecycle
+        if slot.required or slot.name in lifecycle.filler.values():
+            return True
+        # While one that knows keys does not run, whoever it would have let in is turned away.
+        return slot.plugin_type is not None and lifecycle.relay.implements(
+            slot.plugin_type, "authenticate"
+        )
 
     @operation("GET", "/-/plugins", action="plugins.read")
     async def plugins(self, call: Call) -> PluginList:

@@ -169,7 +169,7 @@ def _serve() -> click.Command:
             broken = [s.name for s in slots if s.state in (State.FAILED, State.BLOCKED)]
             if broken:
                 kernel.log.error(
-                    "incomplete", broken=broken, hint="`famulus check` and /health/ready say why"
+                    "incomplete", broken=broken, hint="the reasons are above, and at /-/plugins"
                 )
             kernel.log.info(
                 "ready",

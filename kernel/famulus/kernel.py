@@ -60,6 +60,7 @@ class Kernel:
         self._loops: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self._admin = Admin(self)
+        self._told: dict[str, tuple[State, str]] = {}
         self.lifecycle = self._new_lifecycle()
 
     def _new_lifecycle(self) -> Lifecycle:
@@ -69,6 +70,7 @@ class Kernel:
             make_id=self.make_id,
             log=self.log,
             hooks=self,
+            told=self._told,
         )
         lifecycle.on_change = self._rebuild
         return lifecycle
@@ -91,7 +93,7 @@ class Kernel:
         self.plan()
         self.prepare()
         try:
-            await self.lifecycle.start(self.settings.start_s)
+            await self.lifecycle.start(self.settings.start_s, is_first=True)
             self._rebuild()
             self.lifecycle.refuse_broken_required()
         except BaseException:
@@ -158,13 +160,18 @@ class Kernel:
     async def _mend(self) -> None:
         """Start what others stand on again if it failed, for ever: a database may come later."""
         pause_s = self.settings.retry_failed_s
+        attempts = 0
         while True:
             await asyncio.sleep(pause_s)
             broken = self.lifecycle.broken_providers()
             if not broken:
-                pause_s = self.settings.retry_failed_s
+                if attempts:
+                    self.log.info("plugins_recovered", attempts=attempts)
+                pause_s, attempts = self.settings.retry_failed_s, 0
                 continue
-            self.log.info("plugins_tried_again", plugins=broken)
+            log = self.log.debug if attempts else self.log.info
+            attempts += 1
+            log("plugins_tried_again", plugins=broken, attempt=attempts)
             try:
                 await self.reload(self.config)
             except Exception as error:  # Isolation: one attempt that breaks must not be the last.

@@ -18,7 +18,7 @@ from famulus.clock import Clock, MakeId
 from famulus.config import Config, ConfigError, plugin_settings
 from famulus.discover import Found
 from famulus.hooks import HookError, Relay, collect
-from famulus.plugin import Host, Plugin, Settings
+from famulus.plugin import CannotStart, Host, Plugin, Settings
 from famulus.services import PluginServices, Services
 from famulus_schemas.notices import PluginChanged
 from famulus_schemas.ports import Port
@@ -54,6 +54,8 @@ class Slot:
         self.state = State.LOADED
         self.reason = ""
         self.required = False
+        self.is_hopeless = False
+        """Whether it failed in a way that trying again cannot mend."""
         self.plugin_type: type[Plugin[Any]] | None = None
         self.settings: Settings | None = None
         self.plugin: Plugin[Any] | None = None
@@ -106,6 +108,7 @@ class Slot:
             up.exception()
             self.become(State.FAILED, f"did not start within {start_s:g} s (server.start_s)")
         except Exception as error:  # Isolation: a plugin that cannot start must not stop others.
+            self.is_hopeless = isinstance(error, CannotStart)
             self.become(State.FAILED, describe(error))
         else:
             self.become(State.RUNNING)
@@ -163,7 +166,14 @@ class Lifecycle:
     """All plugins of one kernel."""
 
     def __init__(
-        self, *, data_dir: Path, clock: Clock, make_id: MakeId, log: Log, hooks: HooksView
+        self,
+        *,
+        data_dir: Path,
+        clock: Clock,
+        make_id: MakeId,
+        log: Log,
+        hooks: HooksView,
+        told: dict[str, tuple[State, str]] | None = None,
     ) -> None:
         self.slots: dict[str, Slot] = {}
         self.relay = Relay()
@@ -173,6 +183,8 @@ class Lifecycle:
         self._make_id = make_id
         self._log = log
         self._hooks = hooks
+        self._told = {} if told is None else told
+        """What was last logged of each plugin, in this lifecycle and those before it."""
         self._order: list[str] = []
         self.on_change: Any = None
 
@@ -288,6 +300,12 @@ class Lifecycle:
             if slot.required and not slot.alive:
                 raise BootError(f"plugin {slot.name} is required, but {slot.state}: {slot.reason}")
 
+    def refuse_hopeless(self) -> None:
+        """Raise BootError if a plugin that fills a port can never start as things are."""
+        for name in sorted(self.filler.values()):
+            if name and self.slots[name].is_hopeless:
+                raise BootError(f"plugin {name} is failed: {self.slots[name].reason}")
+
     # --- living -----------------------------------------------------------------------------
 
     def construct(self) -> None:
@@ -316,11 +334,17 @@ class Lifecycle:
         )
         slot.plugin = slot.plugin_type(slot.settings, host)
 
-    async def start(self, start_s: float) -> None:
-        """Start all in order. Raises BootError only for a plugin that is required."""
+    async def start(self, start_s: float, *, is_first: bool = False) -> None:
+        """Start all in order. Raises BootError only for a plugin that is required.
+
+        At the first start of a server also for a provider that can never start: nothing serves
+        yet that would be worth keeping, and whoever started it should see why.
+        """
         for name in self._order:
             await self._start_one(self.slots[name], start_s)
             self.refuse_broken_required()
+            if is_first:
+                self.refuse_hopeless()
 
     async def _start_one(self, slot: Slot, start_s: float) -> None:
         if slot.state is not State.LOADED:
@@ -421,7 +445,11 @@ class Lifecycle:
 
     def _tell(self, slot: Slot) -> None:
         """Tell the log and the other plugins what a plugin has become."""
-        log = self._log.debug if slot.state is State.RUNNING else self._log.error
+        now = (slot.state, slot.reason)
+        # What is tried again every minute for a day should not fill the log with one sentence.
+        is_news = slot.state is not State.RUNNING and self._told.get(slot.name) != now
+        self._told[slot.name] = now
+        log = self._log.error if is_news else self._log.debug
         log(f"plugin_{slot.state}", plugin=slot.name, reason=slot.reason)
         changed = PluginChanged(plugin=slot.name, state=str(slot.state), reason=slot.reason)
         self._hooks.tell(changed)

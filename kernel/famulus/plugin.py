@@ -44,6 +44,14 @@ class NoSettings(Settings, frozen=True, kw_only=True):
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
 
 
+class CannotStart(Exception):
+    """What a lifespan raises where trying again is of no use; says what its operator must do.
+
+    The first start of a server ends with it where the plugin fills a port. A plugin that waits
+    for something, such as a database that is not up yet, raises anything else, and is tried again.
+    """
+
+
 class Need(Generic[T]):
     """A port that the plugin cannot do without; on the instance it is whoever provides it."""
 

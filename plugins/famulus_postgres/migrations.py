@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
+from famulus import CannotStart
 from famulus.failpoints import failpoint
 from famulus_postgres.locks import lock_number
 from famulus_postgres.sessions import Sessions
 from famulus_postgres.settings import PostgresSettings
 
 
-class DatabaseTooNew(Exception):
+class DatabaseTooNew(CannotStart):
     """A later version of the server wrote the database."""
 
 

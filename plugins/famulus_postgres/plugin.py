@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from famulus import Plugin, hookimpl
+from famulus import CannotStart, Plugin, hookimpl
 from famulus_postgres.settings import PostgresSettings
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EVENTS, RECORDS
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from famulus_postgres.remote_events import Running
 
 
-class DriverMissing(Exception):
+class DriverMissing(CannotStart):
     """The package that talks to PostgreSQL is not installed."""
 
 

@@ -7,10 +7,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
+from famulus import CannotStart
 from famulus_postgres import statements
 from famulus_postgres.failures import UNREACHABLE, described
 from famulus_postgres.settings import PostgresSettings
 from famulus_schemas.records import StoreUnavailable
+
+
+class UnusableDsn(CannotStart, StoreUnavailable):
+    """The dsn is none; no part of it is shown."""
 
 
 class Sessions:
@@ -45,7 +50,7 @@ class Sessions:
             return await self.open()
         except asyncpg.ClientConfigurationError:
             # Not chained: its text may hold part of a password.
-            raise StoreUnavailable(_BAD_DSN) from None
+            raise UnusableDsn(_BAD_DSN) from None
         except UNREACHABLE as error:
             raise StoreUnavailable(
                 f"PostgreSQL at {self.place} cannot be used: {described(error)}"
@@ -79,8 +84,8 @@ def _place(dsn: str) -> str:
         host = parts.hostname or query.get("host", ["the default host"])[0]
         port = parts.port or query.get("port", ["5432"])[0]
     except ValueError:
-        raise StoreUnavailable(_BAD_DSN) from None
+        raise UnusableDsn(_BAD_DSN) from None
     if parts.scheme not in ("postgresql", "postgres"):
-        raise StoreUnavailable(_BAD_DSN)
+        raise UnusableDsn(_BAD_DSN)
     database = unquote(parts.path.lstrip("/")) or query.get("database", ["the default"])[0]
     return f"{host}:{port}, database {database}"

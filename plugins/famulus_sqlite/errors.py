@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from famulus import CannotStart
 
-class DatabaseError(Exception):
+
+class DatabaseError(CannotStart):
     """The database cannot be used; says which file, why, and what to do."""
 
 

@@ -249,8 +249,8 @@ PLUGIN_DOWN = Fault(
 KEYS_UNCHECKED = Fault(
     503,
     "plugin_unavailable",
-    "API keys cannot be checked now, because the plugin '{plugin}' does not run; /health/ready "
-    "says why.",
+    "API keys cannot be checked now, because the plugin '{plugin}' does not run; its "
+    "operator finds the reason in the server's log.",
     "server_error",
 )
 INTERNAL = Fault(

@@ -376,3 +376,26 @@ def test_a_server_says_its_base_url_by_what_it_serves(home: Path) -> None:
     (home / "famulus.toml").write_text(text)
     with serving(home) as (served, url):
         assert served.lines[-1]["base_url"] == f"{url}/api"
+
+
+def test_a_second_server_on_the_same_records_ends_and_says_which_has_them(home: Path) -> None:
+    with serving(home) as (served, _):
+        done = famulus(home, "serve", "--port", "0", "--log-format", "json")
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    logged = [json.loads(line)["event"] for line in done.stderr.splitlines() if line[0] == "{"]
+    assert len(said) == 1
+    assert said[0].startswith("famulus: plugin sqlite is failed: DatabaseInUse: ")
+    assert f"is in use by process {served.process.pid} " in said[0]
+    assert logged == ["plugin_failed"]
+
+
+def test_a_database_that_does_not_answer_yet_is_waited_for(home: Path) -> None:
+    dsn = "postgresql://famulus@127.0.0.1:1/famulus"
+    more = {"FAMULUS_POSTGRES__DSN": dsn, "FAMULUS_SERVER__RETRY_FAILED_S": "0.05"}
+    with serving(home, **more) as (served, url):
+        served.line("plugins_tried_again")
+        ready = httpx.get(f"{url}/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "down")
+        assert ready.json()["plugins"]["postgres"]["status"] == "down"
+        assert served.end() == 0

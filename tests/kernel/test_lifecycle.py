@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from famulus import (
     Call,
+    CannotStart,
     NoSettings,
     Operation,
     Plugin,
@@ -26,6 +29,7 @@ from famulus import (
 )
 from famulus.config import ConfigError
 from famulus.lifecycle import BootError
+from famulus.log import make_log
 from famulus.testing import TestServer, kernel_with, make_kernel
 from famulus_schemas.notices import Notice, PluginChanged
 from famulus_schemas.ports import EVENTS, Events, Port
@@ -582,3 +586,96 @@ async def test_a_provider_that_failed_is_tried_again_until_it_starts() -> None:
                 await asyncio.sleep(0.01)
         assert server.state("late") == ("running", "")
         assert Late.attempts == 3
+
+
+# --- failures that last --------------------------------------------------------------------------
+
+
+def hopeless(*, provides: tuple[Port[Any], ...] = ()) -> type[Plugin[Any]]:
+    async def start() -> None:
+        raise CannotStart("another server has the well; stop that one")
+
+    return made("well", provides=provides, start=start)
+
+
+async def test_a_provider_that_can_never_start_ends_the_first_start(tmp_path: Path) -> None:
+    story: Story = []
+    kernel = make_kernel(
+        made("early", story), hopeless(provides=(WATER,)), made("x", story), data_dir=tmp_path
+    )
+    with pytest.raises(BootError, match=r"plugin well is failed: .*another server has the well"):
+        await kernel.start()
+    assert story == ["early up", "early down"]
+
+
+async def test_one_that_can_never_start_and_fills_no_port_fails_alone() -> None:
+    async with kernel_with(hopeless(), made("good")) as server:
+        assert server.state("well")[0] == "failed"
+        assert server.state("good")[0] == "running"
+
+
+async def test_a_server_that_serves_goes_on_beside_a_provider_that_can_never_start(
+    tmp_path: Path,
+) -> None:
+    class Depth(Settings, frozen=True):
+        """How deep the well is."""
+
+        metres: int = 1
+
+    class Well(Plugin[Depth]):
+        """Can be one metre deep."""
+
+        name = "well"
+        provides = (WATER,)
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[None]:
+            if self.settings.metres > 1:
+                raise CannotStart("there is rock")
+            self.provide(WATER, "clear")
+            yield
+
+    plugins = (Well, made("good"))
+    deeper = make_kernel(*plugins, data_dir=tmp_path, settings={"well": {"metres": 2}}).config
+    async with kernel_with(*plugins, data_dir=tmp_path) as server:
+        await server.kernel.reload(deeper)
+        assert server.state("well") == ("failed", "CannotStart: there is rock")
+        assert server.state("good")[0] == "running"
+
+
+async def test_a_failure_that_repeats_is_logged_once_and_so_is_its_end() -> None:
+    class Late(Plugin[NoSettings]):
+        """Fills a port, but not at the first attempts."""
+
+        name = "late"
+        provides = (WATER,)
+        attempts = 0
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[None]:
+            Late.attempts += 1
+            if Late.attempts < 5:
+                raise ConnectionError("not there yet")
+            self.provide(WATER, "clear")
+            yield
+
+    out = io.StringIO()
+    settings = {"server": {"retry_failed_s": 0.01, "retry_failed_max_s": 0.01}}
+    async with kernel_with(
+        Late,
+        made("mill", needs=(WATER,)),
+        settings=settings,
+        log=make_log("info", "json", stream=out),
+    ) as server:
+        async with asyncio.timeout(20):
+            while "plugins_recovered" not in out.getvalue():
+                await asyncio.sleep(0.01)
+        assert server.state("mill")[0] == "running"
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(each["event"], each.get("plugin")) for each in events] == [
+        ("plugin_failed", "late"),
+        ("plugin_blocked", "mill"),
+        ("plugins_tried_again", None),
+        ("plugins_recovered", None),
+    ]
+    assert events[-1]["attempts"] == 4

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import pytest
 
 from famulus import NoSettings, Plugin, need
-from famulus.testing import kernel_with
+from famulus.lifecycle import BootError
+from famulus.testing import kernel_with, make_kernel
 from famulus_schemas.ports import RECORDS
 from famulus_schemas.records import Insert
 from famulus_sqlite import Sqlite
@@ -52,15 +53,10 @@ async def test_the_database_is_where_the_path_says(tmp_path: Path) -> None:
     connection.close()
 
 
-async def test_a_second_server_on_the_same_file_says_why_it_has_no_records(tmp_path: Path) -> None:
-    async with (
-        kernel_with(Sqlite, Notes, data_dir=tmp_path),
-        kernel_with(Sqlite, Notes, data_dir=tmp_path) as second,
-    ):
-        state, reason = second.state("sqlite")
-        assert state == "failed"
-        assert "is in use by process" in reason
-        assert second.state("notes")[0] == "blocked"
+async def test_a_second_server_on_the_same_file_does_not_start_and_says_why(tmp_path: Path) -> None:
+    async with kernel_with(Sqlite, Notes, data_dir=tmp_path):
+        with pytest.raises(BootError, match=r"plugin sqlite is failed: .* is in use by process"):
+            await make_kernel(Sqlite, Notes, data_dir=tmp_path).start()
 
 
 async def test_the_stores_health_is_the_servers(tmp_path: Path) -> None:
