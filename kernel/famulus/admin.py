@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from famulus.lifecycle import Slot
     from famulus.world import World
 
-_BROKEN = (State.FAILED, State.BLOCKED)
+_AWAY = (State.FAILED, State.BLOCKED, State.LOADED, State.STOPPED)
+"""States in which a plugin does not do what it should; `loaded` is one that is being started."""
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +32,9 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True):
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """Whether requests should be sent here, and each plugin that is not well.
 
-    Why it is not is told to whoever may read `/-/plugins`; others are told `failed` (it could not
-    start, or stopped), `blocked` (it needs another that is not well) or `unwell` (it says so).
+    Why it is not is told to whoever may read `/-/plugins`. Others are told its state: `failed`,
+    `blocked` (by another that is), `loaded` (it is being started), `stopped`, or `unwell` where it
+    runs and says so itself.
     """
 
     status: Literal["ok", "degraded", "down", "draining"]
@@ -88,7 +90,7 @@ class Admin:
         unwell = {
             name: Health(status="down", detail=f"{slot.state}: {slot.reason}")
             for name, slot in slots.items()
-            if slot.state in _BROKEN
+            if slot.state in _AWAY
         }
         answers = await kernel.world.hooks.check_health(kernel.settings.health_s)
         unwell |= {name: health for name, health in answers.items() if health.status != "ok"}
@@ -119,7 +121,7 @@ class Admin:
         plugins = {
             name: Health(
                 status=health.status,
-                detail=str(slots[name].state) if slots[name].state in _BROKEN else "unwell",
+                detail=str(slots[name].state) if slots[name].state in _AWAY else "unwell",
             )
             for name, health in readiness.plugins.items()
         }

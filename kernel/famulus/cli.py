@@ -215,8 +215,7 @@ def _run(server: Any, kernel: Kernel) -> None:
     if kernel.failure is not None:
         raise BootError(describe(kernel.failure)) from kernel.failure
     if not server.started:
-        where = f"{server.config.host}:{server.config.port}"
-        raise BootError(": ".join([f"could not listen on {where}", *server.troubles[:1]]))
+        raise BootError(": ".join(["the server could not be started", *server.troubles[:1]]))
 
 
 def _check() -> click.Command:

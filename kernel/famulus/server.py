@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from famulus.config import ServerSettings
 from famulus.errors import envelope
 from famulus.kernel import Kernel
+from famulus.listening import listening
 from famulus.log import ForwardToLog
 from famulus_schemas.errors import (
     HEADERS_TOO_LARGE,
@@ -251,8 +252,18 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
         self._on_hangup = on_hangup
 
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen first: a server that has no port must not have started or made anything."""
+        config = self.config
+        own = sockets or listening(config.host, config.port, backlog=config.backlog)
+        try:
+            await super()._serve(own)
+        finally:
+            for each in own:
+                each.close()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind, then tell where."""
+        """Start the plugins and serve, then tell where."""
         try:
             await super().startup(sockets=sockets)
         except SystemExit:

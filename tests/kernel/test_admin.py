@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -130,3 +131,32 @@ async def test_a_server_that_can_let_nobody_in_is_not_ready() -> None:
         refused: Any = await server.get("/nothing", headers={"x-test-project": "x"})
     assert (ready.status_code, ready.json()["plugins"]["shut"]["detail"][:6]) == (503, "failed")
     assert refused.status_code == 404
+
+
+async def test_a_server_is_not_ready_while_what_it_stands_on_is_started_again() -> None:
+    class River(Plugin[NoSettings]):
+        """Does not come the first time, and takes long the second."""
+
+        name = "river"
+        provides = (WATER,)
+        starts = 0
+        begun, may_come = asyncio.Event(), asyncio.Event()
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[None]:
+            River.starts += 1
+            if River.starts == 1:
+                raise ConnectionError("dry")
+            River.begun.set()
+            await River.may_come.wait()
+            self.provide(WATER, "clear")
+            yield
+
+    async with kernel_with(Door, River) as server:
+        again = asyncio.create_task(server.kernel.reload(server.kernel.config))
+        await River.begun.wait()
+        ready = await server.get("/health/ready")
+        assert (ready.status_code, ready.json()["plugins"]["river"]["detail"]) == (503, "loaded")
+        River.may_come.set()
+        await again
+        assert (await server.get("/health/ready")).json() == {"status": "ok", "plugins": {}}

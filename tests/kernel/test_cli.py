@@ -357,9 +357,21 @@ def test_a_port_that_is_taken_is_told(home: Path) -> None:
         port = url.rpartition(":")[2]
         done = famulus(home, "serve", "--port", port, FAMULUS_DATA_DIR=str(home / "other"))
         assert done.returncode == 2
-        last = done.stderr.splitlines()[-1]
-        assert last.startswith(f"famulus: could not listen on 127.0.0.1:{port}: ")
-        assert last.endswith("address already in use")
+        assert done.stderr == (
+            f"famulus: could not listen on 127.0.0.1:{port}: address already in use; "
+            "--port or FAMULUS_PORT names another\n"
+        )
+
+
+def test_a_server_that_gets_no_port_makes_no_first_key(home: Path) -> None:
+    first = {"FAMULUS_KEYS__FIRST_KEY": "true", "FAMULUS_DATA_DIR": str(home / "other")}
+    with serving(home) as (_, url):
+        port = url.rpartition(":")[2]
+        refused = famulus(home, "serve", "--port", port, **first)
+        assert "OPENAI_API_KEY" not in refused.stderr
+        assert not (home / "other").exists()
+    done = famulus(home, "keys", "list", **first)
+    assert "There are no keys" in done.stderr
 
 
 def test_a_required_plugin_that_is_broken_refuses_to_serve(home: Path) -> None:

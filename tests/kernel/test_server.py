@@ -304,9 +304,22 @@ async def test_a_port_that_is_taken_stops_the_server_without_ending_the_process(
         )
         ready: list[str] = []
         server = Server(kernel, on_ready=ready.append)
-        await server._serve()
+        with pytest.raises(BootError, match="address already in use"):
+            await server._serve()
         assert (server.started, ready) == (False, [])
-        assert kernel.lifecycle.slots["echo"].state == "stopped"
+        assert kernel.lifecycle.slots == {}
+
+
+async def test_a_name_that_is_no_host_of_this_machine_is_told(tmp_path: Path) -> None:
+    kernel = make_kernel(Echo, data_dir=tmp_path, settings={"server": {"host": "no.invalid"}})
+    with pytest.raises(BootError, match=r"could not listen on no\.invalid:8400: .*--host"):
+        await Server(kernel, on_ready=print)._serve()
+
+
+async def test_localhost_is_served_at_every_address_that_it_has(tmp_path: Path) -> None:
+    kernel = make_kernel(Echo, data_dir=tmp_path, settings={"server": {"host": "localhost"}})
+    async with live_server(kernel) as url, httpx.AsyncClient() as client:
+        assert (await client.get(f"{url}/health/live")).status_code == 200
 
 
 async def test_a_boot_that_is_refused_keeps_its_reason(tmp_path: Path) -> None:
