@@ -22,7 +22,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -31,9 +31,13 @@ from famulus.config import Config, PluginConfig, load_config
 from famulus.lifecycle import BootError, State
 from famulus.log import make_log
 from famulus.plugin import Plugin
+from famulus_schemas.ports import Port
 
 if TYPE_CHECKING:
+    from famulus.kernel import Kernel
     from famulus.lifecycle import Lifecycle, Slot
+
+T = TypeVar("T")
 
 DEFAULT_FILE = "famulus.toml"
 
@@ -86,6 +90,32 @@ async def started(config: Config, name: str, **settings: Any) -> AsyncIterator[P
 
     Raises ConfigError or BootError saying why it cannot start.
     """
+    async with _started(config, name, settings) as (_, plugin):
+        yield plugin
+
+
+@asynccontextmanager
+async def provided(config: Config, port: Port[T]) -> AsyncIterator[T]:
+    """What fills a port, as `started`: for commands that must work while their own plugin cannot.
+
+    Raises ConfigError or BootError saying why it cannot start.
+    """
+    from famulus.kernel import Kernel
+
+    planned = Kernel(config, log=make_log("critical"))
+    planned.plan()
+    filler = planned.lifecycle.filler.get(port.name)
+    if not filler:
+        raise BootError(f"nobody provides {port.name}")
+    async with _started(config, filler, {}) as (kernel, _):
+        service: T = kernel.lifecycle.services.get(port)
+        yield service
+
+
+@asynccontextmanager
+async def _started(
+    config: Config, name: str, settings: Mapping[str, Any]
+) -> AsyncIterator[tuple[Kernel, Plugin[Any]]]:
     from famulus.kernel import Kernel
 
     quiet = make_log("critical")
@@ -97,7 +127,7 @@ async def started(config: Config, name: str, **settings: Any) -> AsyncIterator[P
     )
     await kernel.start()
     try:
-        yield _running(kernel.lifecycle, name)
+        yield kernel, _running(kernel.lifecycle, name)
     finally:
         await kernel.stop()
 

@@ -10,10 +10,11 @@ from typing import cast
 
 import click
 
-from famulus.commands import configured, started
+from famulus.commands import configured, provided, started
 from famulus.config import Config
 from famulus_keys.plugin import Keys
-from famulus_keys.store import StoredKey
+from famulus_keys.store import KeyStore, StoredKey
+from famulus_schemas.ports import RECORDS
 
 DAY_S = 86_400
 DAYS_MAX = 36_500
@@ -41,23 +42,30 @@ def keys() -> click.Group:
         asyncio.run(_list(config))
 
     @keys.command("revoke")
-    @click.argument("id")
+    @click.argument("id", required=False)
+    @click.option("--all", "every", is_flag=True, help="Every key, as where the pepper is lost.")
     @configured
-    def revoke(config: Config, id: str) -> None:
-        """Make a key invalid for good."""
+    def revoke(config: Config, id: str | None, every: bool) -> None:
+        """Make a key invalid for good, or all of them."""
+        if every == (id is not None):
+            raise click.UsageError("give the ID of one key, or --all")
         asyncio.run(_revoke(config, id))
 
     return keys
 
 
 @asynccontextmanager
-async def _started(config: Config) -> AsyncIterator[Keys]:
-    async with started(config, "keys", first_key=False) as plugin:
-        yield cast(Keys, plugin)
+async def _store(config: Config) -> AsyncIterator[KeyStore]:
+    """The stored keys, which can be listed and revoked whatever the pepper is."""
+    async with provided(config, RECORDS.system) as records:
+        store = KeyStore(records)
+        await store.declare()
+        yield store
 
 
 async def _create(config: Config, name: str, days: int | None) -> None:
-    async with _started(config) as plugin:
+    async with started(config, "keys", first_key=False) as started_plugin:
+        plugin = cast(Keys, started_plugin)
         expires_at = None if days is None else plugin.now() + days * DAY_S
         made = await plugin.create(name=name, expires_at=expires_at)
     assert made is not None
@@ -68,17 +76,20 @@ async def _create(config: Config, name: str, days: int | None) -> None:
 
 
 async def _list(config: Config) -> None:
-    async with _started(config) as plugin:
-        found = [each async for each in plugin.store.all()]
+    async with _store(config) as store:
+        found = [each async for each in store.all()]
     for project, key in found:
         click.echo(_row(project, key))
     if not found:
         click.echo("There are no keys. Make one with `famulus keys create`.", err=True)
 
 
-async def _revoke(config: Config, id: str) -> None:
-    async with _started(config) as plugin:
-        removed = await plugin.revoke(id)
+async def _revoke(config: Config, id: str | None) -> None:
+    async with _store(config) as store:
+        removed = await (store.clear() if id is None else store.remove(id))
+    if id is None:
+        click.echo(f"Revoked {removed} keys. The next start makes a first one.", err=True)
+        return
     if not removed:
         raise click.ClickException(f"there is no key {id!r}; `famulus keys list` shows them")
     click.echo(f"Revoked {id}.", err=True)

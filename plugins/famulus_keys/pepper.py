@@ -24,10 +24,9 @@ def pepper_from(text: str) -> bytes:
     return text.encode()
 
 
-def load_pepper(path: Path) -> tuple[bytes, bool]:
-    """The pepper in a file, and whether it was made just now. Raises ConfigError."""
-    is_new = not path.exists()
-    if is_new:
+def load_pepper(path: Path) -> bytes:
+    """The pepper in a file, which is made where there is none. Raises ConfigError."""
+    if not path.exists():
         _make(path)
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -40,7 +39,7 @@ def load_pepper(path: Path) -> tuple[bytes, bool]:
             f"{path} does not hold a pepper; restore it from a backup. Without it the stored keys "
             "are of no use: remove the file to have a new one made, and make new keys"
         )
-    return text.encode(), is_new
+    return text.encode()
 
 
 def digest(pepper: bytes, token: bytes) -> bytes:

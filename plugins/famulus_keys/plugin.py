@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from famulus import Plugin, Problem, hookimpl, need
+from famulus_keys.claim import Claim, OtherPepper
 from famulus_keys.keyring import Keyring, bearer
 from famulus_keys.pepper import FILE, load_pepper, pepper_from
 from famulus_keys.settings import KeysSettings
-from famulus_keys.store import KEY, KeyStore, StoredKey
-from famulus_keys.tokens import LAST_SHOWN, RANDOM_BYTES, make_token, masked
-from famulus_schemas.errors import WRONG_API_KEY
+from famulus_keys.store import KeyStore, StoredKey
+from famulus_keys.tokens import LAST_SHOWN, RANDOM_BYTES, is_well_formed, make_token, masked
+from famulus_schemas.errors import WRONG_API_KEY, Fault
+from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import RECORDS
 
@@ -33,6 +35,21 @@ This is the first key of this server. It is shown only now:
 Make others with `famulus keys create`.
 """
 
+OTHER_PEPPER_HINT = (
+    "the keys of this database were made with another pepper than this server's. Set "
+    "FAMULUS_KEYS__PEPPER to the pepper of the server that made them, or copy its file `pepper` "
+    "to {path}. If that is lost, `famulus keys revoke --all` removes the keys, and the next start "
+    "begins anew"
+)
+
+OTHER_PEPPER = Fault(
+    503,
+    "plugin_unavailable",
+    "This server cannot check the key: its pepper is not the one that the keys of its database "
+    "were made with. Its operator finds what to do in the server's log.",
+    "server_error",
+)
+
 
 class Keys(Plugin[KeysSettings]):
     """Lets in whoever sends a valid API key."""
@@ -41,13 +58,17 @@ class Keys(Plugin[KeysSettings]):
     records = need(RECORDS.system)
     store: KeyStore
     keyring: Keyring
+    _claim: Claim
+    _is_told = False
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Find the pepper, and make a first key where there is none at all."""
-        await self.records.declare(KEY)
         self.store = KeyStore(self.records)
+        await self.store.declare()
         pepper = await self._pepper()
+        self._claim = Claim(self.store, pepper, hint=self._hint())
+        await self._hold_claim()
         self.keyring = Keyring(self.store, self.settings, pepper=pepper, clock=self.host.clock)
         if self.settings.first_key and not self.settings.api_key and await self.store.is_empty():
             await self._make_first()
@@ -61,8 +82,20 @@ class Keys(Plugin[KeysSettings]):
             return None
         principal = await self.keyring.principal(token)
         if principal is None:
+            if is_well_formed(token):
+                await self._refuse_with_other_pepper()
             raise Problem(WRONG_API_KEY, shown=masked(token))
         return principal
+
+    @hookimpl
+    async def check_health(self) -> Health:
+        """Whether the stored keys can be told by this server's pepper."""
+        try:
+            await self._claim.hold()
+        except OtherPepper as error:
+            # The configured key is let in all the same.
+            return Health(status="degraded", detail=str(error))
+        return Health()
 
     @staticmethod
     @hookimpl
@@ -75,7 +108,11 @@ class Keys(Plugin[KeysSettings]):
     async def create(
         self, *, id: str | None = None, name: str = "", expires_at: int | None = None
     ) -> tuple[StoredKey, str] | None:
-        """Make a key, and the token that is its only copy; None where its id is taken."""
+        """Make a key, and the token that is its only copy; None where its id is taken.
+
+        Raises OtherPepper where those of the store were made with another.
+        """
+        await self._claim.make(now=self.now())
         token = make_token(secrets.token_bytes(RANDOM_BYTES))
         key = StoredKey(
             id=id or self.new_id("key_"),
@@ -97,14 +134,39 @@ class Keys(Plugin[KeysSettings]):
         if self.settings.pepper:
             return pepper_from(self.settings.pepper.reveal())
         path = self.data_dir / FILE
-        pepper, is_new = load_pepper(path)
-        if is_new and not await self.store.is_empty():
-            self.log.error(
-                "pepper_lost",
-                path=str(path),
-                hint="A new one was made, so no stored key is valid any more. Restore the file.",
-            )
-        return pepper
+        if path.exists() or await self.store.is_empty():
+            return load_pepper(path)
+        # A file made now could be of no use, and would look like the one that is missing.
+        if not self.settings.api_key or await self.store.claim() is None:
+            raise OtherPepper(self._hint())
+        return secrets.token_bytes()
+
+    async def _hold_claim(self) -> None:
+        """Refuse to start where only keys could let anybody in that cannot be checked."""
+        try:
+            await self._claim.hold()
+            if not await self.store.is_empty():
+                await self._claim.make(now=self.now())
+        except OtherPepper as error:
+            if not self.settings.api_key:
+                raise
+            self._tell_of(error)
+
+    def _hint(self) -> str:
+        return OTHER_PEPPER_HINT.format(path=self.data_dir / FILE)
+
+    async def _refuse_with_other_pepper(self) -> None:
+        """Raise Problem where a key may be valid, and only this server cannot tell."""
+        try:
+            await self._claim.hold()
+        except OtherPepper as error:
+            self._tell_of(error)
+            raise Problem(OTHER_PEPPER) from error
+
+    def _tell_of(self, error: OtherPepper) -> None:
+        if not self._is_told:
+            self.log.error("pepper_differs", reason=str(error))
+        self._is_told = True
 
     async def _make_first(self) -> None:
         made = await self.create(id=FIRST, name="first key")

@@ -22,8 +22,8 @@ class KeysSettings(Settings, frozen=True):
     pepper: Annotated[
         Secret | None,
         setting(
-            why="The secret that stored keys are hashed with, where several servers share a "
-            "database; else the file `pepper` in the data folder, made at the first start."
+            why="The secret that stored keys are hashed with, the same for all servers that share "
+            "a database; else the file `pepper` in the data folder, made at the first start."
         ),
     ] = None
     first_key: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
 
@@ -44,6 +45,11 @@ def _index(record: Record) -> Mapping[str, str]:
 KEY = Kind(name="key", indexes=("hash",), index_of=_index)
 """Body: the StoredKey. Extra: the key's hash."""
 
+CLAIM = Kind(name="key_pepper")
+"""One record for all keys. Extra: what only the pepper that they are hashed with makes."""
+
+_CLAIM_ID = "pepper"
+
 _decode = msgspec.json.Decoder(StoredKey).decode
 
 
@@ -52,6 +58,10 @@ class KeyStore:
 
     def __init__(self, records: SystemRecords) -> None:
         self._records = records
+
+    async def declare(self) -> None:
+        """Make the kinds known to the store."""
+        await self._records.declare(KEY, CLAIM)
 
     async def find(self, digest: bytes) -> tuple[str, StoredKey] | None:
         """The key of this hash, with its project."""
@@ -78,6 +88,29 @@ class KeyStore:
             return False
         failpoint("key_added")
         return True
+
+    async def claim(self) -> bytes | None:
+        """What the pepper of the stored keys makes; None while no key was ever stored."""
+        for record in await self._records.scan(CLAIM.name, limit=1):
+            return record.extra
+        return None
+
+    async def make_claim(self, value: bytes, *, now: int) -> None:
+        """Keep what a pepper makes, where nothing is kept of one yet."""
+        write = Insert(kind=CLAIM.name, id=_CLAIM_ID, created_at=now, body=b"{}", extra=value)
+        try:
+            await self._records.of(DEFAULT_PROJECT).commit([write])
+        except Conflict:
+            return
+
+    async def clear(self) -> int:
+        """Forget every key, and the pepper that they were hashed with; how many keys there were."""
+        ids = {key.id async for _, key in self.all()}
+        for id in ids:
+            await self.remove(id)
+        with contextlib.suppress(Conflict):
+            await self._records.of(DEFAULT_PROJECT).commit([Delete(kind=CLAIM.name, id=_CLAIM_ID)])
+        return len(ids)
 
     async def is_empty(self) -> bool:
         """Whether there is no key in any project."""

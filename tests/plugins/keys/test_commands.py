@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from famulus.cli import command_line
+from famulus.lifecycle import BootError
 from famulus.testing import kernel_with
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +90,28 @@ def test_a_key_that_is_not_there_cannot_be_revoked(tmp_path: Path) -> None:
     result = famulus_keys(tmp_path, "revoke", "key_nothing")
     assert result.exit_code == 1
     assert "there is no key 'key_nothing'" in result.stderr
+
+
+async def test_where_the_pepper_is_lost_all_keys_can_be_revoked_to_begin_anew(
+    tmp_path: Path,
+) -> None:
+    id, token = await in_a_thread(made, tmp_path)
+    (tmp_path / "pepper").unlink()
+    with pytest.raises(BootError, match="made with another pepper"):
+        await in_a_thread(famulus_keys, tmp_path, "create")
+    assert id in (await in_a_thread(famulus_keys, tmp_path, "list")).stdout
+    revoked = await in_a_thread(famulus_keys, tmp_path, "revoke", "--all")
+    assert (revoked.exit_code, revoked.stderr[:15]) == (0, "Revoked 1 keys.")
+    _, other = await in_a_thread(made, tmp_path)
+    assert await let_in(tmp_path, other)
+    assert not await let_in(tmp_path, token)
+
+
+@pytest.mark.parametrize("arguments", [[], ["key_one", "--all"]])
+def test_either_one_key_is_revoked_or_all(tmp_path: Path, arguments: list[str]) -> None:
+    result = famulus_keys(tmp_path, "revoke", *arguments)
+    assert result.exit_code == 2
+    assert "--all" in result.stderr
 
 
 async def test_a_command_names_the_server_that_has_the_store(tmp_path: Path) -> None:

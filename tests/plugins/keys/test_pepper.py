@@ -13,20 +13,19 @@ from famulus_keys.pepper import load_pepper, pepper_from
 
 def test_the_pepper_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "pepper"
-    first, is_new = load_pepper(path)
-    assert is_new
+    first = load_pepper(path)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert load_pepper(path) == (first, False)
+    assert load_pepper(path) == first
     assert [each.name for each in tmp_path.iterdir()] == ["pepper"]
 
 
 def test_two_servers_have_different_peppers(tmp_path: Path) -> None:
-    assert load_pepper(tmp_path / "one")[0] != load_pepper(tmp_path / "two")[0]
+    assert load_pepper(tmp_path / "one") != load_pepper(tmp_path / "two")
 
 
 def test_of_many_that_make_it_at_once_all_have_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as threads:
-        found = list(threads.map(lambda _: load_pepper(tmp_path / "pepper")[0], range(16)))
+        found = list(threads.map(lambda _: load_pepper(tmp_path / "pepper"), range(16)))
     assert len(set(found)) == 1
     assert [each.name for each in tmp_path.iterdir()] == ["pepper"]
 

@@ -13,8 +13,10 @@ from openai import AsyncOpenAI
 
 from famulus.log import make_log
 from famulus.testing import FixedClock, TestServer, kernel_with, live_server, make_kernel
+from famulus_keys.claim import Claim, OtherPepper
 from famulus_keys.store import StoredKey
 from famulus_keys.tokens import RANDOM_BYTES, make_token
+from famulus_schemas.records import Delete
 
 pytestmark = pytest.mark.anyio
 
@@ -195,25 +197,106 @@ async def test_the_server_keeps_and_logs_no_key(
         assert not any(key[7:-4].encode() in text for text in texts)
 
 
-async def test_keys_are_of_no_use_with_another_pepper(tmp_path: Path) -> None:
-    one = {"keys": {"pepper": "pepper number one", "first_key": False}}
-    two = {"keys": {"pepper": "pepper number two", "first_key": False}}
-    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=one) as server:
+ONE = {"keys": {"pepper": "pepper number one", "first_key": False}}
+UNKNOWN = make_token(bytes(RANDOM_BYTES))
+TWO = {"keys": {"pepper": "pepper number two", "first_key": False}}
+WHAT_TO_DO = r"Set FAMULUS_KEYS__PEPPER to .*, or copy its file `pepper` to .*/pepper\."
+
+
+async def test_a_server_with_another_pepper_than_the_keys_lets_nobody_in_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=ONE) as server:
         _, token = await new_key(server)
         assert await status_of(server, token) == 200
-    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=two) as server:
-        assert await status_of(server, token) == 401
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=TWO) as server:
+        state, reason = server.state("keys")
+        assert state == "failed"
+        assert re.search(WHAT_TO_DO, reason)
+        assert await status_of(server, token) == 503
+        ready = await server.get("/health/ready")
+        assert (ready.status_code, "keys" in ready.json()["plugins"]) == (503, True)
     assert not (tmp_path / "pepper").exists()
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=ONE) as server:
+        assert await status_of(server, token) == 200
 
 
-async def test_a_lost_pepper_is_told(tmp_path: Path) -> None:
-    async with kernel_with(*PLUGINS, data_dir=tmp_path):
-        pass
+async def test_a_lost_pepper_is_told_and_no_other_is_made_in_its_place(tmp_path: Path) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+        _, token = await new_key(server)
+    pepper = (tmp_path / "pepper").read_text()
     (tmp_path / "pepper").unlink()
+    for _ in range(2):
+        async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+            assert re.search(WHAT_TO_DO, server.state("keys")[1])
+    assert not (tmp_path / "pepper").exists()
+    (tmp_path / "pepper").write_text(pepper)
+    (tmp_path / "pepper").chmod(0o600)
+    async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+        assert await status_of(server, token) == 200
+
+
+async def test_a_key_that_another_server_made_since_is_not_called_wrong(tmp_path: Path) -> None:
     out = io.StringIO()
     log = make_log("error", "json", stream=out)
-    async with kernel_with(*PLUGINS, data_dir=tmp_path, log=log):
-        assert "pepper_lost" in out.getvalue()
+    fixed = "the key of the deployment"
+    two = {"keys": {**TWO["keys"], "api_key": fixed}}
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=two, log=log) as server:
+        keys = server.plugin("keys")
+        assert (await server.get("/health/ready")).json()["status"] == "ok"
+        await Claim(keys.store, b"pepper number one", hint="").make(now=0)
+        for _ in range(2):
+            refused = await server.get("/v1/assistants", headers=with_key(UNKNOWN))
+            assert refused.status_code == 503
+            assert "cannot check the key" in refused.json()["error"]["message"]
+        assert await status_of(server, "not one of ours") == 401
+        with pytest.raises(OtherPepper):
+            await keys.create()
+    assert out.getvalue().count("pepper_differs") == 1
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_the_configured_key_is_valid_whatever_the_pepper_is(
+    tmp_path: Path, is_lost: bool
+) -> None:
+    fixed = "the key of the deployment"
+    async with kernel_with(*PLUGINS, data_dir=tmp_path):
+        pass
+    if is_lost:
+        (tmp_path / "pepper").unlink()
+    own = {} if is_lost else {"pepper": "pepper number two"}
+    settings = {"keys": {**own, "api_key": fixed}}
+    out = io.StringIO()
+    log = make_log("error", "json", stream=out)
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=settings, log=log) as server:
+        assert await status_of(server, fixed) == 200
+        assert await status_of(server, UNKNOWN) == 503
+        ready = await server.get("/health/ready", headers=with_key(fixed))
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert re.search(WHAT_TO_DO, ready.json()["plugins"]["keys"]["detail"])
+    assert out.getvalue().count("pepper_differs") == 1
+    assert (tmp_path / "pepper").exists() == (not is_lost)
+
+
+async def test_keys_made_before_peppers_were_told_apart_stay_valid(tmp_path: Path) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=ONE) as server:
+        _, token = await new_key(server)
+        [claim] = await server.plugin("keys").records.scan("key_pepper")
+        unclaim = [Delete(kind="key_pepper", id=claim.id)]
+        await server.plugin("keys").records.of(claim.project).commit(unclaim)
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=ONE) as server:
+        assert await status_of(server, token) == 200
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=TWO) as server:
+        assert server.state("keys")[0] == "failed"
+
+
+async def test_the_store_does_not_hold_the_pepper(tmp_path: Path) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path):
+        pepper = (tmp_path / "pepper").read_text().strip()
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("*.sqlite3*"))
+    assert b"key_pepper" in stored
+    assert pepper.encode() not in stored
+    assert bytes.fromhex(pepper) not in stored
 
 
 async def test_nobody_is_let_in_where_keys_cannot_start(tmp_path: Path) -> None:
