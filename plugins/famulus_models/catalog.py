@@ -83,6 +83,8 @@ class Catalog:
         self._cards: dict[str, Sequence[ModelCard]] = {}
         self._silent: dict[str, BackendFault] = {}
         self._listing: Listing | None = None
+        self._noted: set[str] = set()
+        """Models of the last resort whose notes were logged."""
         self._asked_at = 0.0
         self._asking: asyncio.Task[Listing] | None = None
 
@@ -133,6 +135,7 @@ class Catalog:
                 self._note_answer(backend.name, answer)
         self._asked_at = self._clock()
         self._listing = self._listed()
+        self._log_notes(self._listing)
         return self._listing
 
     async def _ask_one(self, backend: Backend) -> Sequence[ModelCard]:
@@ -162,6 +165,14 @@ class Catalog:
             msgspec.structs.replace(card, created=first.get(card.id, card.created))
             for card in cards
         ]
+
+    def _log_notes(self, listing: Listing) -> None:
+        """Say once what answers where nothing else does."""
+        for one in listing.last_resort:
+            card = one.card
+            if card.note and card.id in listing.models and card.id not in self._noted:
+                self._noted.add(card.id)
+                self._log.warning("last_resort_listed", model=card.id, note=card.note)
 
     def _listed(self) -> Listing:
         # A server that is silent now is still the one to ask for what it served before.

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+from msgspec import UNSET
+
 from famulus import Call, Operation, Plugin, Problem, hookimpl, operation, operations
 from famulus_models.attempts import Policy
 from famulus_models.catalog import Catalog
@@ -108,7 +110,7 @@ class Models(Plugin[ModelsSettings]):
 
 
 def _model(card: ModelCard) -> Model:
-    return Model(id=card.id, created=card.created, owned_by=card.owned_by)
+    return Model(id=card.id, created=card.created, owned_by=card.owned_by, note=card.note or UNSET)
 
 
 def _refuse_same_names(backends: Sequence[Backend]) -> None:

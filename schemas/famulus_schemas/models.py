@@ -17,6 +17,8 @@ class Model(Answer, frozen=True, kw_only=True):
     created: UnixSeconds
     owned_by: str
     shutdown_date: str | UnsetType | None = UNSET
+    note: str | UnsetType = UNSET
+    """What whoever uses it should know, such as that it is no language model; ours alone."""
 
 
 class ModelList(Answer, frozen=True, kw_only=True):

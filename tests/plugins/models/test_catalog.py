@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 
 import pytest
 
+from famulus.log import make_log
+from famulus.testing import kernel_with
+from famulus.testing.kit import serves
 from famulus.testing.scripted import Script, ScriptedBackend, faults
 from famulus_schemas.inference import ModelCard
 
@@ -171,3 +176,42 @@ async def test_two_backends_of_one_name_are_a_mistake_of_configuration():
         state, reason = server.state("models")
     assert state == "failed"
     assert "two backends are called 'a'" in reason
+
+
+class StandIn:
+    name = "builtin"
+
+    async def models(self):
+        return [ModelCard(id="stand-in", backend="builtin", note="No language model.")]
+
+
+def notes(log: io.StringIO) -> list[tuple[str, str]]:
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    return [
+        (each["model"], each["note"]) for each in lines if each["event"] == "last_resort_listed"
+    ]
+
+
+async def test_what_a_stand_in_is_stands_in_the_list_and_once_in_the_log():
+    out = io.StringIO()
+    log = make_log("info", "json", stream=out)
+    settings = {"models": {"models_ttl_s": 0.000001, "aliases": {"other": "stand-in"}}}
+    async with kernel_with(serves(StandIn()), "models", settings=settings, log=log) as server:
+        listed = (await server.get("/v1/models")).json()["data"]
+        assert [(each["id"], each["note"]) for each in listed] == [
+            ("stand-in", "No language model."),
+            ("other", "No language model."),
+        ]
+        one = await server.get("/v1/models/stand-in")
+        assert one.json()["note"] == "No language model."
+    assert notes(out) == [("stand-in", "No language model.")]
+
+
+async def test_a_stand_in_that_is_not_needed_is_not_told_of():
+    out = io.StringIO()
+    log = make_log("info", "json", stream=out)
+    plugins = (serves(StandIn()), serves(backend("a", "m1")), "models")
+    async with kernel_with(*plugins, log=log) as server:
+        [only] = (await server.get("/v1/models")).json()["data"]
+    assert (only["id"], "note" in only) == ("m1", False)
+    assert notes(out) == []
