@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from famulus import Problem
-from famulus_schemas.errors import ARRAY_TOO_SHORT, INVALID_TYPE, MISSING_PARAMETER
+from famulus_schemas.errors import EMPTY_ARRAY, INVALID_TYPE, MISSING_PARAMETER
 from famulus_schemas.inference import Endpoint, RelayRequest
 
 _SHAPES = {
@@ -46,7 +46,7 @@ def refuse_no_messages(fields: Mapping[str, Raw]) -> None:
     _expect(raw, b"[", "messages", "an array")
     # Only its beginning is looked at: a conversation can be megabytes.
     if bytes(memoryview(raw)[1:64]).lstrip()[:1] == b"]":
-        raise Problem(ARRAY_TOO_SHORT, param="messages", name="messages", limit=1, got=0)
+        raise Problem(EMPTY_ARRAY, param="messages", name="messages", limit=1)
 
 
 def with_prompt(fields: Mapping[str, Raw]) -> Mapping[str, Raw]:

@@ -11,6 +11,7 @@ from famulus_schemas.tools import CreateToolResources, ToolResources, Tools
 from famulus_schemas.wire import (
     Answer,
     Metadata,
+    ModelName,
     ReasoningEffort,
     Request,
     Temperature,
@@ -28,7 +29,7 @@ AssistantInstructions: TypeAlias = Annotated[
 class CreateAssistant(Request, frozen=True, kw_only=True):
     """A new assistant; only the model must be named."""
 
-    model: str
+    model: ModelName
     name: AssistantName | None = None
     description: AssistantDescription | None = None
     instructions: AssistantInstructions | None = None
@@ -44,7 +45,7 @@ class CreateAssistant(Request, frozen=True, kw_only=True):
 class ModifyAssistant(Request, frozen=True, kw_only=True):
     """Changes to an assistant: what is absent stays, what is null is cleared."""
 
-    model: str | UnsetType = UNSET
+    model: ModelName | UnsetType = UNSET
     name: AssistantName | UnsetType | None = UNSET
     description: AssistantDescription | UnsetType | None = UNSET
     instructions: AssistantInstructions | UnsetType | None = UNSET

@@ -13,6 +13,7 @@ from famulus_schemas.tools import ToolChoice, ToolResources, Tools, TruncationSt
 from famulus_schemas.wire import (
     Answer,
     Metadata,
+    ModelName,
     ReasoningEffort,
     Request,
     Temperature,
@@ -31,7 +32,7 @@ class CreateRun(Request, frozen=True, kw_only=True):
     """A new run; what is absent or null comes from the assistant."""
 
     assistant_id: str
-    model: str | None = None
+    model: ModelName | None = None
     reasoning_effort: ReasoningEffort | None = None
     instructions: str | None = None
     additional_instructions: str | None = None
@@ -54,7 +55,7 @@ class CreateThreadAndRun(Request, frozen=True, kw_only=True):
 
     assistant_id: str
     thread: CreateThread | UnsetType = UNSET
-    model: str | None = None
+    model: ModelName | None = None
     instructions: str | None = None
     tools: Tools | None = None
     tool_resources: ToolResources | None = None

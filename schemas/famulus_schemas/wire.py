@@ -33,6 +33,9 @@ Metadata: TypeAlias = Annotated[
     Meta(max_length=16, description="Up to 16 notes of your own, text by name."),
 ]
 
+ModelName: TypeAlias = Annotated[
+    str, Meta(min_length=1, description="A model, or another name for one, that is listed.")
+]
 Temperature: TypeAlias = Annotated[
     float, Meta(ge=0, le=2, description="How freely to sample: 0 is the most predictable.")
 ]

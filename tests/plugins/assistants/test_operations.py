@@ -187,6 +187,7 @@ async def test_who_runs_assistants_is_told_of_a_missing_one(
     [
         ({}, "model", "missing_required_parameter"),
         ({"model": None}, "model", "invalid_type"),
+        ({"model": ""}, "model", "empty_string"),
         ({"model": "m", "file_ids": []}, "file_ids", "unknown_parameter"),
         ({"model": "m", "name": "x" * 257}, "name", "string_above_max_length"),
         ({"model": "m", "description": "x" * 513}, "description", "string_above_max_length"),
@@ -302,6 +303,7 @@ async def test_a_tool_that_is_added_has_an_entry_among_the_resources(server: Tes
     "body, param, code",
     [
         ({"model": None}, "model", "invalid_type"),
+        ({"model": ""}, "model", "empty_string"),
         ({"tools": None}, "tools", "invalid_type"),
         ({"id": "asst_2"}, "id", "unknown_parameter"),
         (

@@ -247,3 +247,14 @@ async def test_kinds_that_have_no_typed_form_are_not_supported(routed, fields):
     async with routed(backend(Script())) as server:
         answer = await server.ask("m", **fields)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported")
+
+
+async def test_a_completion_s_chunks_have_usage_where_it_is_wanted(routed):
+    body = {"model": "m", "prompt": "Hi", "stream": True, "stream_options": {"include_usage": True}}
+    async with (
+        routed(backend(Script().says("Hello there").uses(5, 2))) as server,
+        server.server.stream("/v1/completions", body) as events,
+    ):
+        *told, last, _ = [event.data for event in await events.all()]
+    assert {msgspec.json.decode(event)["usage"] for event in told} == {None}
+    assert msgspec.json.decode(last)["usage"]["total_tokens"] == 7
