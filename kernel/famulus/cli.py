@@ -27,6 +27,7 @@ from famulus.config import (
 from famulus.discover import Found, discover
 from famulus.lifecycle import BootError, Slot, State, describe
 from famulus.plugin import Plugin, Settings
+from famulus.variables import CONFIG
 
 if TYPE_CHECKING:
     from famulus.kernel import Kernel
@@ -120,7 +121,7 @@ def _config_option() -> Path | None:
             return Path(value)
         if word.startswith("--config="):
             return Path(word.partition("=")[2])
-    named = os.environ.get("FAMULUS_CONFIG")
+    named = os.environ.get(CONFIG)
     return Path(named) if named else None
 
 
@@ -129,7 +130,7 @@ def _options(types: Mapping[str, type[Plugin[Any]]]) -> list[click.Parameter]:
         click.Option(
             ["--config", "config_file"],
             type=click.Path(path_type=Path),
-            envvar="FAMULUS_CONFIG",
+            envvar=CONFIG,
             help=f"The TOML file; {DEFAULT_FILE} where there is one.",
         )
     ]

@@ -183,6 +183,11 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = 10_000
 
 
+def variable_of(table: str, key: str) -> str:
+    """The variable that is named after a setting."""
+    return f"FAMULUS_{table}__{key}".upper()
+
+
 class PluginConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What is configured about one plugin, its settings still undecoded."""
 
@@ -204,6 +209,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Port name to the plugin that shall provide it."""
     source: str = "defaults"
     environment: Mapping[str, str] = {}
+
+    def origin(self, table: str, key: str = "") -> str:
+        """What gave a table, or a key of it: a variable, or else the file."""
+        wanted = variable_of(table, key)
+        for name in self.environment:
+            if name.upper() == wanted or (not key and name.upper().startswith(wanted)):
+                return name
+        return self.source
 
     def plugin(self, name: str) -> PluginConfig:
         """The plugin's table, or an empty one."""
@@ -238,7 +251,8 @@ def load_config(
             ServerSettings, server, table="server", source=where, env=env, flags=flagged
         ),
         plugins={
-            name: _plugin(name, tables.get(name, {}), given.get(name, {}), where) for name in names
+            name: _plugin(name, tables.get(name, {}), given.get(name, {}), where, env)
+            for name in names
         },
         ports=ports,
         source=where,
@@ -344,8 +358,7 @@ def _origin(
     variable, flag = own.get(key, (None, None))
     if key in flags:
         return flag or "command line"
-    named_after_it = f"FAMULUS_{table.removeprefix('plugins.')}__{key}".upper()
-    for each in (variable, named_after_it):
+    for each in (variable, variable_of(table.removeprefix("plugins."), key)):
         if each in env:
             return each
     return None
@@ -415,7 +428,11 @@ def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _plugin(
-    name: str, table: Mapping[str, Any], flags: Mapping[str, Any], where: str
+    name: str,
+    table: Mapping[str, Any],
+    flags: Mapping[str, Any],
+    where: str,
+    env: Mapping[str, str],
 ) -> PluginConfig:
     switches = {}
     for key in ("enabled", "required"):
@@ -424,7 +441,9 @@ def _plugin(
             continue
         value = _SWITCH.get(given.lower()) if isinstance(given, str) else given
         if not isinstance(value, bool):
-            raise ConfigError(f"{where}: [plugins.{name}] {key} must be true or false")
+            variable = variable_of(name, key)
+            origin = variable if variable in env else where
+            raise ConfigError(f"{origin}: [plugins.{name}] {key} must be true or false")
         switches[key] = value
     return PluginConfig(name=name, values=_settings(table), flags=_settings(flags), **switches)
 

@@ -19,6 +19,7 @@ from famulus.hooks import Hooks, Notices
 from famulus.lifecycle import Lifecycle, Slot, State
 from famulus.log import Log, make_log
 from famulus.operations import Operation, operations
+from famulus.variables import strange_variables
 from famulus.world import World, build_world
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Kernel:
         self._notices = Notices(self.settings.notices_max, self.log)
         self._loops: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
+        self._strange: list[str] = []
+        """Variables of the environment that look like settings and are none."""
         self._admin = Admin(self)
         self._told: dict[str, tuple[State, str]] = {}
         self.lifecycle = self._new_lifecycle()
@@ -80,6 +83,9 @@ class Kernel:
     def plan(self) -> dict[str, Slot]:
         """What would start, without starting it. Raises ConfigError, BootError."""
         self.lifecycle.load(self._discovered(), self.config)
+        if self._found is None:
+            # Only of all that is installed can it be said that a variable means nothing to it.
+            self._strange = strange_variables(self.config, self.lifecycle.settings_types())
         return self.lifecycle.slots
 
     def _discovered(self) -> list[Found]:
@@ -91,6 +97,8 @@ class Kernel:
     async def start(self) -> None:
         """Start every plugin and begin to serve. Raises ConfigError, BootError."""
         self.plan()
+        if self._strange:
+            self.log.warning("variables_unknown", variables=self._strange)
         self.prepare()
         try:
             await self.lifecycle.start(self.settings.start_s, is_first=True)

@@ -8,7 +8,8 @@ that need it are `blocked`, and the rest of the server serves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+import difflib
+from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -198,7 +199,7 @@ class Lifecycle:
             self.slots[each.name] = slot
             self._load_one(slot, config)
         self._refuse_unknown(config)
-        self._choose(config.ports)
+        self._choose(config)
         self._order = self._sorted()
         self.refuse_broken_required()
 
@@ -219,20 +220,28 @@ class Lifecycle:
             slot.become(State.OFF, reason)
 
     def _refuse_unknown(self, config: Config) -> None:
-        for name in (*config.plugins, *config.ports.values()):
+        named = [(name, config.origin(name)) for name in config.plugins]
+        named += [(name, config.origin("ports", port)) for port, name in config.ports.items()]
+        for name, origin in named:
             if name not in self.slots:
+                near = difflib.get_close_matches(name, self.slots, 1)
                 known = ", ".join(sorted(self.slots))
+                meant = f"; did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(
-                    f"{config.source}: there is no plugin {name!r}; there are {known}"
+                    f"{origin}: there is no plugin {name!r}; there are {known}{meant}"
                 )
 
-    def _choose(self, chosen: Mapping[str, str]) -> None:
+    def _choose(self, config: Config) -> None:
         """Settle which plugin fills each port."""
+        chosen = config.ports
         self.filler: dict[str, str] = {}
         known = {port.name for slot in self.slots.values() for port in slot.provides}
         for port in chosen:
             if port not in known:
-                raise ConfigError(f"[ports]: nobody provides {port!r}; there are {sorted(known)}")
+                raise ConfigError(
+                    f"{config.origin('ports', port)}: [ports]: nobody provides {port!r}; there are "
+                    f"{sorted(known)}"
+                )
         for port in sorted(known):
             self.filler[port] = self._filler(port, chosen.get(port))
         for slot in self.slots.values():
@@ -461,6 +470,13 @@ class Lifecycle:
             for name in set(self.filler.values())
             if name and self.slots[name].state is State.FAILED and self.slots[name].plugin
         )
+
+    def settings_types(self) -> dict[str, type[Settings] | None]:
+        """What each plugin can be told; None for one that was not imported."""
+        return {
+            name: slot.plugin_type.settings_type if slot.plugin_type else None
+            for name, slot in self.slots.items()
+        }
 
     def alive(self, name: str) -> bool:
         """Whether a plugin runs, or would if it were started."""

@@ -404,9 +404,7 @@ def test_a_second_server_on_the_same_records_ends_and_says_which_has_them(home: 
 
 def test_a_database_that_does_not_answer_yet_is_waited_for(home: Path) -> None:
     dsn = "postgresql://famulus@127.0.0.1:1/famulus"
-    more = {"FAMULUS_POSTGRES__DSN": dsn, "FAMULUS_SERVER__RETRY_FAILED_S": "0.05"}
-    with serving(home, **more) as (served, url):
-        served.line("plugins_tried_again")
+    with serving(home, FAMULUS_POSTGRES__DSN=dsn) as (served, url):
         ready = httpx.get(f"{url}/health/ready")
         assert (ready.status_code, ready.json()["status"]) == (503, "down")
         assert ready.json()["plugins"]["postgres"]["status"] == "down"
