@@ -185,9 +185,14 @@ def _serve() -> click.Command:
 
         async def reload() -> None:
             try:
-                await kernel.reload(config_from(given))
+                config = config_from(given)
+                await kernel.reload(config)
             except (ConfigError, BootError) as error:
                 kernel.log.error("reload_refused", reason=str(error))
+                return
+            changed = kernel.needs_restart(config)
+            if changed:
+                kernel.log.warning("reloaded", needs_restart=changed)
             else:
                 kernel.log.info("reloaded")
 

@@ -165,6 +165,12 @@ class Kernel:
             finally:
                 self._rebuild()
 
+    def needs_restart(self, config: Config) -> list[str]:
+        """Settings of the server's own table that differ from those it runs with."""
+        now, then = self.settings, config.server
+        names = now.__struct_fields__
+        return [name for name in names if getattr(now, name) != getattr(then, name)]
+
     async def _mend(self) -> None:
         """Start what others stand on again if it failed, for ever: a database may come later."""
         pause_s = self.settings.retry_failed_s

@@ -343,6 +343,18 @@ def test_a_hangup_reloads_the_file(home: Path) -> None:
         assert httpx.get(f"{url}/api/word").json() == {"text": "new"}
 
 
+def test_a_hangup_says_which_changes_need_a_restart(home: Path) -> None:
+    (home / "famulus.toml").write_text("[plugins.wordy]\nword = 'old'\n")
+    with serving(home) as (served, url):
+        (home / "famulus.toml").write_text(
+            "[server]\nbody_s = 5\nport = 9\nlog_level = 'debug'\n[plugins.wordy]\nword = 'new'\n"
+        )
+        served.process.send_signal(signal.SIGHUP)
+        # The port is a flag here, which is over the file, and so did not change.
+        assert served.line("reloaded")["needs_restart"] == ["log_level", "body_s"]
+        assert httpx.get(f"{url}/api/word").json() == {"text": "new"}
+
+
 def test_a_hangup_with_a_mistake_in_the_file_changes_nothing(home: Path) -> None:
     (home / "famulus.toml").write_text("[plugins.wordy]\nword = 'old'\n")
     with serving(home) as (served, url):
