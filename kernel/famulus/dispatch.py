@@ -63,6 +63,13 @@ _VERSION = (b"openai-version", b"2020-10-01")
 _encode = msgspec.json.encode
 
 
+def id_of_request(given: str | None, make_id: MakeId) -> str:
+    """What a request is answered and logged under: the client's own id where it is fit for that."""
+    if given is not None and _REQUEST_ID.match(given):
+        return given
+    return make_id("req_")
+
+
 class Endpoint:
     """An operation made ready for one world: its decoders, and the plugin that it belongs to."""
 
@@ -167,7 +174,8 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        exchange = Exchange(self._request_id(headers), is_head=scope["method"] == "HEAD")
+        request_id = id_of_request(headers.get("x-request-id"), self._make_id)
+        exchange = Exchange(request_id, is_head=scope["method"] == "HEAD")
         try:
             answer = _sendable(await self._answer(exchange, scope, headers, receive))
         except ClientLeft:
@@ -178,12 +186,6 @@ class Dispatcher:
             await self._send(exchange, answer, receive, send)
         finally:
             self._report(exchange)
-
-    def _request_id(self, headers: Headers) -> str:
-        given = headers.get("x-request-id")
-        if given is not None and _REQUEST_ID.match(given):
-            return given
-        return self._make_id("req_")
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive

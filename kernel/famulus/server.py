@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from famulus.config import ServerSettings
+from famulus.dispatch import id_of_request
 from famulus.errors import envelope
 from famulus.kernel import Kernel
 from famulus.listening import listening
@@ -69,6 +69,7 @@ class Lingering:
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits: on headers, on connections, and on what nobody reads."""
 
+    kernel: Kernel
     header_s = 10.0
     header_bytes_max = 65_536
     connections_max = 12_000
@@ -165,10 +166,25 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        request_id = id_of_request(self._given_id(), self.kernel.make_id)
         # In the middle of another answer on this connection, only closing it says anything.
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_whole_answer(problem))
+            self.transport.write(_whole_answer(problem, request_id))
         self.transport.close()
+        self.kernel.log.info(
+            "request_refused",
+            request_id=request_id,
+            status=problem.status,
+            reason=problem.body.message,
+            client=self.client[0] if self.client else None,
+        )
+
+    def _given_id(self) -> str | None:
+        """The client's own id, where it came before the request was refused."""
+        for name, value in self.headers or ():
+            if name == b"x-request-id":
+                return value.decode("latin-1")
+        return None
 
     # --- readers ------------------------------------------------------------------------------
 
@@ -184,12 +200,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._reader_timer = None
 
 
-def _whole_answer(problem: Problem) -> bytes:
+def _whole_answer(problem: Problem, request_id: str) -> bytes:
     body = envelope(problem)
     head = (
         f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
         "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
+        "connection: close\r\n\r\n"
     )
     return head.encode() + body
 
@@ -206,8 +223,10 @@ def _settle_memory() -> None:
     gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
 
 
-def _guarded(settings: ServerSettings) -> type[GuardedProtocol]:
+def _guarded(kernel: Kernel) -> type[GuardedProtocol]:
+    settings = kernel.settings
     limits = {
+        "kernel": kernel,
         "header_s": settings.header_s,
         "header_bytes_max": settings.header_bytes_max,
         "connections_max": settings.connections_max,
@@ -233,7 +252,7 @@ class Server(uvicorn.Server):
                 kernel,
                 host=settings.host,
                 port=settings.port,
-                http=_guarded(settings),
+                http=_guarded(kernel),
                 loop="uvloop",
                 ws="none",
                 lifespan="on",

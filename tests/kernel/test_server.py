@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ from famulus import (
 from famulus.config import ConfigError
 from famulus.kernel import Kernel
 from famulus.lifecycle import BootError
+from famulus.log import make_log
 from famulus.server import Server
 from famulus.testing import live_server, make_kernel
 
@@ -190,6 +192,37 @@ async def test_what_is_not_http_is_400_in_the_one_error_form(tmp_path: Path) -> 
         client.send("\x16\x03\x01 not http")
         status, body = await client.rest()
         assert (status, body["error"]["code"]) == (400, "invalid_http")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("GET /echo HTTP/1.1\r\nx-half: ", 408),
+        ("GET /echo HTTP/1.1\r\nx-large: " + "x" * 2000 + "\r\n\r\n", 431),
+        ("\x16\x03\x01 not http\r\n\r\n", 400),
+    ],
+)
+async def test_what_is_refused_before_it_is_a_request_has_an_id_too_under_which_it_is_logged(
+    sent: str, status: int, tmp_path: Path
+) -> None:
+    out = io.StringIO()
+    limits = {"header_s": 0.1, "header_bytes_max": 1000}
+    log = make_log("info", "json", stream=out)
+    kernel = make_kernel(Echo, data_dir=tmp_path, settings={"server": limits}, log=log)
+    async with live_server(kernel) as url, connected(url) as client:
+        client.send(sent, end=False)
+        head, _, _ = (await client.reader.read()).decode().partition("\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    [refused] = [json.loads(line) for line in out.getvalue().splitlines() if "refused" in line]
+    assert headers["x-request-id"].startswith("req_")
+    assert (refused["event"], refused["status"]) == ("request_refused", status)
+    assert refused["request_id"] == headers["x-request-id"]
+
+
+async def test_a_refused_request_keeps_the_id_that_its_client_gave_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, header_bytes_max=1000) as (url, _), connected(url) as client:
+        client.send("GET / HTTP/1.1", "x-request-id: mine-1", "x-large: " + "x" * 2000)
+        assert b"x-request-id: mine-1\r\n" in await client.reader.read()
 
 
 async def test_connections_over_the_limit_are_503_and_the_others_go_on(tmp_path: Path) -> None:
