@@ -63,6 +63,8 @@ from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
 if TYPE_CHECKING:
     from famulus.log import Log
 
+_IGNORE = '[plugins.runs] unserved_tools = "ignore".'
+
 EndStatus = Literal["failed", "cancelled", "expired"]
 
 CONTEXT_EXCEEDED = "context_length_exceeded"
@@ -71,6 +73,18 @@ CONTEXT_EXCEEDED = "context_length_exceeded"
 CUT_OFF = "The model's answer was cut off within a tool call, by its limit of tokens."
 NO_TOKENS = "The run's max_completion_tokens were used up before this was done."
 NO_ROOM = "What the run may still read could not hold its prompt when this was to go on."
+
+
+class AttachedInVain(Exception):
+    """The thread has files for tools that nobody runs; says what to do."""
+
+    def __init__(self, types: Sequence[str]) -> None:
+        names = ", ".join(types)
+        super().__init__(
+            f"Messages of the thread have files attached for the tool {names}, and no plugin of "
+            "this server runs it. Send what matters as text, without attachments, or have them "
+            f"ignored: {_IGNORE}"
+        )
 
 
 class PromptTooLong(Exception):
@@ -89,7 +103,10 @@ class Prompter(Protocol):
         *,
         refused: Prompt | None = None,
     ) -> Prompt:
-        """What to ask the model now; less than was `refused` as too long. Raises PromptTooLong."""
+        """What to ask the model now; less than was `refused` as too long.
+
+        Raises PromptTooLong or AttachedInVain.
+        """
         ...
 
 
@@ -159,11 +176,13 @@ class Engine:
             self.run = replace(self.run, status="in_progress", started_at=self._now())
             yield [ThreadRunInProgress(data=self.run)]
             failpoint("run_in_progress")
-        if self._toolbox.unserved and self._limits.unserved_tools == "fail":
-            # An answer without the tool would look like one that had used it.
-            error = RunError(code="server_error", message=_unserved(self._toolbox.unserved))
-            yield self.end("failed", error=error)
-            return
+        if unserved := self._toolbox.unserved:
+            if self._limits.unserved_tools == "fail":
+                # An answer without the tool would look like one that had used it.
+                error = RunError(code="server_error", message=_unserved(unserved))
+                yield self.end("failed", error=error)
+                return
+            self._log.info("tools_ignored", run=self.run.id, tools=unserved)
         try:
             async for batch in self._go_on():
                 yield batch
@@ -182,6 +201,9 @@ class Engine:
             return
         except PromptTooLong:
             yield self._cut_off(NO_ROOM, "max_prompt_tokens")
+            return
+        except AttachedInVain as error:
+            yield self.end("failed", error=RunError(code="server_error", message=str(error)))
             return
         text = f"The run asked the model {self._limits.turns_max} times without an end."
         yield self.end("failed", error=RunError(code="server_error", message=text))
@@ -600,7 +622,7 @@ def _unserved(types: Sequence[str]) -> str:
     names = ", ".join(types)
     return (
         f"No plugin of this server runs the tool {names}. Take it off the assistant or the run, "
-        'or have it ignored: [plugins.runs] unserved_tools = "ignore".'
+        f"or have it ignored: {_IGNORE}"
     )
 
 

@@ -48,6 +48,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     newest: Sequence[Piece] = ()
     """The last turn, which the run goes on with: what users said, each message by itself, the last
     one together with what was answered to it already."""
+    attached_for: frozenset[str] = frozenset()
+    """The types of tools that files are attached to these messages for."""
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +87,8 @@ class ThreadHistory:
             return said
         # The oldest turn may lack what it began with.
         if said.turns:
-            return Said(turns=said.turns[1:], newest=said.newest)
-        return Said(newest=said.newest[1:] or said.newest)
+            return msgspec.structs.replace(said, turns=said.turns[1:])
+        return msgspec.structs.replace(said, newest=said.newest[1:] or said.newest)
 
     async def _told(self, run: Run, room: int, count_max: int) -> list[_Told]:
         """The newest messages, oldest first, to the first that does not fit any more."""
@@ -133,6 +135,7 @@ class ThreadHistory:
         return Said(
             turns=[_answered(turn, left, calls, tokens) for turn in turns],
             newest=[_answered(turn, left, calls, tokens) for turn in [*before, last] if turn],
+            attached_for=frozenset(_attached_for(told)),
         )
 
 
@@ -154,6 +157,12 @@ async def _batches(
             return
     if batch:
         yield batch
+
+
+def _attached_for(told: Sequence[_Told]) -> Iterator[str]:
+    for one in told:
+        for attachment in one.message.attachments or ():
+            yield from (str(tool.__struct_config__.tag) for tool in attachment.tools)
 
 
 def _turns(told: Sequence[_Told]) -> Iterator[list[_Told]]:

@@ -203,6 +203,7 @@ class Runs(Plugin[RunSettings]):
             counts=self._counts,
             settings=self.settings,
             prepare=self.host.hooks.prepare_messages,
+            log=self.log,
             reasoning_effort=extra.reasoning_effort,
         )
         engine = Engine(

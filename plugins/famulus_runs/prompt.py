@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from famulus.log import Log
 from famulus_runs.answer import Prompt
-from famulus_runs.engine import PromptTooLong
+from famulus_runs.engine import AttachedInVain, PromptTooLong
 from famulus_runs.history import Piece, Said, ThreadHistory
 from famulus_runs.settings import RunSettings
 from famulus_runs.showing import shown_calls
@@ -42,6 +43,7 @@ class ThreadPrompter:
         counts: TokenCounts,
         settings: RunSettings,
         prepare: Prepare,
+        log: Log,
         reasoning_effort: str | None = None,
     ) -> None:
         self._history = ThreadHistory(
@@ -52,6 +54,7 @@ class ThreadPrompter:
         self._counts = counts
         self._settings = settings
         self._prepare = prepare
+        self._log = log
         self._reasoning_effort = reasoning_effort
         self._said: Said | None = None
         self._own: list[Piece] = []
@@ -71,12 +74,13 @@ class ThreadPrompter:
         *,
         refused: Prompt | None = None,
     ) -> Prompt:
-        """What to ask the model now. Raises PromptTooLong."""
+        """What to ask the model now. Raises PromptTooLong or AttachedInVain."""
         fixed = await self._fixed(run, toolbox)
         room = self._room(run, spent) - fixed
         await self._count(run, turns)
         if self._said is None:
             self._said = await self._history.read(run, room)
+            self._hold_attachments(run, toolbox.unserved_of(self._said.attached_for))
         if refused is not None:
             self._room_max = (refused.tokens - fixed) // 2
         kept = _that_fit(self._said, self._own, room, self._room_max)
@@ -98,6 +102,14 @@ class ThreadPrompter:
         if refused is not None and request == refused.request:
             raise PromptTooLong
         return Prompt(request=request, tokens=tokens)
+
+    def _hold_attachments(self, run: Run, unserved: Sequence[str]) -> None:
+        """Refuse files attached for tools that nobody runs, or log that they are ignored."""
+        if not unserved:
+            return
+        if self._settings.unserved_tools == "fail":
+            raise AttachedInVain(unserved)
+        self._log.info("attachments_ignored", run=run.id, tools=list(unserved))
 
     async def _count(self, run: Run, turns: Sequence[Turn]) -> None:
         """Count the turns that are new since the last request; earlier ones do not change."""

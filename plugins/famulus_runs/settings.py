@@ -16,7 +16,10 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     ] = 600
     unserved_tools: Annotated[
         Literal["fail", "ignore"],
-        setting(why="What becomes of a run with a tool, such as file_search, that nobody runs."),
+        setting(
+            why="What becomes of a run with a tool, such as file_search, that nobody runs, or on a "
+            "thread with messages that files are attached to for one."
+        ),
     ] = "fail"
     turns_max: Annotated[
         int, setting(why="Times that a run may ask the model before it fails.")

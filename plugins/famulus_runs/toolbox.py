@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,8 @@ class Toolbox:
         """Empty where the run is to call nothing: not every model server heeds `none`."""
         self.unserved: list[str] = []
         """Types of tools that the run has and no plugin of this server runs."""
+        self._types = {kind.type for kind in kinds}
+        self._may_call = run.tool_choice != "none"
         if run.tool_choice == "none":
             return
         for definition in msgspec.to_builtins(run.tools):
@@ -36,6 +38,10 @@ class Toolbox:
                 self.unserved.append(definition["type"])
             for offer in offers:
                 self.offers.setdefault(offer.function.name, offer)
+
+    def unserved_of(self, types: Iterable[str]) -> list[str]:
+        """Which of these types no plugin of this server runs; none where the run calls none."""
+        return sorted(set(types) - self._types) if self._may_call else []
 
     def offered(self) -> tuple[OfferedTool, ...] | None:
         """As a chat request lists them; None where there are none."""

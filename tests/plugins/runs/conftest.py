@@ -261,12 +261,14 @@ def open_api(
         *,
         settings: Mapping[str, Any] | None = None,
         models: Mapping[str, Any] | None = None,
+        also: Sequence[type[Plugin[Any]]] = (),
         **arguments: Any,
     ) -> AsyncIterator[Api]:
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
         tables = {"runs": dict(settings or {}), "models": dict(models or {})}
+        plugins = (*PLUGINS, ToolPlugin, *also)
         async with kernel_with(
-            *PLUGINS, ToolPlugin, backend=backend, settings=tables, data_dir=tmp_path, **arguments
+            *plugins, backend=backend, settings=tables, data_dir=tmp_path, **arguments
         ) as server:
             yield Api(server, backend)
 

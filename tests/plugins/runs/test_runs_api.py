@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from famulus import NoSettings, Plugin, hookimpl
 from famulus.testing import Script, ScriptedBackend, faults
 
 
@@ -416,3 +417,62 @@ async def test_a_tool_that_nobody_runs_can_be_ignored(open_api: Any) -> None:
         run = await api.ran(await api.thread("hi"), assistant)
         assert run["status"] == "completed"
         assert api.backend.chats[0].chat.tools is None
+
+
+def attached(*types: str) -> list[dict[str, Any]]:
+    return [{"file_id": "file-1", "tools": [{"type": type} for type in types]}]
+
+
+async def thread_with_file(api: Any, *types: str) -> str:
+    message = {"role": "user", "content": "What does it say?", "attachments": attached(*types)}
+    return str((await api.ok(await api.server.post("/v1/threads", {"messages": [message]})))["id"])
+
+
+@pytest.mark.parametrize("types", [["file_search"], ["code_interpreter", "file_search"]])
+async def test_files_attached_for_a_tool_that_nobody_runs_fail_the_run_and_say_so(
+    types: list[str], open_api: Any
+) -> None:
+    async with open_api(Script().says("as if I had read it")) as api:
+        run = await api.ran(await thread_with_file(api, *types), await api.assistant())
+        assert run["status"] == "failed"
+        assert f"for the tool {', '.join(types)}, and" in run["last_error"]["message"]
+        assert "unserved_tools" in run["last_error"]["message"]
+        assert api.backend.chats == []
+
+
+async def test_files_attached_for_a_tool_that_nobody_runs_can_be_ignored(open_api: Any) -> None:
+    async with open_api(Script().says("ok"), settings={"unserved_tools": "ignore"}) as api:
+        run = await api.ran(await thread_with_file(api, "file_search"), await api.assistant())
+        assert run["status"] == "completed"
+
+
+async def test_files_attached_for_no_tool_or_a_run_that_calls_none_fail_nothing(
+    open_api: Any,
+) -> None:
+    async with open_api(Script().says("ok").forever()) as api:
+        assistant = await api.assistant()
+        assert (await api.ran(await thread_with_file(api), assistant))["status"] == "completed"
+        thread = await thread_with_file(api, "file_search")
+        run = await api.ran(thread, assistant, tool_choice="none")
+        assert run["status"] == "completed"
+
+
+async def test_files_attached_for_a_tool_that_a_plugin_runs_fail_nothing(open_api: Any) -> None:
+    class Search:
+        type, place = "file_search", "server"
+
+        def offers(self, definition: Any) -> list[Any]:
+            return []
+
+    class Searches(Plugin[NoSettings]):
+        """Runs file_search."""
+
+        name = "searches"
+
+        @hookimpl
+        def register_tools(self) -> list[Any]:
+            return [Search()]
+
+    async with open_api(Script().says("ok"), also=[Searches]) as api:
+        run = await api.ran(await thread_with_file(api, "file_search"), await api.assistant())
+        assert run["status"] == "completed"
