@@ -51,9 +51,13 @@ def story(client: OpenAI, model: str) -> Generator[Run | None, None, None]:
                 print(f"{message.role}: {part.text.value}")
 
     yield None
-    # Ask something else, and read the answer while it is written.
+    # Ask about something that it must first be told, and read the answer while it is written.
     client.beta.threads.messages.create(
-        thread.id, role="user", content="Tell me something about what I like."
+        thread.id,
+        role="user",
+        content="Context: The lighthouse of Port Ada was built in 1871 by nine sailors. "
+        "Its light is seen from 23 miles away.\n\n"
+        "Question: From how many miles away is its light seen?",
     )
 
     class Typewriter(AssistantEventHandler):

@@ -56,10 +56,15 @@ def test_the_whole_conversation_is_played_with_what_is_built_in(played: tuple[Pa
         "\nuser: Hello! My name is Ada",
         "\nassistant: ",
         "\nmessage_creation completed",
+        "Its light is seen from 23 miles away.\u201d",
         "your name is Ada",
         "\nTrue\nTrue\n",
     ):
         assert shown in played[1]
+
+
+def test_nothing_is_asked_that_what_is_built_in_cannot_answer(played: tuple[Path, str]) -> None:
+    assert "no rule" not in played[1]
 
 
 def test_the_configuration_of_the_machine_is_not_read_and_nothing_is_left_behind(
