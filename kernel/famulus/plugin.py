@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import (
@@ -140,7 +140,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     log: Any
     services: ServicesView
     hooks: HooksView
-    environment: Mapping[str, str] = {}
 
 
 class Plugin(Generic[S_co]):
