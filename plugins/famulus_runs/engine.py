@@ -591,6 +591,7 @@ class Engine:
                 last_error=None,
                 incomplete_details=None,
                 required_action=None,
+                usage=None,
             )
             cancelling = replace(self.run, status="cancelling")
             self.run = self._ended("cancelled", cancelled_at=now)

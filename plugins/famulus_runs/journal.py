@@ -271,7 +271,7 @@ class Journal:
             id=run.id,
             version=stored.version,
             body=encode(merged),
-            extra=_marked_run(stored) if is_estimate(run.usage) else None,
+            extra=marked_run(stored) if is_estimate(run.usage) else None,
             index=run_index(run),
         )
 
@@ -302,7 +302,8 @@ class Journal:
         )
 
 
-def _marked_run(stored: Record) -> bytes:
+def marked_run(stored: Record) -> bytes:
+    """A run's extra that says that its usage is an estimate."""
     return encode_extra(replace(decode_extra(stored.extra), usage_is_estimate=True))
 
 

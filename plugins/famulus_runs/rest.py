@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
 from famulus_runs.drafts import Kept, MessageDraft, ToolsDraft
-from famulus_runs.journal import DONE, RunGone
+from famulus_runs.journal import DONE, RunGone, marked_run
 from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
 from famulus_runs.log import Teller, last_position, log_writes
-from famulus_runs.resume import open_message, open_tools, steps_of
+from famulus_runs.resume import open_message, open_tools, spent_by, steps_of
 from famulus_runs.turn_taking import Leave, is_by_others, leave_of
+from famulus_runs.usage import is_estimate
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
@@ -83,7 +84,9 @@ class Resting:
         if status == "expired" and leave.waited_for:
             text = WAITED.format(run=leave.waited_for)
             error = RunError(code="rate_limit_exceeded", message=text)
-        items = await self._items(records, run, status, now)
+        steps = await steps_of(records, run)
+        run = replace(run, usage=spent_by(steps))
+        items = await self._items(records, run, steps, status, now)
         events = _events(run, items, status, now, error)
         at = await last_position(records, run.thread_id, run.id)
         teller = Teller(run.id, attempt=1, at=at, is_resumed=True)
@@ -101,11 +104,11 @@ class Resting:
         failpoint("rest_told")
 
     async def _items(
-        self, records: Records, run: Run, status: EndStatus, now: int
+        self, records: Records, run: Run, steps: Sequence[RunStep], status: EndStatus, now: int
     ) -> list[AssistantStreamEvent]:
         """The ends of what is open: calls, and what a lost worker was writing."""
         events: list[AssistantStreamEvent] = []
-        for step in await steps_of(records, run):
+        for step in steps:
             if step.status != "in_progress":
                 continue
             draft: MessageDraft | ToolsDraft
@@ -149,6 +152,7 @@ class Resting:
                 id=record.id,
                 version=record.version,
                 body=encode(ended),
+                extra=marked_run(record) if is_estimate(ended.usage) else None,
                 index=run_index(ended),
             )
         )
@@ -166,7 +170,7 @@ def _events(
     if status == "expired":
         expired = replace(ended, status="expired", last_error=error)
         return [*events, ThreadRunExpired(data=expired)]
-    cancelling = replace(run, status="cancelling")
+    cancelling = replace(run, status="cancelling", usage=None)
     cancelled = replace(ended, status="cancelled", cancelled_at=now)
     return [
         ThreadRunCancelling(data=cancelling),

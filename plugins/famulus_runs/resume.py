@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -128,3 +128,11 @@ def _text(message: Message) -> str:
     return "".join(
         block.text.value for block in message.content if isinstance(block, TextContentBlock)
     )
+
+
+def spent_by(steps: Sequence[RunStep]) -> RunUsage:
+    """What all steps of a run have used."""
+    spent = RunUsage()
+    for step in steps:
+        spent = with_more(spent, step.usage)
+    return spent

@@ -34,8 +34,8 @@ def check_outputs(run: Run, outputs: Sequence[ToolOutput]) -> dict[str, str]:
 
 
 def resumed(run: Run) -> Run:
-    """The run, queued again; it expires when it would have."""
-    return replace(run, status="queued", required_action=None)
+    """The run, queued again; it expires when it would have, and tells its usage when it rests."""
+    return replace(run, status="queued", required_action=None, usage=None)
 
 
 def with_outputs(step: RunStep, outputs: dict[str, str], now: int) -> RunStep:

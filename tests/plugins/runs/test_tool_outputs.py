@@ -174,6 +174,36 @@ async def test_a_waiting_run_is_cancelled_with_its_step(open_api: Any) -> None:
         assert (await api.ran(run["thread_id"], run["assistant_id"]))["status"] == "completed"
 
 
+async def test_usage_is_told_while_a_run_rests_and_not_while_it_is_at_work(open_api: Any) -> None:
+    never = asyncio.Event()
+    script = Script().calls(tool("book_table", {}, id="call_a")).uses(10, 5)
+    async with open_api(script.says("Booked.").waits_for(never)) as api:
+        run = await waiting_run(api)
+        used = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        assert run["usage"] == used
+        queued = await api.ok(await api.submit(run, call_a="done"))
+        assert (queued["status"], queued["usage"]) == ("queued", None)
+        await api.backend.arrived(2)
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
+        now = await api.ok(await api.server.get(path))
+        assert (now["status"], now["usage"]) == ("in_progress", None)
+        assert (await api.ok(await api.cancel(run)))["usage"] == used
+
+
+async def test_a_run_that_is_cancelled_before_it_goes_on_tells_what_it_used(open_api: Any) -> None:
+    never = asyncio.Event()
+    script = Script().calls(tool("book_table", {}, id="call_a")).uses(10, 5)
+    script = script.says("Slow.").waits_for(never)
+    async with open_api(script, settings={"runs_at_once_max": 1}) as api:
+        run = await waiting_run(api)
+        await api.run(await api.thread("hi"), run["assistant_id"])
+        await api.backend.arrived(2)
+        queued = await api.ok(await api.submit(run, call_a="done"))
+        assert (queued["status"], queued["usage"]) == ("queued", None)
+        cancelled = await api.ok(await api.cancel(run))
+        assert (cancelled["status"], cancelled["usage"]) == ("cancelled", run["usage"])
+
+
 async def test_the_stream_of_submitted_outputs_begins_with_the_finished_step(
     open_api: Any,
 ) -> None:
