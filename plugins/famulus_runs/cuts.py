@@ -29,10 +29,10 @@ Delta = MessageDeltaEvent | RunStepDeltaEvent
 
 def cut(delta: Delta, skip: int) -> Sequence[Delta]:
     """A delta without what its first `skip` counts added; nothing where that was all of it."""
+    if added(delta) <= max(skip, 0):
+        return []
     if skip <= 0:
         return [delta]
-    if skip >= added(delta):
-        return []
     if isinstance(delta, MessageDeltaEvent):
         return [_cut_message(delta, skip)]
     return [_cut_step(delta, skip)]

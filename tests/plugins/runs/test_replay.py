@@ -49,6 +49,15 @@ async def test_from_every_place_the_rest_adds_up_to_the_whole(
             assert rest[-1].name == "done"
 
 
+async def test_a_message_without_a_word_is_replayed_without_a_delta(open_api: Any) -> None:
+    async with open_api(Script().says("")) as api:
+        heard = await stream(api, await api.thread("hi"), await api.assistant())
+        replayed = await again(api, heard[0].json(), None)
+        assert [(event.name, event.id) for event in replayed] == [
+            (event.name, event.id) for event in heard
+        ]
+
+
 async def test_a_live_stream_is_picked_up_where_it_was_left(open_api: Any) -> None:
     first, second = asyncio.Event(), asyncio.Event()
     script = Script().says("One two three four").waits_for(first, after=2)
