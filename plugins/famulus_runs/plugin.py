@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -52,6 +52,7 @@ from famulus_schemas.records import (
     Guard,
     Record,
     Replace,
+    StoreUnavailable,
     Unit,
     Write,
 )
@@ -63,6 +64,9 @@ NOBODY_ELSES_FENCE = 2
 """Up to which a job has been with nobody but the worker that now has it."""
 KINDS = ("run", "step", "run_event")
 REMEMBERED_MAX = 10_000
+GONE_LOOK_S = 0.02
+GONE_LOOKS_MAX = 100
+"""For so long a run is looked after whose thread is being deleted."""
 
 
 class Runs(Plugin[RunSettings]):
@@ -87,6 +91,7 @@ class Runs(Plugin[RunSettings]):
         await self.records.declare(RUN, STEP, LOG)
         self._kinds: list[ToolKind] = list(self.gather("register_tools"))
         self._counts = TokenCounts(self.inference)
+        self._leaving: set[asyncio.Task[None]] = set()
         self._fresh: OrderedDict[tuple[str, str], tuple[Run, RunExtra, Position]] = OrderedDict()
         self.resting = Resting(
             threads=self.threads, jobs=self.jobs, events=self.events, now=self.now
@@ -110,6 +115,7 @@ class Runs(Plugin[RunSettings]):
                 yield
         finally:
             await self.jobs.withdraw(JOB, grace_s=self.settings.finish_s)
+            loops += self._leaving
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
@@ -147,7 +153,25 @@ class Runs(Plugin[RunSettings]):
         if of_job is not None:
             return of_job
         # The worker that has it finds the run gone, and drops it.
+        self._leave_soon(project, run_id)
         return [] if job is None else [Guard(kind="job", id=job.id, version=job.version)]
+
+    def _leave_soon(self, project: str, run_id: str) -> None:
+        leaving = asyncio.create_task(self._leave_once_gone(project, run_id))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _leave_once_gone(self, project: str, run_id: str) -> None:
+        """Have its worker leave a run as soon as it is deleted.
+
+        The worker's next commit would tell it, but a model can be silent for minutes until then.
+        """
+        with suppress(StoreUnavailable):
+            for _ in range(GONE_LOOKS_MAX):
+                await asyncio.sleep(GONE_LOOK_S)
+                if await self.records.of(project).get("run", run_id) is None:
+                    self.runner.ask_others(project, run_id)
+                    return
 
     def hold_place(self) -> None:
         """Raise Problem (503) where no further run can be queued."""

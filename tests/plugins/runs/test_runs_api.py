@@ -330,6 +330,20 @@ async def test_a_deleted_thread_takes_runs_and_steps_along_even_at_work(open_api
             assert (await api.server.get(f"{path}/steps")).status_code == 404
 
 
+async def test_a_silent_model_is_left_when_the_thread_is_deleted(open_api: Any) -> None:
+    never = asyncio.Event()
+    async with open_api(Script().says("slow").waits_for(never)) as api:
+        thread = await api.thread("hi")
+        body = {"assistant_id": await api.assistant(), "stream": True}
+        async with api.server.stream(f"/v1/threads/{thread}/runs", body) as events:
+            asked = await api.backend.arrived()
+            await api.ok(await api.server.delete(f"/v1/threads/{thread}"))
+            told = [event.name for event in await events.all()]
+        await asked.ended()
+        assert asked.closed_early
+        assert "done" not in told
+
+
 async def test_a_thread_and_its_run_are_made_in_one_call(open_api: Any) -> None:
     async with open_api(Script().says("Hello.")) as api:
         body = {
