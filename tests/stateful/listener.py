@@ -16,9 +16,6 @@ AT_REST = frozenset(
     for status in ("requires_action", "completed", "incomplete", "failed", "cancelled", "expired")
 )
 
-END_S = 10.0
-"""How long a stream may go on once its run is at rest; it takes milliseconds."""
-
 
 class Event(msgspec.Struct, frozen=True):
     """One event as it came."""
@@ -102,11 +99,11 @@ class Listener:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    async def end(self) -> None:
+    async def end(self, *, within_s: float) -> None:
         """Read on to the end; what went wrong is raised here."""
         if self._task is None:
             return
-        done, _ = await asyncio.wait([self._task], timeout=END_S)
+        done, _ = await asyncio.wait([self._task], timeout=within_s)
         assert done, f"the stream does not end: {self.story()}"
         await self._task
         self._task = None

@@ -17,6 +17,12 @@ from famulus_threads.plugin import ThreadsPlugin
 from famulus_threads.service import ThreadService
 
 
+class Mutant(Machine):
+    """Waits less for what will never come."""
+
+    still_s = 3.0
+
+
 class _NeverVacating(ThreadService):
     def vacate(self, thread_id: str) -> Unit:
         return []
@@ -30,13 +36,13 @@ class _LockingThreads(ThreadsPlugin):
         super().provide(port, service)
 
 
-class KeepsThreadsLocked(Machine):
+class KeepsThreadsLocked(Mutant):
     """A run that is over still has its thread."""
 
     instead = {"threads": _LockingThreads}
 
 
-class ForgetsKeys(Machine):
+class ForgetsKeys(Mutant):
     """A request that is sent again under its key is served again."""
 
     without = ("idempotency",)
@@ -73,7 +79,7 @@ class _LossyRuns(_RunsWithJournal):
     journal = _LossyJournal
 
 
-class LosesADelta(Machine):
+class LosesADelta(Mutant):
     """A stream leaves something out, and says that nothing is missing."""
 
     instead = {"runs": _LossyRuns}
@@ -89,13 +95,13 @@ class _ForgetfulRuns(Runs):
         return work
 
 
-class BeginsAnotherMessage(Machine):
+class BeginsAnotherMessage(Mutant):
     """A run that is taken up again leaves its open message as it is, and writes another."""
 
     instead = {"runs": _ForgetfulRuns}
 
 
-ALL: tuple[type[Machine], ...] = (
+ALL: tuple[type[Mutant], ...] = (
     KeepsThreadsLocked,
     ForgetsKeys,
     LosesADelta,

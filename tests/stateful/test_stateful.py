@@ -1,6 +1,6 @@
 """The API keeps its promises in whatever order it is used.
 
-FAMULUS_STATEFUL_EXAMPLES says how many histories are tried (80), and FAMULUS_STATEFUL_STEPS how
+FAMULUS_STATEFUL_EXAMPLES says how many histories are tried (60), and FAMULUS_STATEFUL_STEPS how
 long each is (25). With FAMULUS_STATEFUL_RANDOM=1 they are others each time.
 """
 
@@ -21,7 +21,7 @@ pytest.register_assert_rewrite(
 from tests.stateful.machine import Machine  # noqa: E402
 from tests.stateful.mutants import ALL  # noqa: E402
 
-EXAMPLES = int(os.environ.get("FAMULUS_STATEFUL_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("FAMULUS_STATEFUL_EXAMPLES", "60"))
 STEPS = int(os.environ.get("FAMULUS_STATEFUL_STEPS", "25"))
 IS_RANDOM = os.environ.get("FAMULUS_STATEFUL_RANDOM", "0") == "1"
 MUTANT_EXAMPLES = 200
@@ -50,8 +50,7 @@ def test_whatever_is_asked_in_whatever_order_is_answered_as_it_must_be() -> None
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
 def test_a_server_that_breaks_a_promise_is_noticed(mutant: type[Machine]) -> None:
-    # Whatever is wrong shows as an assertion of the machine or of what must be.
-    with pytest.raises((AssertionError, KeyError)):
+    with pytest.raises(AssertionError):
         run_state_machine_as_test(
             mutant, settings=settings_of(MUTANT_EXAMPLES, phases=[Phase.generate])
         )
