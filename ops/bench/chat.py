@@ -91,7 +91,7 @@ def _tokens(found: Rounds) -> Table:
 LATENCY = "p50 and p99 are from the model server's write of a token to the client's read of it."
 
 
-def delivered(found: Rounds, name: str, target: Target) -> Row:
+def delivered(found: Rounds, name: str, target: Target | None) -> Row:
     """How much of what the model server offered came within the window."""
     return Row(
         name=f"{name}: delivered / offered",

@@ -16,7 +16,15 @@ ROWS = {
     "messages": ["bare ASGI GET, c=32", "Famulus GET message, c=32", "Famulus POST message, c=64"],
     "records": ["raw sqlite3 loop, 64 rows a commit", "SQLite store, 64 clients, insert"],
     "chat": ["relay, c=32", "Famulus, c=32", "Famulus, 64 x 50 tok/s"],
-    "runs": ["relay, 64 x 50 tok/s", "runs, 64 x 50 tok/s", "runs, 64 x 200 tok/s"],
+    "runs": [
+        "relay, 64 x 50 tok/s",
+        "runs, 64 x 50 tok/s",
+        "runs, 64 x 200 tok/s",
+        "runs, 64 x 1000 tok/s",
+    ],
+    "first_call": ["relay, c=1, p50", "runs, c=1, p50", "runs, c=8, p95"],
+    "durable": ["relay of the same answer, c=64", "runs, c=64", "runs, c=1"],
+    "memory": ["relay, a stream", "runs, a stream"],
 }
 
 
