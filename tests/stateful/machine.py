@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from hypothesis import strategies as st
@@ -111,6 +112,8 @@ class Machine(RuleBasedStateMachine):
 
     instead: Product | None = None
     without: Sequence[str] = ()
+    seen: ClassVar[Counter[str]] = Counter()
+    """How often what is rare was come to, over all histories."""
     still_s = 20.0
     """How long the server has until nothing moves, and a stream to end; it takes milliseconds."""
 
@@ -634,6 +637,7 @@ class Machine(RuleBasedStateMachine):
         if reader is not None and readers:
             heard = [event for event in readers[reader % len(readers)].events if event.id]
             before = heard[: place % (len(heard) + 1)]
+        self.seen["picked up amid a stream"] += bool(before)
         listener = Listener(before)
         self._resume(run, listener)
         readers.append(listener)
@@ -674,7 +678,8 @@ class Machine(RuleBasedStateMachine):
 
     def _begin_anew(self) -> None:
         self.place.do(self._all_leave())
-        for run in self.runs(lambda run: run.status == "in_progress"):
+        for run in self.runs(lambda run: run.is_live):
+            self.seen[f"{run.status} at a new start"] += 1
             for message in run.messages():
                 if message.status == "in_progress":
                     message.is_cut = True
@@ -842,6 +847,7 @@ class Machine(RuleBasedStateMachine):
 
     def _hold_streams(self, run: Run) -> None:
         """Every reader of a run at rest has heard all of it."""
+        self.seen[run.status] += 1
         whole = Listener()
         self._resume(run, whole)
         self.place.do(whole.end(within_s=self.still_s))

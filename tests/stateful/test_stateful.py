@@ -18,6 +18,7 @@ pytest.register_assert_rewrite(
     *(f"tests.stateful.{name}" for name in ("expected", "listener", "machine"))
 )
 
+from tests.stateful.expected import ENDS  # noqa: E402
 from tests.stateful.machine import Machine  # noqa: E402
 from tests.stateful.mutants import ALL  # noqa: E402
 
@@ -25,6 +26,14 @@ EXAMPLES = int(os.environ.get("FAMULUS_STATEFUL_EXAMPLES", "60"))
 STEPS = int(os.environ.get("FAMULUS_STATEFUL_STEPS", "25"))
 IS_RANDOM = os.environ.get("FAMULUS_STATEFUL_RANDOM", "0") == "1"
 MUTANT_EXAMPLES = 200
+SELDOM = {
+    *ENDS,
+    "requires_action",
+    "queued at a new start",
+    "in_progress at a new start",
+    "picked up amid a stream",
+}
+"""What the histories must have come to, or they would prove little."""
 
 
 def settings_of(examples: int, **more: Any) -> settings:
@@ -45,7 +54,12 @@ def settings_of(examples: int, **more: Any) -> settings:
 def test_whatever_is_asked_in_whatever_order_is_answered_as_it_must_be() -> None:
     # Each history that fails is printed as it is: to shorten one takes minutes.
     phases = [Phase.generate, Phase.shrink] if IS_RANDOM else [Phase.generate]
+    Machine.seen.clear()
+
     run_state_machine_as_test(Machine, settings=settings_of(EXAMPLES, phases=phases))
+
+    if EXAMPLES * STEPS >= 60 * 25:
+        assert sorted(SELDOM - set(Machine.seen)) == []
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
