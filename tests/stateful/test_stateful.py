@@ -1,7 +1,7 @@
 """The API keeps its promises in whatever order it is used.
 
 FAMULUS_STATEFUL_EXAMPLES says how many histories are tried (60), and FAMULUS_STATEFUL_STEPS how
-long each is (25). With FAMULUS_STATEFUL_RANDOM=1 they are others each time.
+long each is (20). With FAMULUS_STATEFUL_RANDOM=1 they are others each time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.stateful.machine import Machine  # noqa: E402
 from tests.stateful.mutants import ALL  # noqa: E402
 
 EXAMPLES = int(os.environ.get("FAMULUS_STATEFUL_EXAMPLES", "60"))
-STEPS = int(os.environ.get("FAMULUS_STATEFUL_STEPS", "25"))
+STEPS = int(os.environ.get("FAMULUS_STATEFUL_STEPS", "20"))
 IS_RANDOM = os.environ.get("FAMULUS_STATEFUL_RANDOM", "0") == "1"
 MUTANT_EXAMPLES = 200
 SELDOM = {
@@ -58,8 +58,8 @@ def test_whatever_is_asked_in_whatever_order_is_answered_as_it_must_be() -> None
 
     run_state_machine_as_test(Machine, settings=settings_of(EXAMPLES, phases=phases))
 
-    if EXAMPLES * STEPS >= 60 * 25:
-        assert sorted(SELDOM - set(Machine.seen)) == []
+    if EXAMPLES * STEPS >= 60 * 20:
+        assert set(Machine.seen) >= SELDOM, SELDOM - set(Machine.seen)
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
