@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 # What differs is shown where a history fails.
@@ -64,7 +65,8 @@ def test_whatever_is_asked_in_whatever_order_is_answered_as_it_must_be() -> None
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
 def test_a_server_that_breaks_a_promise_is_noticed(mutant: type[Machine]) -> None:
-    with pytest.raises(AssertionError):
+    # What goes wrong only sometimes is noticed too.
+    with pytest.raises((AssertionError, Flaky)):
         run_state_machine_as_test(
             mutant, settings=settings_of(MUTANT_EXAMPLES, phases=[Phase.generate])
         )
