@@ -31,6 +31,12 @@ _RUN_TIMES = ("started_at", "cancelled_at", "failed_at", "completed_at")
 _STEP_TIMES = ("expired_at", "cancelled_at", "failed_at", "completed_at")
 
 
+def is_usage(usage: dict[str, int], *, at_least: dict[str, int]) -> bool:
+    """Whether it adds up, and is no less than that."""
+    parts = usage["prompt_tokens"] + usage["completion_tokens"]
+    return usage["total_tokens"] == parts and all(usage[name] >= at_least[name] for name in USAGE)
+
+
 class Listed:
     """One list: what is in it now, and every id that it ever had, in order."""
 
@@ -213,6 +219,12 @@ class Step:
         rest = dict(answered)
         error = rest.pop("last_error")
         assert (error or {}).get("code") == self.error_code
+        usage = rest.pop("usage")
+        if self.status in ("in_progress", "completed") or self.usage is not None:
+            assert usage == self.usage
+        else:
+            # What an answer cost that was broken off is an estimate, if it is known at all.
+            assert usage is None or is_usage(usage, at_least=NO_USAGE)
         times = dict.fromkeys(_STEP_TIMES)
         if self.status != "in_progress":
             times[f"{self.status}_at"] = self.ended_at  # type: ignore[assignment]
@@ -231,7 +243,6 @@ class Step:
             "status": self.status,
             "step_details": details,
             "metadata": {},
-            "usage": self.usage,
             **times,
         }
 
@@ -252,6 +263,8 @@ class Run:
         self.incomplete: str | None = None
         self.turn = 0
         self.is_released = False
+        self.is_estimated = False
+        """Whether an answer was broken off, whose cost nobody has reported."""
 
     @property
     def id(self) -> str:
@@ -296,9 +309,14 @@ class Run:
 
     def take_up(self, now: int) -> None:
         """A worker begins it, or goes on with it after another was lost."""
+        is_late = now >= self.body["created_at"] + RUN_S
+        if is_late and self.times["started_at"] is None:
+            self.error_code = "rate_limit_exceeded"
+            self._break_off("expired", now)
+            return
         if self.status == "queued":
             self.status, self.times["started_at"] = "in_progress", now
-        if now >= self.body["created_at"] + RUN_S:
+        if is_late:
             for message in self.messages():
                 if message.status == "in_progress":
                     # It had begun again, and has no word yet.
@@ -407,6 +425,7 @@ class Run:
         self._break_off("expired", now)
 
     def _break_off(self, status: str, now: int) -> None:
+        self.is_estimated = self.status == "in_progress"
         for step in self.steps:
             if step.status != "in_progress":
                 continue
@@ -428,7 +447,10 @@ class Run:
         rest = dict(answered)
         error = rest.pop("last_error")
         assert (error or {}).get("code") == self.error_code
-        assert rest == self.answer()
+        wanted = self.answer()
+        if self.is_estimated:
+            assert is_usage(rest.pop("usage"), at_least=wanted.pop("usage"))
+        assert rest == wanted
 
     def answer(self) -> dict[str, Any]:
         """As it must be answered, but for the words of an error."""

@@ -143,7 +143,7 @@ def _added(call: dict[str, Any]) -> str:
 NEXT: Mapping[str, frozenset[str]] = {
     "": frozenset({"created"}),
     "created": frozenset({"queued"}),
-    "queued": frozenset({"in_progress", "cancelling"}),
+    "queued": frozenset({"in_progress", "cancelling", "expired"}),
     "in_progress": frozenset(
         {"requires_action", "cancelling", "completed", "incomplete", "failed", "expired"}
     ),

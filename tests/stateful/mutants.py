@@ -11,7 +11,7 @@ from famulus_runs.journal import Journal
 from famulus_runs.plugin import Runs
 from famulus_runs.runner import Work
 from famulus_schemas.events import AssistantStreamEvent, ThreadMessageDelta
-from famulus_schemas.ports import Emission
+from famulus_schemas.ports import Emission, Occupancy
 from famulus_schemas.records import Unit
 from famulus_threads.plugin import ThreadsPlugin
 from famulus_threads.service import ThreadService
@@ -23,16 +23,16 @@ class Mutant(Machine):
     still_s = 3.0
 
 
-class _NeverVacating(ThreadService):
-    def vacate(self, thread_id: str) -> Unit:
-        return []
+class _NeverLeaving(ThreadService):
+    def leave(self, occupancy: Occupancy, run_id: str) -> tuple[Unit, str | None]:
+        return [], None
 
 
 class _LockingThreads(ThreadsPlugin):
     name = "threads"
 
     def provide(self, port: Any, service: Any) -> None:
-        service.__class__ = _NeverVacating
+        service.__class__ = _NeverLeaving
         super().provide(port, service)
 
 

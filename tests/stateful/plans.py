@@ -161,7 +161,9 @@ def backend_of(gates: Gates) -> ScriptedBackend:
 
 def _turn(request: ChatRequest, gates: Gates) -> Turn:
     mark = _mark_of(request)
-    number = sum(1 for message in request.messages if message.tool_calls)
+    # The calls of earlier runs are shown, too.
+    called = [message.tool_calls[0].id for message in request.messages if message.tool_calls]
+    number = sum(id.startswith(f"call_{mark}_") for id in called)
     answer = PLANS[request.model][number]
     script = Script().says("").in_pieces(*answer.words).uses(*list(USAGE.values())[:2])
     turn = script.turns[0]
