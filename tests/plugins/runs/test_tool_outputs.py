@@ -187,7 +187,9 @@ async def test_usage_is_told_while_a_run_rests_and_not_while_it_is_at_work(open_
         path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
         now = await api.ok(await api.server.get(path))
         assert (now["status"], now["usage"]) == ("in_progress", None)
-        assert (await api.ok(await api.cancel(run)))["usage"] == used
+        # What the answer cost that is broken off comes on top.
+        cancelled = await api.ok(await api.cancel(run))
+        assert cancelled["usage"]["completion_tokens"] >= used["completion_tokens"]
 
 
 async def test_a_run_that_is_cancelled_before_it_goes_on_tells_what_it_used(open_api: Any) -> None:
