@@ -31,28 +31,71 @@ WAKE = Emission(name="wake", data=b"{}")
 TOPIC = "jobs"
 
 
+Place = tuple[str, str]
+"""The project and the key of a job."""
+
+
 class _Desk:
     """One kind of job that is done here."""
 
     def __init__(self, handler: Handler, at_once_max: int) -> None:
         self.handler = handler
         self.at_once_max = at_once_max
-        self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self.waiting = 0
+        self.tasks: dict[Place, asyncio.Task[None]] = {}
+        self.kept = 0
+        """Places for jobs that are about to be this worker's: what they begin with is written."""
+        self.tickets: dict[int, Ticket] = {}
+        """Those that were neither started nor given back, by their identity."""
+        self.coming = 0
+        """How many of them will have to wait."""
+        self._waiting = 0
         self._counted = 0.0
 
-    def is_count_due(self, after_s: float) -> bool:
-        """Whether others may have taken what waits since it was counted, if anything does."""
-        return self.waiting > 0 and asyncio.get_running_loop().time() - self._counted >= after_s
-
-    def count(self, waiting: int) -> None:
-        """Note how many wait."""
-        self.waiting = waiting
-        self._counted = asyncio.get_running_loop().time()
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait or are about to, as far as is known."""
+        return self._waiting + self.coming
 
     @property
     def room(self) -> int:
-        return self.at_once_max - len(self.tasks)
+        """How many more could begin at once."""
+        return self.at_once_max - len(self.tasks) - self.kept
+
+    @property
+    def is_free(self) -> bool:
+        """Whether one that comes now may begin at once: there is room, and nobody was earlier."""
+        return self.room > 0 and self.waiting == 0
+
+    def is_count_due(self, after_s: float) -> bool:
+        """Whether others may have taken what waits since it was counted, if anything does."""
+        return self._waiting > 0 and asyncio.get_running_loop().time() - self._counted >= after_s
+
+    def count(self, waiting: int) -> None:
+        """Note how many wait."""
+        self._waiting = waiting
+        self._counted = asyncio.get_running_loop().time()
+
+    def one_waits(self) -> None:
+        """Note that there is one more."""
+        self._waiting += 1
+
+    def keep(self, ticket: Ticket) -> Ticket:
+        """Keep the ticket's place until it is settled."""
+        self.tickets[id(ticket)] = ticket
+        if ticket.job is not None:
+            self.kept += 1
+        else:
+            self.coming += 1
+        return ticket
+
+    def settle(self, ticket: Ticket) -> None:
+        """Keep it no longer."""
+        if self.tickets.pop(id(ticket), None) is None:
+            return
+        if ticket.job is not None:
+            self.kept -= 1
+        else:
+            self.coming -= 1
 
 
 class Board:
@@ -75,6 +118,8 @@ class Board:
         self._now = now
         self._log = log
         self._desks: dict[str, _Desk] = {}
+        self._returning: set[asyncio.Task[bool]] = set()
+        """Hand-backs of jobs that came too late to be begun here."""
         self._woken = asyncio.Event()
         self._is_closed = False
         self._may_wait = True
@@ -113,7 +158,7 @@ class Board:
         self, project: str, kind: str, key: str, *, priority: int = 0, waits: bool = False
     ) -> Ticket:
         """As Jobs.enqueue."""
-        is_mine = not waits and self.room_for(kind) > 0
+        is_mine = not waits and self._is_free(kind)
         body = JobBody(
             kind=kind,
             key=key,
@@ -123,7 +168,9 @@ class Board:
         )
         job = Job(project=project, kind=kind, key=key, attempt=1, fence=1, version=1)
         unit = [new_job(body, now=self._now())]
-        return Ticket(kind=kind, unit=unit, job=job if is_mine else None)
+        ticket = Ticket(kind=kind, unit=unit, job=job if is_mine else None)
+        # Nobody says when it is committed, so that a place kept for it would never be free again.
+        return ticket if waits else self._kept(ticket)
 
     def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:
         """As Jobs.shelve."""
@@ -135,7 +182,7 @@ class Board:
         record = await self._system.of(project).get("job", job_id(kind, key))
         if record is None or decode_job(record.body).state != "parked":
             raise LookupError(f"there is no parked job {kind} {key}")
-        is_mine = self.room_for(kind) > 0
+        is_mine = self._is_free(kind)
         body = replace(
             decode_job(record.body),
             state="leased" if is_mine else "waiting",
@@ -145,18 +192,35 @@ class Board:
         job = job_of(record)
         taken = replace(job, fence=job.fence + 1, version=job.version + 1, attempt=1)
         unit = [moved(job, body, fence=taken.fence)]
-        return Ticket(kind=kind, unit=unit, job=taken if is_mine else None)
+        return self._kept(Ticket(kind=kind, unit=unit, job=taken if is_mine else None))
+
+    def _is_free(self, kind: str) -> bool:
+        return not self._is_closed and kind in self._desks and self._desks[kind].is_free
+
+    def _kept(self, ticket: Ticket) -> Ticket:
+        desk = self._desks.get(ticket.kind)
+        return ticket if desk is None else desk.keep(ticket)
 
     def started(self, ticket: Ticket) -> None:
         """As Jobs.started."""
         failpoint("job_started")
-        if ticket.job is not None and ticket.job.kind in self._desks:
-            self._begin(ticket.job)
+        desk = self._desks.get(ticket.kind)
+        if desk is not None:
+            desk.settle(ticket)
+        if ticket.job is not None:
+            self._begin_or_hand_back(ticket.job)
             return
-        if ticket.kind in self._desks:
-            self._desks[ticket.kind].waiting += 1
+        if desk is not None:
+            desk.one_waits()
         self.wake()
         self._tell_others()
+
+    def give_back(self, ticket: Ticket) -> None:
+        """As Jobs.give_back."""
+        desk = self._desks.get(ticket.kind)
+        if desk is not None:
+            desk.settle(ticket)
+            self._look_again()
 
     def finish(self, job: Job) -> Unit:
         """As Jobs.finish."""
@@ -176,15 +240,32 @@ class Board:
 
     # --- doing --------------------------------------------------------------------------------
 
-    def _begin(self, job: Job) -> None:
-        desk = self._desks[job.kind]
+    def _begin_or_hand_back(self, job: Job) -> None:
+        """Begin a job that is this worker's, unless its kind was withdrawn meanwhile."""
+        desk = self._desks.get(job.kind)
+        if desk is not None and not self._is_closed:
+            self._begin(desk, job)
+            return
+        task = asyncio.create_task(self._try_to_put_back(job, attempts=0, after_s=0.0))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+
+    async def returned(self) -> None:
+        """Wait until jobs that came too late to be begun here are handed back."""
+        await asyncio.gather(*self._returning)
+
+    def _begin(self, desk: _Desk, job: Job) -> None:
         task = asyncio.create_task(self._do(desk, job), name=f"job {job.kind} {job.key}")
         place = (job.project, job.key)
         desk.tasks[place] = task
         task.add_done_callback(lambda _: self._over(desk, place))
 
-    def _over(self, desk: _Desk, place: tuple[str, str]) -> None:
+    def _over(self, desk: _Desk, place: Place) -> None:
         desk.tasks.pop(place, None)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """There is more room than there was: somebody may wait for it."""
         if self._may_wait:
             self._woken.set()
 
@@ -273,6 +354,7 @@ class Board:
             try:
                 await self._take_all()
             except StoreUnavailable as error:
+                self._may_wait = True
                 self._log.warning("jobs_not_taken", reason=str(error))
 
     async def hear_others(self) -> None:
@@ -304,15 +386,32 @@ class Board:
             )
             if self._desks.get(kind) is not desk:
                 continue
-            self._may_wait |= len(waiting) > self.room_for(kind)
+            room = max(0, self.room_for(kind))
+            left = max(0, len(waiting) - room)
+            if left or len(waiting) == self._settings.scan_max:
+                self._may_wait = True
             if len(waiting) < self._settings.scan_max:
-                desk.count(max(0, len(waiting) - self.room_for(kind)))
-            for record in fairly(waiting):
-                if self.room_for(kind) <= 0:
-                    break
-                await self._take_one(record)
+                desk.count(left)
+            await self._take(desk, fairly(waiting)[:room])
 
-    async def _take_one(self, record: Record) -> None:
+    async def _take(self, desk: _Desk, records: Sequence[Record]) -> None:
+        """Take these; their places are kept from now on, so that none who comes has them first."""
+        desk.kept += len(records)
+        left = len(records)
+        try:
+            for record in records:
+                taken = await self._taken(record)
+                desk.kept -= 1
+                left -= 1
+                if taken is not None:
+                    self._begin_or_hand_back(taken)
+                else:
+                    self._look_again()
+        finally:
+            desk.kept -= left
+
+    async def _taken(self, record: Record) -> Job | None:
+        """A waiting job made this worker's; None where another was faster."""
         job = job_of(record)
         body = replace(decode_job(record.body), state="leased", worker=self.worker)
         taken = replace(job, fence=job.fence + 1, version=job.version + 1)
@@ -320,10 +419,9 @@ class Board:
         try:
             await self._system.of(job.project).commit([moved(job, body, fence=taken.fence)])
         except Conflict:
-            return
+            return None
         failpoint("job_taken")
-        if job.kind in self._desks:
-            self._begin(taken)
+        return taken
 
 
 def fairly(records: Sequence[Record]) -> list[Record]:

@@ -56,6 +56,7 @@ class JobsPlugin(Plugin[JobSettings]):
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            await board.returned()
             await lease.close()
 
     def _lose(self, board: Board) -> None:

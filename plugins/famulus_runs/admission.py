@@ -13,7 +13,7 @@ from famulus_runs.log import log_writes
 from famulus_runs.positions import Position
 from famulus_schemas.errors import ACTIVE_RUN, NOT_FOUND, QUEUE_FULL, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
-from famulus_schemas.jobs import Ticket
+from famulus_schemas.jobs import Ticket, given_back_unless_done
 from famulus_schemas.ports import Emission, Occupancy
 from famulus_schemas.records import Conflict, Insert, Unit
 from famulus_schemas.runs import Run
@@ -57,10 +57,9 @@ class Admission:
             ticket = None
             if behind is None:
                 ticket = plugin.jobs.enqueue(self._project, JOB, new.run.id)
-            unit = self._unit(new, ticket, behind)
             try:
-                joined = await plugin.joined(self._principal, "runs.create", unit)
-                await plugin.records.of(self._project).commit(joined)
+                with given_back_unless_done(plugin.jobs, ticket):
+                    await self._commit(new, ticket, behind)
             except Conflict as conflict:
                 if conflict.kind == "thread":
                     raise Problem(NOT_FOUND, thing="thread", id=new.run.thread_id) from conflict
@@ -71,6 +70,14 @@ class Admission:
                 return ticket
         reason = f"thread {new.run.thread_id} is wanted by many. Try again."
         raise Problem(TOO_BUSY, reason=reason)
+
+    async def _commit(self, new: NewRun, ticket: Ticket | None, behind: Occupancy | None) -> None:
+        plugin = self._plugin
+        if ticket is not None:
+            plugin.hold_place_for(ticket)
+        unit = self._unit(new, ticket, behind)
+        joined = await plugin.joined(self._principal, "runs.create", unit)
+        await plugin.records.of(self._project).commit(joined)
 
     def _unit(self, new: NewRun, ticket: Ticket | None, behind: Occupancy | None) -> Unit:
         run, plugin = new.run, self._plugin

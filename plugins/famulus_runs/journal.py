@@ -35,7 +35,7 @@ from famulus_runs.usage import is_estimate
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import AssistantStreamEvent
-from famulus_schemas.jobs import Job, Jobs
+from famulus_schemas.jobs import Job, Jobs, given_back_unless_done
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Emission, Events, Threads
 from famulus_schemas.records import (
@@ -186,7 +186,8 @@ class Journal:
                 self.is_settled = False
                 leave = await self._leave(objects)
                 try:
-                    await self._records.commit(await self._unit(objects, emissions, leave))
+                    with given_back_unless_done(self._jobs, leave.heir):
+                        await self._records.commit(await self._unit(objects, emissions, leave))
                 except (RunCancelling, RunGone):
                     self.is_settled = True
                     raise

@@ -34,7 +34,7 @@ from famulus_schemas.events import (
     ThreadRunCreated,
     ThreadRunQueued,
 )
-from famulus_schemas.jobs import Ticket
+from famulus_schemas.jobs import Ticket, given_back_unless_done
 from famulus_schemas.lists import ListPage
 from famulus_schemas.messages import files_of_messages
 from famulus_schemas.ports import Emission, Occupancy
@@ -221,14 +221,16 @@ class RunOperations:
             emissions = [teller.tell(event) for event in events_of(step, run)]
             try:
                 ticket = await plugin.jobs.requeue(call.project, JOB, run_id)
-                unit = [
-                    *writes_of(record, run, step_record, step),
-                    *log_writes(run_id, thread_id, emissions, at=teller.at),
-                    *ticket.unit,
-                ]
-                joined = await plugin.joined(call.principal, "runs.submit", unit)
-                failpoint("submit_before_commit")
-                await records.commit(joined)
+                with given_back_unless_done(plugin.jobs, ticket):
+                    plugin.hold_place_for(ticket)
+                    unit = [
+                        *writes_of(record, run, step_record, step),
+                        *log_writes(run_id, thread_id, emissions, at=teller.at),
+                        *ticket.unit,
+                    ]
+                    joined = await plugin.joined(call.principal, "runs.submit", unit)
+                    failpoint("submit_before_commit")
+                    await records.commit(joined)
             except (Conflict, LookupError):
                 # Somebody else submitted, cancelled, or changed metadata: look again.
                 continue

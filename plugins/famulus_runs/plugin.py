@@ -43,7 +43,7 @@ from famulus_runs.toolbox import Toolbox
 from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import ChatRequest, TokenUsage
-from famulus_schemas.jobs import Job, job_id
+from famulus_schemas.jobs import Job, Ticket, job_id
 from famulus_schemas.ports import ASSISTANTS, EVENTS, FILES, INFERENCE, JOBS, RECORDS, THREADS
 from famulus_schemas.records import (
     Clear,
@@ -174,10 +174,22 @@ class Runs(Plugin[RunSettings]):
                     return
 
     def hold_place(self) -> None:
-        """Raise Problem (503) where no further run can be queued."""
-        if self.jobs.waiting(JOB) >= self.settings.runs_waiting_max:
-            reason = f"{self.settings.runs_waiting_max} runs are queued."
-            raise Problem(TOO_BUSY, headers={"retry-after": "5"}, reason=reason)
+        """Raise Problem (503) where no further run could be queued: nothing is done for it then."""
+        if self.jobs.room_for(JOB) <= 0 and self.jobs.waiting(JOB) >= self._waiting_max:
+            raise self._full()
+
+    def hold_place_for(self, ticket: Ticket) -> None:
+        """Raise Problem (503) where the run would be one too many in the queue."""
+        if ticket.job is None and self.jobs.waiting(JOB) > self._waiting_max:
+            raise self._full()
+
+    @property
+    def _waiting_max(self) -> int:
+        return self.settings.runs_waiting_max
+
+    def _full(self) -> Problem:
+        reason = f"{self._waiting_max} runs are queued."
+        return Problem(TOO_BUSY, headers={"retry-after": "5"}, reason=reason)
 
     # --- work ---------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from famulus_schemas.events import (
     ThreadRunCancelling,
     ThreadRunExpired,
 )
-from famulus_schemas.jobs import Jobs
+from famulus_schemas.jobs import Jobs, given_back_unless_done
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Events, Threads
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit, Write
@@ -60,7 +60,8 @@ class Resting:
                 records.project, run.thread_id, run.id, threads=self._threads, jobs=self._jobs
             )
             try:
-                await self._end(records, record, status, join, of_job, leave)
+                with given_back_unless_done(self._jobs, leave.heir):
+                    await self._end(records, record, status, join, of_job, leave)
             except RunGone:
                 return False
             except Conflict as conflict:

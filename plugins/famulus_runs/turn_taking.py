@@ -22,7 +22,8 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit = ()
     """The writes. They are refused where others came or went since this was found out."""
     heir: Ticket | None = None
-    """The job of the run that has the thread then: to be started once the unit is committed."""
+    """The job of the run that has the thread then: to be started once the unit is committed, or
+    given back where it is not."""
     waited_for: str = ""
     """The run that has the thread, where this one only waits for it."""
 

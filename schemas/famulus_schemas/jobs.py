@@ -8,7 +8,8 @@ so that a worker that was given up for dead cannot write any more.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -47,7 +48,10 @@ One that returns without either, or raises, has failed; the job is tried again l
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is about to be committed."""
+    """A job that is about to be committed, and the place that is kept for it until then.
+
+    Whoever has it either says `started`, once it is committed, or gives it back.
+    """
 
     kind: str
     unit: Unit
@@ -89,6 +93,10 @@ class Jobs(Protocol):
         """The ticket's unit was committed: begin, or tell those who have room."""
         ...
 
+    def give_back(self, ticket: Ticket) -> None:
+        """The ticket's unit was not committed: others may have its place. Not after `started`."""
+        ...
+
     def finish(self, job: Job) -> Unit:
         """The writes that end a job for good."""
         ...
@@ -106,5 +114,16 @@ class Jobs(Protocol):
         ...
 
     def waiting(self, kind: str) -> int:
-        """Jobs of a kind that wait for room, as far as this process knows."""
+        """Jobs of a kind that wait for room, or are about to, as far as this process knows."""
         ...
+
+
+@contextmanager
+def given_back_unless_done(jobs: Jobs, ticket: Ticket | None) -> Iterator[None]:
+    """Around the commit of a ticket's unit: where that fails or is given up, so is the ticket."""
+    try:
+        yield
+    except BaseException:
+        if ticket is not None:
+            jobs.give_back(ticket)
+        raise

@@ -16,7 +16,7 @@ from famulus import NoSettings, Plugin, need
 from famulus.testing import kernel_with
 from famulus_jobs.board import fairly
 from famulus_jobs.kinds import JobBody, encode
-from famulus_schemas.jobs import Job, Jobs
+from famulus_schemas.jobs import Job, Jobs, given_back_unless_done
 from famulus_schemas.ports import JOBS, RECORDS
 from famulus_schemas.records import Conflict, Delete, Record, RecordStore
 
@@ -158,6 +158,102 @@ async def test_no_more_are_done_at_once_than_there_is_room_for(open_office: Any)
         office.go_on.set()
         await office.none_left()
         assert len(office.given) == 10
+
+
+async def test_of_many_promised_at_once_no_more_begin_than_there_is_room_for(
+    open_office: Any,
+) -> None:
+    async with open_office() as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=3)
+        await asyncio.gather(*(office.promise(str(n)) for n in range(50)))
+        await asyncio.sleep(0.1)
+        assert len(office.given) == 3
+        assert office.jobs.waiting("work") == 47
+        office.go_on.set()
+        await office.none_left()
+        assert sorted(int(job.key) for job in office.given) == list(range(50))
+
+
+async def test_a_place_is_free_again_where_its_ticket_is_given_back(open_office: Any) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=2)
+        tickets = [office.jobs.enqueue("p", "work", key) for key in "abc"]
+        assert [ticket.job is not None for ticket in tickets] == [True, True, False]
+        assert (office.jobs.room_for("work"), office.jobs.waiting("work")) == (0, 1)
+        for ticket in tickets:
+            office.jobs.give_back(ticket)
+            office.jobs.give_back(ticket)
+        assert (office.jobs.room_for("work"), office.jobs.waiting("work")) == (2, 0)
+
+
+async def test_a_place_is_free_again_where_the_commit_is_refused_or_given_up(
+    open_office: Any,
+) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=1)
+        for error in (Conflict(Delete(kind="job", id="x"), "missing"), asyncio.CancelledError()):
+            ticket = office.jobs.enqueue("p", "work", "a")
+            with pytest.raises(type(error)), given_back_unless_done(office.jobs, ticket):
+                raise error
+            assert office.jobs.room_for("work") == 1
+        ticket = office.jobs.enqueue("p", "work", "a")
+        with given_back_unless_done(office.jobs, ticket):
+            await office.records.of("p").commit(ticket.unit)
+        office.jobs.started(ticket)
+        office.jobs.give_back(ticket)
+        await office.none_left()
+        assert [job.key for job in office.given] == ["a"]
+        assert office.jobs.room_for("work") == 1
+
+
+async def test_who_comes_later_does_not_go_before_those_who_wait(open_office: Any) -> None:
+    async with open_office() as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=1)
+        await asyncio.gather(*(office.promise(str(n)) for n in range(4)))
+        await office.got(1)
+        before = office.given[0].key
+
+        async def come_when_there_is_room() -> None:
+            while office.jobs.room_for("work") <= 0:
+                await asyncio.sleep(0)
+            await office.promise("late")
+
+        coming = asyncio.create_task(come_when_there_is_room())
+        office.go_on.set()
+        await office.got(5)
+        await coming
+        await office.none_left()
+        assert before == "0"
+        assert [job.key for job in office.given] == ["0", "1", "2", "3", "late"]
+
+
+async def test_the_more_urgent_of_many_that_come_at_once_goes_first(open_office: Any) -> None:
+    async with open_office() as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=1)
+        await office.promise("first")
+        coming = [office.promise(f"{n}", priority=n) for n in (3, 1, 2)]
+        await asyncio.gather(*coming)
+        office.go_on.set()
+        await office.none_left()
+        assert [job.key for job in office.given] == ["first", "1", "2", "3"]
+
+
+async def test_a_job_that_comes_while_its_kind_is_withdrawn_is_handed_back(
+    open_office: Any,
+) -> None:
+    async with open_office() as office:
+        office.jobs.handle("work", office.do, at_once_max=1)
+        ticket = office.jobs.enqueue("p", "work", "a")
+        await office.records.of("p").commit(ticket.unit)
+        await office.jobs.withdraw("work", grace_s=0.0)
+        office.jobs.started(ticket)
+        office.jobs.handle("work", office.do, at_once_max=1)
+        (job,) = await office.got(1)
+        assert (job.key, job.attempt) == ("a", 1)
+        await office.none_left()
 
 
 async def test_a_job_that_was_promised_before_a_stop_is_done_after_it(open_office: Any) -> None:

@@ -490,3 +490,26 @@ async def test_files_attached_for_a_tool_that_a_plugin_runs_fail_nothing(open_ap
     async with open_api(Script().says("ok"), also=[Searches]) as api:
         run = await api.ran(await thread_with_file(api, "file_search"), await api.assistant())
         assert run["status"] == "completed"
+
+
+async def test_of_many_runs_created_at_once_as_many_are_taken_as_there_is_room_for(
+    open_api: Any,
+) -> None:
+    more = asyncio.Event()
+    script = Script().says("ok").waits_for(more).forever()
+    async with open_api(script, settings={"runs_at_once_max": 2, "runs_waiting_max": 3}) as api:
+        body = {"assistant_id": await api.assistant(), "thread": {}}
+        answers = await asyncio.gather(
+            *(api.server.post("/v1/threads/runs", body) for _ in range(30))
+        )
+        taken = [answer.json() for answer in answers if answer.status_code == 200]
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert len(taken) == 5
+        assert {answer.status_code for answer in refused} == {503}
+        assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+        await api.backend.arrived(2)
+        assert len(api.backend.chats) == 2
+        more.set()
+        assert {(await api.ended(run))["status"] for run in taken} == {"completed"}
+        assert len(api.backend.chats) == 5
+        assert (await api.server.post("/v1/threads/runs", body)).status_code == 200
