@@ -16,6 +16,7 @@ class Call:
     """The context of one request; the first argument of every operation."""
 
     __slots__ = (
+        "answer",
         "body",
         "client",
         "form",
@@ -55,6 +56,9 @@ class Call:
         """Headers to send with the answer, lower-case names."""
         self.resume_path: str | None = None
         """Where the answer, if it is a stream, can be read again by GET; set before a commit."""
+        self.answer: bytes | None = None
+        """The JSON that the call is answered with if that is lost after its commit; set before one
+        that does not itself write what is answered."""
 
     @property
     def project(self) -> str:

@@ -18,18 +18,23 @@ encode = msgspec.json.Encoder().encode
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that was given a key. Its answer's body is the record's `extra`."""
+    """One request that was given a key, its effect and its answer.
+
+    It is written in the unit of the effect, with the answer as that unit tells it.
+    """
 
     request: str
     """A digest of path, query and body: another request under the same key is refused."""
     attempt: str
     """Which attempt of the request has the effect."""
     is_answered: bool = False
+    is_kept: bool = False
+    """Whether the answer's body is the record's `extra`."""
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = {}
     effect: tuple[str, str] | None = None
-    """Kind and id of what the request made: its stored form is the answer if none was kept."""
+    """Kind and id of what the request made: its stored form is the answer if none is kept."""
     resume_path: str | None = None
     """Where an answer that is a stream can be read again."""
 
@@ -56,18 +61,16 @@ async def whole_digest(call: Call) -> str:
     return digest(call)
 
 
-def effect_of(unit: Sequence[Write]) -> tuple[str, str] | None:
-    """What a unit is for: a new run, or the first thing that it writes and that has a wire form."""
-    made = [
+def effect_of(unit: Sequence[Write]) -> Insert | Replace | None:
+    """What a unit is for: of all that it makes or changes and a client can ask for by id, the run,
+    or else the first."""
+    seen = [
         write
         for write in unit
         if isinstance(write, Insert | Replace) and (write.body or b"").startswith(b'{"id"')
     ]
-    runs = [write for write in made if isinstance(write, Insert) and write.kind == "run"]
-    if not made:
-        return None
-    main = runs[0] if runs else made[0]
-    return main.kind, main.id
+    runs = [write for write in seen if write.kind == "run"]
+    return next(iter(runs or seen), None)
 
 
 def body_of(answer: object) -> tuple[int, str, bytes] | None:

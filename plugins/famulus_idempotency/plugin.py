@@ -35,6 +35,12 @@ HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
 POLL_S = 0.05
 
+ANSWER_LOST = Fault(
+    410,
+    "idempotency_answer_lost",
+    "The first request with the Idempotency-Key '{key}' had its effect, but its answer was lost, "
+    "and what it made is gone. Look at what there is now, and use a new key.",
+)
 OTHER_REQUEST = Fault(
     400,
     "idempotency_key_reused",
@@ -130,10 +136,12 @@ class Idempotency(Plugin[IdempotencySettings]):
 
     @hookimpl
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
-        """The key is taken in the very commit of the effect."""
+        """The key is taken in the very commit of the effect, with the answer that it will have."""
         pending = _PENDING.get()
-        # What the request set going runs in other tasks, and is none of its own commits.
+        # What the request set going runs in other tasks or for others, and is none of its own.
         if pending is None or pending.task is not asyncio.current_task():
+            return []
+        if principal != pending.call.principal:
             return []
         records = self.records.of(pending.call.project)
         if pending.is_tried:
@@ -143,14 +151,24 @@ class Idempotency(Plugin[IdempotencySettings]):
                     raise TakenByOther
                 return []
         pending.is_tried = True
+        return [self._insert(pending, self._told_by(pending, unit))]
+
+    def _told_by(self, pending: Pending, unit: Unit) -> bytes:
+        """Have the key say what the unit tells of its answer; the answer's body."""
+        call, main = pending.call, effect_of(unit)
+        data = call.answer or (main.body if main is not None else None) or b""
+        is_kept = call.resume_path is None and 0 < len(data) <= self.settings.answer_bytes_max
         pending.kept = replace(
             pending.kept,
             # A form has been read only by now.
-            request=digest(pending.call),
-            effect=effect_of(unit),
-            resume_path=pending.call.resume_path,
+            request=digest(call),
+            is_answered=call.resume_path is not None or bool(data),
+            is_kept=is_kept,
+            headers=dict(call.response_headers),
+            effect=(main.kind, main.id) if main is not None else None,
+            resume_path=call.resume_path,
         )
-        return [self._insert(pending, b"")]
+        return data if is_kept else b""
 
     def _insert(self, pending: Pending, answer: bytes) -> Insert:
         return Insert(
@@ -162,29 +180,32 @@ class Idempotency(Plugin[IdempotencySettings]):
         )
 
     async def _keep(self, records: Records, pending: Pending, answer: Any) -> None:
-        """Keep the answer beside the effect, which is committed by now."""
+        """Keep the answer where it is another than the effect's commit told, or had no effect."""
+        failpoint("answer_before_kept")
         body = body_of(answer)
         kept = replace(pending.kept, is_answered=True, headers=dict(pending.call.response_headers))
         data = b""
-        if body is not None and len(body[2]) <= self.settings.answer_bytes_max:
-            data = body[2]
-            kept = replace(kept, status=body[0], content_type=body[1], resume_path=None)
-        elif kept.resume_path is None:
-            return
-        pending.kept = kept
-        stored = await records.get(KIND.name, pending.id)
-        write: Write = self._insert(pending, data)
-        if stored is not None:
-            write = Replace(
-                kind=KIND.name,
-                id=pending.id,
-                version=stored.version,
-                body=encode(kept),
-                extra=data,
+        if body is not None:
+            status, content_type, whole = body
+            is_kept = len(whole) <= self.settings.answer_bytes_max
+            data = whole if is_kept else b""
+            kept = replace(
+                kept, is_kept=is_kept, status=status, content_type=content_type, resume_path=None
             )
-        failpoint("answer_before_kept")
-        await records.commit([write])
+        if kept.is_kept or kept.effect is not None or kept.resume_path is not None:
+            pending.kept = kept
+            await self._keep_as(records, pending, data)
         failpoint("answer_kept")
+
+    async def _keep_as(self, records: Records, pending: Pending, data: bytes) -> None:
+        stored = await records.get(KIND.name, pending.id)
+        body = encode(pending.kept)
+        if stored is None:
+            await records.commit([self._insert(pending, data)])
+        elif (stored.body, stored.extra) != (body, data):
+            version = stored.version
+            again = Replace(kind=KIND.name, id=pending.id, version=version, body=body, extra=data)
+            await records.commit([again])
 
     # --- again --------------------------------------------------------------------------------
 
@@ -206,23 +227,25 @@ class Idempotency(Plugin[IdempotencySettings]):
             raise Problem(OTHER_REQUEST, param=HEADER, key=key)
         record = await self._answered(call, records, record)
         kept = decode(record.body)
+        data = record.extra if kept.is_kept else None
+        if data is None and kept.resume_path is None:
+            data = await self._effect(records, kept, key)
         call.response_headers.update(kept.headers)
         call.response_headers[REPLAYED] = "true"
         if kept.resume_path is not None:
             call.response_headers["location"] = kept.resume_path
             return Bytes(b"", "text/plain", status=303)
-        if kept.is_answered:
-            return Bytes(record.extra, kept.content_type, status=kept.status)
-        return await self._effect(records, kept)
+        return Bytes(data or b"", kept.content_type, status=kept.status)
 
     async def _answered(self, call: Call, records: Records, record: Record) -> Record:
         """The record once the first attempt is over, wherever that is served."""
+        pending = self._served.get((call.project, record.id))
+        if pending is not None:
+            await self._wait_for(pending)
+            record = await records.get(KIND.name, record.id) or record
         deadline = asyncio.get_running_loop().time() + self.settings.wait_s
         while not decode(record.body).is_answered:
-            pending = self._served.get((call.project, record.id))
-            if pending is not None:
-                await self._wait_for(pending)
-            elif self.every_project.exclusive or asyncio.get_running_loop().time() > deadline:
+            if self.every_project.exclusive or asyncio.get_running_loop().time() > deadline:
                 # Nobody can be serving it any more.
                 break
             else:
@@ -241,12 +264,12 @@ class Idempotency(Plugin[IdempotencySettings]):
                 reason="the first request with this Idempotency-Key is still being served.",
             ) from None
 
-    async def _effect(self, records: Records, kept: Kept) -> Bytes:
-        """The process that served the first attempt died before it answered; its effect is here."""
+    async def _effect(self, records: Records, kept: Kept, key: str) -> bytes:
+        """What the first attempt made, as it now is: its answer was too large to be kept."""
         record = await records.get(*kept.effect) if kept.effect is not None else None
         if record is None:
-            return Bytes(b"{}", "application/json")
-        return Bytes(record.body, "application/json")
+            raise Problem(ANSWER_LOST, param=HEADER, key=key)
+        return record.body
 
     # --- the end ------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ from famulus_runs.admission import Admission, NewRun
 from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
 from famulus_runs.kinds import JOB, RunExtra, decode_extra, decode_run, decode_step, encode
 from famulus_runs.log import Teller, last_position, log_writes
-from famulus_runs.positions import START, parse
+from famulus_runs.positions import START, Position, parse
 from famulus_runs.resolve import new_run
 from famulus_runs.resume import steps_of
 from famulus_runs.tool_outputs import check_outputs, events_of, resumed, with_outputs, writes_of
@@ -156,18 +157,18 @@ class RunOperations:
         """Commit the run, put it to work, and answer with it or with its stream."""
         plugin = self._plugin
         on_busy = plugin.threads.on_busy(call.headers)
-        _tell_resume_path(call, run, stream)
+        _tell_resume_path(call, run, stream, after=START)
         events: list[AssistantStreamEvent] = [ThreadCreated(data=thread) for thread in threads]
         events += [ThreadRunCreated(data=run), ThreadRunQueued(data=run)]
         teller = Teller(run.id, attempt=1, at=START, is_resumed=False)
         emissions = [teller.tell(event) for event in events]
         new = NewRun(run=run, extra=extra, before=before, emissions=emissions, at=teller.at)
+        call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
         failpoint("run_create_before_commit")
         ticket = await Admission(plugin, call.principal, on_busy).admit(new)
         failpoint("run_created")
         if ticket is not None:
             plugin.remember(call.project, run, extra, teller.at)
-        call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
         answer = await self._begun(call, run, ticket, emissions, stream)
         failpoint("run_create_started")
         return answer
@@ -209,14 +210,15 @@ class RunOperations:
         plugin.hold_place()
         records = plugin.records.of(call.project)
         await plugin.expire(call.project, run_id)
+        call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
         for _ in range(SUBMIT_ATTEMPTS_MAX):
             record = await self._found(call, thread_id, run_id)
             outputs = check_outputs(decode_run(record.body), body.tool_outputs)
             run = resumed(decode_run(record.body))
-            _tell_resume_path(call, run, body.stream)
+            at = await last_position(records, thread_id, run_id)
+            _tell_resume_path(call, run, body.stream, after=at)
             step_record = await self._open_step(call, run)
             step = with_outputs(decode_step(step_record.body), outputs, plugin.now())
-            at = await last_position(records, thread_id, run_id)
             teller = Teller(run_id, attempt=1, at=at, is_resumed=False)
             emissions = [teller.tell(event) for event in events_of(step, run)]
             try:
@@ -235,7 +237,6 @@ class RunOperations:
                 # Somebody else submitted, cancelled, or changed metadata: look again.
                 continue
             failpoint("submit_committed")
-            call.response_headers["openai-poll-after-ms"] = str(plugin.settings.poll_after_ms)
             answer = await self._begun(call, run, ticket, emissions, body.stream)
             failpoint("submit_started")
             return answer
@@ -252,7 +253,7 @@ class RunOperations:
     async def cancel_run(self, call: Call, thread_id: str, run_id: str) -> Wire[Run]:
         """Cancel a run that is not over."""
         await self._found(call, thread_id, run_id)
-        await self._plugin.cancel(call.project, run_id)
+        await self._plugin.cancel(call.project, run_id, asked=call)
         return Wire((await self._found(call, thread_id, run_id)).body)
 
     @operation("GET", "/v1/threads/{thread_id}/runs", action="runs.read")
@@ -288,7 +289,15 @@ class RunOperations:
                 return Replace(kind="run", id=run_id, version=record.version, body=encode(run))
 
             records = self._plugin.records.of(call.project)
-            await modify(records, "run", run_id, thing="run", parent=thread_id, change=change)
+            await modify(
+                records,
+                "run",
+                run_id,
+                thing="run",
+                parent=thread_id,
+                change=change,
+                join=partial(self._plugin.joined, call.principal, "runs.modify"),
+            )
         return Wire((await self._found(call, thread_id, run_id)).body)
 
     async def _found(self, call: Call, thread_id: str, run_id: str) -> Record:
@@ -296,9 +305,12 @@ class RunOperations:
         return await found(records, "run", run_id, thing="run", parent=thread_id)
 
 
-def _tell_resume_path(call: Call, run: Run, stream: bool | None) -> None:
-    if stream:
-        call.resume_path = f"/v1/threads/{run.thread_id}/runs/{run.id}/events"
+def _tell_resume_path(call: Call, run: Run, stream: bool | None, *, after: Position) -> None:
+    """Where a stream that is answered can be read again, from its own first event on."""
+    if not stream:
+        return
+    path = f"/v1/threads/{run.thread_id}/runs/{run.id}/events"
+    call.resume_path = path if after == START else f"{path}?after={after.text(run.id, 1)}"
 
 
 def _check(body: CreateRun | CreateThreadAndRun) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from famulus import Operation, Plugin, hookimpl, need, operations, want
+from famulus import Call, Operation, Plugin, hookimpl, need, operations, want
 from famulus.failpoints import failpoint
 from famulus_runs.additions import pack
 from famulus_runs.engine import Engine
@@ -273,11 +273,15 @@ class Runs(Plugin[RunSettings]):
     def _packed_prompt(self, engine: Engine) -> bytes:
         return pack(engine.asked) if self.settings.prompts_kept else b""
 
-    def _joiner(self, project: str, run_id: str) -> Join:
+    def _joiner(self, project: str, run_id: str, asked: Call | None = None) -> Join:
+        """Joins what belongs to a run's own units; and to the call that `asked` for them."""
         principal = Principal(id=f"run:{run_id}", project=project)
 
         async def join(action: str, unit: Unit) -> Unit:
-            return await self.joined(principal, action, unit)
+            joined = await self.joined(principal, action, unit)
+            if asked is None:
+                return joined
+            return await self.joined(asked.principal, "runs.cancel", joined)
 
         return join
 
@@ -325,53 +329,61 @@ class Runs(Plugin[RunSettings]):
         for run_id in runs:
             self.events.close(project, run_id)
 
-    async def cancel(self, project: str, run_id: str) -> None:
+    async def cancel(self, project: str, run_id: str, *, asked: Call | None = None) -> None:
         """Cancel a run wherever it is. Raises Problem where it is over already."""
         records = self.records.of(project)
-        join = self._joiner(project, run_id)
+        is_marked = False
         for _ in range(CANCEL_ATTEMPTS_MAX):
             record = await records.get("run", run_id)
             if record is None:
                 return
             run = decode_run(record.body)
             if run.status in ENDS:
+                if is_marked:
+                    return
                 raise Problem(NOT_CANCELLABLE, status=run.status)
             failpoint("cancel_read")
-            if await self.runner.cancel(project, run_id):
-                failpoint("cancel_done")
-                if await self._is_cancelled(project, run_id):
-                    return
-                # It came to rest before, or others have it: it can still be cancelled there.
-                continue
+            join = self._joiner(project, run_id, asked)
             if await self.resting.end(records, record, "cancelled", join):
                 return
-            if await self._cancel_elsewhere(project, record):
+            is_marked = await self._marked(record, join, asked)
+            if is_marked and await self._cancel_at_work(project, run_id):
                 return
         raise Problem(TOO_BUSY, reason=f"run {run_id} is being changed by many. Try again.")
 
-    async def _is_cancelled(self, project: str, run_id: str) -> bool:
-        record = await self.records.of(project).get("run", run_id)
-        return record is None or decode_run(record.body).status == "cancelled"
+    async def _marked(self, record: Record, join: Join, asked: Call | None) -> bool:
+        """Mark a run that some process has, so that none can but cancel it; whether it still had.
 
-    async def _cancel_elsewhere(self, project: str, record: Record) -> bool:
-        """Mark a run that another process has, ask that process, and give it `cancel_s`."""
-        run = decode_run(record.body)
-        if run.status != "cancelling":
-            body = encode(replace(run, status="cancelling"))
-            mark = Replace(kind="run", id=record.id, version=record.version, body=body)
-            try:
-                await self.records.of(project).commit([mark])
-            except Conflict:
-                return False
-            failpoint("cancel_marked")
-        self.runner.ask_others(project, record.id)
+        What was promised to whoever asked is on disk with that, whatever becomes of this process.
+        """
+        run = replace(decode_run(record.body), status="cancelling")
+        body = encode(run)
+        if asked is not None:
+            asked.answer = body
+        mark = Replace(kind="run", id=record.id, version=record.version, body=body)
+        try:
+            await self.records.of(record.project).commit(await join("runs.cancel", [mark]))
+        except Conflict:
+            return False
+        failpoint("cancel_marked")
+        return True
+
+    async def _cancel_at_work(self, project: str, run_id: str) -> bool:
+        """Have whoever has a marked run cancel it; False where that let go of it instead."""
+        if await self.runner.cancel(project, run_id):
+            failpoint("cancel_done")
+            return await self._is_over(project, run_id)
+        self.runner.ask_others(project, run_id)
         deadline = asyncio.get_running_loop().time() + self.settings.cancel_s
         while asyncio.get_running_loop().time() < deadline:
-            stored = await self.records.of(project).get("run", record.id)
-            if stored is None or decode_run(stored.body).status in ENDS:
+            if await self._is_over(project, run_id):
                 break
             await asyncio.sleep(0.05)
         return True
+
+    async def _is_over(self, project: str, run_id: str) -> bool:
+        record = await self.records.of(project).get("run", run_id)
+        return record is None or decode_run(record.body).status in ENDS
 
     async def expire(self, project: str, run_id: str) -> bool:
         """End a run that waited too long, for its client or its turn; whether it did, or was over.

@@ -13,7 +13,14 @@ import pytest
 from famulus import Call, Operation, Plugin, hookimpl
 from famulus.operations import Proceed
 from famulus.plugin import NoSettings
-from famulus.testing import FixedClock, Script, ScriptedBackend, TestServer, kernel_with
+from famulus.testing import (
+    FixedClock,
+    Script,
+    ScriptedBackend,
+    TestServer,
+    kernel_with,
+    tool,
+)
 from famulus.testing.kit import EventReader
 
 PLUGINS = (
@@ -24,10 +31,11 @@ KEY = {"idempotency-key": "key-1"}
 
 @asynccontextmanager
 async def server_of(
-    *more: Any, script: Script | None = None, **arguments: Any
+    *more: Any, script: Script | None = None, last: Any = None, **arguments: Any
 ) -> AsyncIterator[tuple[TestServer, ScriptedBackend]]:
     backend = ScriptedBackend(script or Script().says("ok").forever())
-    async with kernel_with(*more, *PLUGINS, backend=backend, **arguments) as server:
+    plugins = [*more, *PLUGINS, *([last] if last else [])]
+    async with kernel_with(*plugins, backend=backend, **arguments) as server:
         yield server, backend
 
 
@@ -118,6 +126,39 @@ async def test_a_streamed_run_that_is_created_again_is_heard_from_its_first_even
         assert len(backend.chats) == 1
 
 
+async def test_outputs_that_are_sent_again_are_answered_by_the_stream_of_the_first_time() -> None:
+    asks = Script().calls(tool("book", {"for": 2})).says("Booked it all.").uses(1, 1)
+    async with server_of("functions", script=asks) as (server, backend):
+        function = {"type": "function", "function": {"name": "book"}}
+        body = {"model": "scripted", "tools": [function]}
+        assistant = (await server.post("/v1/assistants", body)).json()["id"]
+        body = {"assistant_id": assistant, "thread": {}, "stream": True}
+        async with server.stream("/v1/threads/runs", body) as events:
+            asked = (await events.all())[-2].json()
+        (call,) = asked["required_action"]["submit_tool_outputs"]["tool_calls"]
+        outputs = [{"tool_call_id": call["id"], "output": "done"}]
+        path = f"/v1/threads/{asked['thread_id']}/runs/{asked['id']}/submit_tool_outputs"
+        body = {"tool_outputs": outputs, "stream": True}
+        async with server.stream(path, body, headers=KEY) as events:
+            heard = await events.all()
+        async with server.client.stream(
+            "POST", path, json=body, headers=KEY, follow_redirects=True
+        ) as response:
+            again = await EventReader(response).all()
+        names = [event.name for event in again]
+        assert names[:3] == [
+            "thread.run.step.completed",
+            "thread.run.queued",
+            "thread.run.in_progress",
+        ]
+        lasting = [event for event in heard if event.name != "thread.message.delta"]
+        told = [event for event in again if event.name != "thread.message.delta"]
+        assert [(one.name, one.data, one.id) for one in told] == [
+            (one.name, one.data, one.id) for one in lasting
+        ]
+        assert len(backend.chats) == 2
+
+
 async def test_an_answer_without_an_effect_is_kept_too() -> None:
     async with server_of() as (server, backend):
         body = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}]}
@@ -128,9 +169,12 @@ async def test_an_answer_without_an_effect_is_kept_too() -> None:
 
 
 class DiesBeforeItAnswers(Plugin[NoSettings]):
-    """Loses the answer of a request, after its effect, as a killed process would."""
+    """Loses the answer of a request between its effect and its keeping, as a killed process would.
 
-    name = "dies"
+    That it is last among the plugins puts it around the operation, within what keeps answers.
+    """
+
+    name = "zz_dies"
 
     @hookimpl
     async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
@@ -140,20 +184,64 @@ class DiesBeforeItAnswers(Plugin[NoSettings]):
         return answer
 
 
-async def test_an_effect_whose_answer_was_lost_is_answered_by_what_it_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [1_048_576, 10])
+async def test_an_effect_whose_answer_was_lost_is_answered_by_what_it_made(
+    tmp_path: Path, limit: int
+) -> None:
     body = {"metadata": {"kept": "yes"}}
-    async with server_of(DiesBeforeItAnswers, data_dir=tmp_path) as (server, _):
+    settings = {"idempotency": {"answer_bytes_max": limit}}
+    dies = {"last": DiesBeforeItAnswers, "data_dir": tmp_path, "settings": settings}
+    async with server_of(**dies) as (server, _):
         asking = asyncio.ensure_future(
             server.post("/v1/threads", body, headers={**KEY, "x-die": "1"})
         )
         with pytest.raises(asyncio.CancelledError):
             await asking
-    async with server_of(DiesBeforeItAnswers, data_dir=tmp_path) as (server, _):
+        system = server.plugin("idempotency").every_project
+        (kept,) = await system.scan("idempotency")
+        assert bool(kept.extra) is (limit > 10)
+    async with server_of(**dies) as (server, _):
         again = await server.post("/v1/threads", body, headers=KEY)
         assert again.status_code == 200
         assert again.json()["metadata"] == {"kept": "yes"}
         path = f"/v1/threads/{again.json()['id']}"
         assert (await server.get(path)).json() == again.json()
+        # Nothing was written since: the answer was there with its effect.
+        system = server.plugin("idempotency").every_project
+        assert list(await system.scan("idempotency")) == [kept]
+
+
+async def test_an_answer_that_cannot_be_made_again_is_said_to_be_lost(tmp_path: Path) -> None:
+    settings = {"idempotency": {"answer_bytes_max": 10}}
+    async with server_of(settings=settings) as (server, _):
+        made = (await server.post("/v1/threads", {}, headers=KEY)).json()["id"]
+        assert (await server.post("/v1/threads", {}, headers=KEY)).json()["id"] == made
+        await server.delete(f"/v1/threads/{made}")
+        again = await server.post("/v1/threads", {}, headers=KEY)
+        assert again.status_code == 410
+        assert again.json()["error"]["code"] == "idempotency_answer_lost"
+
+
+async def test_a_refused_submit_to_a_run_that_expired_takes_no_key() -> None:
+    clock = FixedClock()
+    asks = Script().calls(tool("book", {})).forever()
+    settings = {"runs": {"expiry_poll_s": 3600.0}}
+    async with server_of("functions", script=asks, clock=clock, settings=settings) as (server, _):
+        function = {"type": "function", "function": {"name": "book"}}
+        body = {"model": "scripted", "tools": [function]}
+        assistant = (await server.post("/v1/assistants", body)).json()["id"]
+        body = {"assistant_id": assistant, "thread": {}}
+        run = (await server.post("/v1/threads/runs", body)).json()
+        path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
+        while run["status"] != "requires_action":
+            run = (await server.get(path)).json()
+        (call,) = run["required_action"]["submit_tool_outputs"]["tool_calls"]
+        outputs = {"tool_outputs": [{"tool_call_id": call["id"], "output": "done"}]}
+        clock.move(601)
+        for _ in range(2):
+            late = await server.post(f"{path}/submit_tool_outputs", outputs, headers=KEY)
+            assert late.status_code == 400
+            assert "expired" in late.json()["error"]["message"]
 
 
 async def test_a_key_is_forgotten_after_its_time() -> None:
