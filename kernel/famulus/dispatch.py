@@ -24,7 +24,7 @@ from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
 from famulus.forms import FormDecoder
 from famulus.incoming import ClientLeft, Incoming
-from famulus.sse import close_frames, serve_frames, until_left
+from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
     BODY_TOO_LARGE,
@@ -164,7 +164,9 @@ class Dispatcher:
         make_id: MakeId,
         log: Log,
         tell: Callable[[Notice], None],
+        streams: OpenStreams,
     ) -> None:
+        self._streams = streams
         self._router = router
         self._hooks = hooks
         self._settings = settings
@@ -346,7 +348,13 @@ class Dispatcher:
             return
         try:
             await serve_frames(
-                frames, receive, send, heartbeat_s=heartbeat_s, send_s=self._settings.send_s
+                frames,
+                receive,
+                send,
+                heartbeat_s=heartbeat_s,
+                send_s=self._settings.send_s,
+                # Of other answers the end would be taken for their whole.
+                among=self._streams if heartbeat_s is not None else None,
             )
         except Exception as error:
             # The answer has begun: raised on, it breaks the connection, and that is the message.

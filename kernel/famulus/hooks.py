@@ -150,6 +150,7 @@ class Hooks:
         self._join_unit = of("join_unit")
         self._handle_exception = tuple(relay.implementations("handle_exception", running))
         self.on_event = tuple(relay.implementations("on_event", running))
+        self._on_drain = tuple(relay.implementations("on_drain", running))
         self._check_health = tuple(relay.implementations("check_health", running))
 
     async def authenticate(self, headers: Headers) -> Principal | None:
@@ -199,6 +200,18 @@ class Hooks:
             return None
         problem: Problem | None = await first(self._handle_exception, call=call, error=error)
         return problem
+
+    async def on_drain(self, limit_s: float, failed: Callable[[str, Exception], None]) -> None:
+        """All at once; one that is slow or raises is reported and keeps nobody."""
+
+        async def tell(plugin: str, function: Callable[..., Any]) -> None:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await function()
+            except Exception as error:  # Isolation: the server stops, whatever one makes of it.
+                failed(plugin, error)
+
+        await asyncio.gather(*(tell(plugin, function) for plugin, function in self._on_drain))
 
     async def check_health(self, limit_s: float) -> dict[str, Health]:
         """Every plugin's health, asked at once; one that is slow or raises is down."""

@@ -102,5 +102,10 @@ async def on_event(event: Notice) -> None:
 
 
 @hookspec
+async def on_drain() -> None:
+    """Hear that the server is about to stop: begin nothing more that others can do instead."""
+
+
+@hookspec
 async def check_health() -> Health:
     """Say whether the plugin can do its work now; it has a few seconds to answer."""

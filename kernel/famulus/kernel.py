@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from famulus_schemas.runs import Run
 
 
+END_S = 2.0
+"""What streams that are ended at the end of a drain have for their last event."""
+
+
 class Kernel:
     """One server: its plugins, and the world that serves requests now.
 
@@ -124,20 +128,39 @@ class Kernel:
         except OSError as error:
             raise ConfigError(f"data_dir {path} cannot be made: {error.strerror}") from error
 
-    async def stop(self) -> None:
-        """Let guests finish for `drain_s`, then stop every plugin."""
-        self._draining = True
+    async def drain(self) -> None:
+        """Say that the server is about to stop, and let guests finish for `drain_s`."""
+        if not self._draining:
+            self._draining = True
+            if self._world is not None:
+                await self._world.hooks.on_drain(self.settings.stop_s, self._drain_failed)
         await self._drained(*self._older, *([self._world] if self._world else []))
+
+    def _drain_failed(self, plugin: str, error: Exception) -> None:
+        self.log.error("on_drain_failed", plugin=plugin, exc_info=error)
+
+    async def stop(self) -> None:
+        """Drain, then stop every plugin."""
+        await self.drain()
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.lifecycle.stop(self.settings.stop_s)
 
     async def _drained(self, *worlds: World) -> None:
-        """Wait until the guests of these worlds have left, but no longer than `drain_s`."""
-        waits = (world.drained(self.settings.drain_s) for world in worlds)
-        if not all(await asyncio.gather(*waits)):
+        """Wait until the guests of these worlds have left, but no longer than `drain_s`.
+
+        Streams that are open by then are ended.
+        """
+        if await self._left(worlds, self.settings.drain_s):
+            return
+        for world in worlds:
+            world.end_streams()
+        if not await self._left(worlds, END_S):
             self.log.warning("drain_incomplete", guests=sum(world.guests for world in worlds))
+
+    async def _left(self, worlds: Sequence[World], limit_s: float) -> bool:
+        return all(await asyncio.gather(*(world.drained(limit_s) for world in worlds)))
 
     async def reload(self, config: Config) -> None:
         """Bring the plugins to another configuration; those outside the difference go on as is.

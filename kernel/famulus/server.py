@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from famulus.dispatch import id_of_request
 from famulus.errors import envelope
-from famulus.kernel import Kernel
+from famulus.kernel import END_S, Kernel
 from famulus.listening import listening
 from famulus.log import ForwardToLog
 from famulus_schemas.errors import (
@@ -247,6 +248,7 @@ class Server(uvicorn.Server):
         on_hangup: Callable[[], Any] | None = None,
     ) -> None:
         settings = kernel.settings
+        self._kernel = kernel
         super().__init__(
             uvicorn.Config(
                 kernel,
@@ -261,7 +263,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 backlog=settings.backlog,
                 timeout_keep_alive=int(settings.idle_s),
-                timeout_graceful_shutdown=int(settings.drain_s),
+                # The kernel has them end by themselves before.
+                timeout_graceful_shutdown=math.ceil(settings.drain_s + 2 * END_S),
             )
         )
         self.troubles: list[str] = []
@@ -295,6 +298,12 @@ class Server(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         _settle_memory()
         self._on_ready(self.url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and drain while those that are open are waited for."""
+        draining = asyncio.create_task(self._kernel.drain())
+        await super().shutdown(sockets=sockets)
+        await draining
 
     @property
     def url(self) -> str:

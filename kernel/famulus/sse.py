@@ -9,6 +9,7 @@ from starlette.types import Receive, Send
 
 DONE = b"[DONE]"
 HEARTBEAT = b": keep-alive\n\n"
+_END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 def encode_event(data: bytes, *, name: str | None = None, position: str | None = None) -> bytes:
@@ -24,11 +25,38 @@ def encode_event(data: bytes, *, name: str | None = None, position: str | None =
 class _Progress:
     """How far the sender is: heartbeats go out between sends, never into one."""
 
-    __slots__ = ("sending", "since")
+    __slots__ = ("is_ended", "sending", "since", "watcher")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, watcher: asyncio.Task[None]) -> None:
         self.sending = False
         self.since = now
+        self.watcher = watcher
+        self.is_ended = False
+
+    def end(self) -> None:
+        """Have the stream end after what is being sent."""
+        self.is_ended = True
+        self.watcher.cancel()
+
+
+class OpenStreams:
+    """The streams that are open, to be ended together where the server stops."""
+
+    def __init__(self) -> None:
+        self._open: set[_Progress] = set()
+
+    def end(self) -> None:
+        """End each after a whole event, as a stream ends that can be picked up again."""
+        for progress in tuple(self._open):
+            progress.end()
+
+    def add(self, progress: _Progress) -> None:
+        """One more."""
+        self._open.add(progress)
+
+    def remove(self, progress: _Progress) -> None:
+        """One less."""
+        self._open.discard(progress)
 
 
 async def serve_frames(
@@ -38,17 +66,21 @@ async def serve_frames(
     *,
     heartbeat_s: float | None,
     send_s: float,
+    among: OpenStreams | None = None,
 ) -> None:
     """Send every item as one message until `frames` ends or the client leaves.
 
     While nothing is sent, a comment goes out every `heartbeat_s`. A reader that takes longer
-    than `send_s` for one item is dropped. `frames` is closed in every case.
+    than `send_s` for one item is dropped. `frames` is closed in every case. `among` are those that
+    may be ended before, after a whole item.
     """
     loop = asyncio.get_running_loop()
-    progress = _Progress(loop.time())
-    sender = loop.create_task(_send_all(frames, send, progress))
     # uvicorn's send() does nothing once the client has left, so only this can tell.
     watcher = loop.create_task(until_left(receive))
+    progress = _Progress(loop.time(), watcher)
+    sender = loop.create_task(_send_all(frames, send, progress))
+    if among is not None:
+        among.add(progress)
     pause = min(heartbeat_s or send_s, send_s)
     try:
         while not sender.done() and not watcher.done():
@@ -62,13 +94,30 @@ async def serve_frames(
                 progress.since = loop.time()
                 if not await _beaten(send, send_s):
                     break
-        if sender.done():
+        if progress.is_ended:
+            await _end_early(sender, send, progress, send_s)
+        elif sender.done():
             sender.result()
     finally:
+        if among is not None:
+            among.remove(progress)
         for task in (sender, watcher):
             task.cancel()
         await asyncio.gather(sender, watcher, return_exceptions=True)
         await close_frames(frames)
+
+
+async def _end_early(
+    sender: asyncio.Task[None], send: Send, progress: _Progress, send_s: float
+) -> None:
+    """Let what is being sent be whole, and end the answer there, as every answer ends."""
+    if not progress.sending:
+        sender.cancel()
+    await asyncio.wait((sender,), timeout=send_s)
+    if sender.cancelled():
+        await send(_END)
+    elif sender.done():
+        sender.result()
 
 
 async def close_frames(frames: AsyncIterator[bytes]) -> None:
@@ -94,7 +143,9 @@ async def _send_all(frames: AsyncIterator[bytes], send: Send, progress: _Progres
         progress.sending, progress.since = True, clock()
         await send({"type": "http.response.body", "body": data, "more_body": True})
         progress.sending, progress.since = False, clock()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if progress.is_ended:
+            break
+    await send(_END)
 
 
 async def until_left(receive: Receive) -> None:

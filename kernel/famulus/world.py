@@ -13,6 +13,7 @@ from famulus.hooks import Hooks
 from famulus.lifecycle import Lifecycle, describe
 from famulus.operations import Operation
 from famulus.router import DuplicateRoute, Router
+from famulus.sse import OpenStreams
 
 if TYPE_CHECKING:
     from famulus.clock import MakeId
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 class World:
     """One generation of routes and hooks, and the guests that it still serves."""
 
-    def __init__(self, app: ASGIApp, hooks: Hooks, operations: list[Operation]) -> None:
+    def __init__(
+        self, app: ASGIApp, hooks: Hooks, operations: list[Operation], streams: OpenStreams
+    ) -> None:
         self._app = app
+        self._streams = streams
         self.hooks = hooks
         self.operations = operations
         self._guests = 0
@@ -48,6 +52,10 @@ class World:
             self._guests -= 1
             if not self._guests:
                 self._empty.set()
+
+    def end_streams(self) -> None:
+        """End the streams that are still open, each after a whole event."""
+        self._streams.end()
 
     async def drained(self, limit_s: float) -> bool:
         """Wait until all guests have left, but no longer than that; whether they have."""
@@ -85,15 +93,22 @@ def build_world(
             served.append(operation)
     layers = lifecycle.answers("register_middleware", lifecycle.is_running)
     hooks = Hooks(lifecycle.relay, lifecycle.is_running)
+    streams = OpenStreams()
     app: ASGIApp = Dispatcher(
-        router=router, hooks=hooks, settings=settings, make_id=make_id, log=log, tell=tell
+        router=router,
+        hooks=hooks,
+        settings=settings,
+        make_id=make_id,
+        log=log,
+        tell=tell,
+        streams=streams,
     )
     for name, layer in reversed(_outermost_first(layers)):
         try:
             app = layer.factory(app)
         except Exception as error:  # Isolation: as with the hook that listed it.
             lifecycle.fail(name, f"its layer {layer.name}: {describe(error)}")
-    return World(app, hooks, served)
+    return World(app, hooks, served, streams)
 
 
 def _holder(router: Router[Endpoint], operation: Operation) -> str:

@@ -41,6 +41,8 @@ class _Desk:
     def __init__(self, handler: Handler, at_once_max: int) -> None:
         self.handler = handler
         self.at_once_max = at_once_max
+        self.is_closing = False
+        """Whether it takes no more."""
         self.tasks: dict[Place, asyncio.Task[None]] = {}
         self.kept = 0
         """Places for jobs that are about to be this worker's: what they begin with is written."""
@@ -59,6 +61,8 @@ class _Desk:
     @property
     def room(self) -> int:
         """How many more could begin at once."""
+        if self.is_closing:
+            return 0
         return self.at_once_max - len(self.tasks) - self.kept
 
     @property
@@ -131,6 +135,27 @@ class Board:
         """As Jobs.handle."""
         self._desks[kind] = _Desk(handler, at_once_max)
         self.wake()
+
+    async def let_go(self, kind: str, *, keep: Callable[[str, str], bool]) -> None:
+        """As Jobs.let_go."""
+        desk = self._desks.get(kind)
+        if desk is None:
+            return
+        desk.is_closing = True
+        self._tell_others()
+        if not await self._has_others():
+            return
+        leaving = [task for place, task in desk.tasks.items() if not keep(*place)]
+        for task in leaving:
+            task.cancel()
+        if leaving:
+            await asyncio.wait(leaving)
+
+    async def _has_others(self) -> bool:
+        """Whether there is another process that could do what this one leaves."""
+        if self._system.exclusive:
+            return False
+        return any(record.id != self.worker for record in await self._system.scan("worker"))
 
     async def withdraw(self, kind: str, *, grace_s: float) -> None:
         """As Jobs.withdraw."""
@@ -245,7 +270,10 @@ class Board:
         desk = self._desks.get(job.kind)
         if desk is not None and not self._is_closed:
             self._begin(desk, job)
-            return
+        else:
+            self._hand_back(job)
+
+    def _hand_back(self, job: Job) -> None:
         task = asyncio.create_task(self._try_to_put_back(job, attempts=0, after_s=0.0))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
@@ -403,7 +431,9 @@ class Board:
                 taken = await self._taken(record)
                 desk.kept -= 1
                 left -= 1
-                if taken is not None:
+                if taken is not None and desk.is_closing:
+                    self._hand_back(taken)
+                elif taken is not None:
                     self._begin_or_hand_back(taken)
                 else:
                     self._look_again()

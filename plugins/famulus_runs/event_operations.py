@@ -83,7 +83,13 @@ def _reader(
         found = plugin.runner.live(project, run_id)
         return found.journal if found is not None else None
 
-    listening = Listening(plugin.events, project, run_id, is_here=lambda: live() is not None)
+    listening = Listening(
+        plugin.events,
+        project,
+        run_id,
+        is_here=lambda: live() is not None,
+        readers=plugin.readers,
+    )
     records = plugin.records.of(project)
     replay = Replay(records, listening, live=live, thread_id=thread_id, run_id=run_id, after=after)
     return listening, replay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -13,7 +14,13 @@ class Listening:
     """Listens to one run's topic."""
 
     def __init__(
-        self, events: Events, project: str, run_id: str, *, is_here: Callable[[], bool]
+        self,
+        events: Events,
+        project: str,
+        run_id: str,
+        *,
+        is_here: Callable[[], bool],
+        readers: Counter[tuple[str, str]],
     ) -> None:
         self._events = events
         self._project = project
@@ -21,6 +28,7 @@ class Listening:
         self._is_here = is_here
         self._subscription: AbstractAsyncContextManager[Listener] | None = None
         self._listener: Listener | None = None
+        self._readers = readers
 
     @property
     def listener(self) -> Listener:
@@ -33,6 +41,7 @@ class Listening:
         subscription = self._events.subscribe(self._project, self._run_id, here=here)
         self._listener = await subscription.__aenter__()
         self._subscription = subscription
+        self._readers[self._project, self._run_id] += 1
 
     async def renew(self) -> bool:
         """Begin anew; whether there was room to."""
@@ -47,4 +56,7 @@ class Listening:
         """Stop."""
         if self._subscription is not None:
             subscription, self._subscription = self._subscription, None
+            self._readers[self._project, self._run_id] -= 1
+            if not self._readers[self._project, self._run_id]:
+                del self._readers[self._project, self._run_id]
             await subscription.__aexit__(None, None, None)

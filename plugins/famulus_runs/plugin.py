@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -84,6 +84,8 @@ class Runs(Plugin[RunSettings]):
 
     runner: Runner
     resting: Resting
+    readers: Counter[tuple[str, str]]
+    """How many read the stream of a run in this process, by project and run."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -92,6 +94,7 @@ class Runs(Plugin[RunSettings]):
         self._kinds: list[ToolKind] = list(self.gather("register_tools"))
         self._counts = TokenCounts(self.inference)
         self._leaving: set[asyncio.Task[None]] = set()
+        self.readers = Counter()
         self._fresh: OrderedDict[tuple[str, str], tuple[Run, RunExtra, Position]] = OrderedDict()
         self.resting = Resting(
             threads=self.threads, jobs=self.jobs, events=self.events, now=self.now
@@ -128,6 +131,11 @@ class Runs(Plugin[RunSettings]):
             *operations(StepOperations(self)),
             *operations(EventOperations(self)),
         ]
+
+    @hookimpl
+    async def on_drain(self) -> None:
+        """Take no more runs, and leave those that nobody reads here to others at once."""
+        await self.jobs.let_go(JOB, keep=lambda *run: run in self.readers)
 
     @hookimpl
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:

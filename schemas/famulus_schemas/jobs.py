@@ -67,6 +67,13 @@ class Jobs(Protocol):
         """Have jobs of a kind done by this handler, so many at the same time, from now on."""
         ...
 
+    async def let_go(self, kind: str, *, keep: Callable[[str, str], bool]) -> None:
+        """Take no more jobs of a kind, and hand back at once what others can do instead.
+
+        `keep` is asked with project and key of each at work here, and says which go on.
+        """
+        ...
+
     async def withdraw(self, kind: str, *, grace_s: float) -> None:
         """Take no more jobs of a kind; after `grace_s`, cancel those at work and hand them back."""
         ...

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from openai import AsyncAssistantEventHandler, AsyncOpenAI
-from tests.e2e.serving import Served, serve
+from tests.e2e.serving import KEY, Served, serve
 
 from famulus.testing import Script, ScriptedBackend, tool
 from famulus_conformance.scenarios_model import GET_WEATHER
@@ -87,9 +88,9 @@ class Pair:
         self.a: AsyncOpenAI
         self.b: AsyncOpenAI
 
-    async def thread(self) -> str:
+    async def thread(self, at: AsyncOpenAI | None = None) -> str:
         messages: Any = [{"role": "user", "content": "hi"}]
-        return (await self.a.beta.threads.create(messages=messages)).id
+        return (await (at or self.a).beta.threads.create(messages=messages)).id
 
 
 @asynccontextmanager
@@ -99,7 +100,7 @@ async def pair(
     backend = ScriptedBackend(script)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(backend.serve())
-        a = started(folder / "a", url, {**store, **WORKS})
+        a = started(folder / "a", url, {**WORKS, **store})
         process_a, client_a = await stack.enter_async_context(a)
         b = started(folder / "b", url, {**store, **of_b})
         _, client_b = await stack.enter_async_context(b)
@@ -217,3 +218,49 @@ async def test_a_stream_goes_on_when_the_process_that_did_the_run_is_killed(
         assert message.content[0].text.value == "All of it."
         (stored,) = (await two.b.beta.threads.messages.list(thread, run_id=message.run_id)).data
         assert stored == message
+
+
+async def test_a_process_that_is_stopped_leaves_its_runs_to_others_and_its_streams_whole(
+    store_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    go_on = asyncio.Event()
+    script = Script().says(WORDS).waits_for(go_on, after=3).forever()
+    of_a = {**WORKS, "FAMULUS_SERVER__DRAIN_S": "3", "FAMULUS_RUNS__FINISH_S": "0"}
+    async with pair(script, tmp_path, {**store_variables, **of_a}, of_b=WORKS) as two:
+        served, client = two.process_a, two.a
+        streamed, polled = await two.thread(), await two.thread()
+        body = {"assistant_id": two.assistant, "stream": True}
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with (
+            httpx.AsyncClient(headers=headers, timeout=60) as http,
+            http.stream("POST", f"{served.base_url}/threads/{streamed}/runs", json=body) as heard,
+        ):
+            lines = heard.aiter_lines()
+            told = [await anext(lines)]
+            while "thread.message.delta" not in told[-1]:
+                told.append(await anext(lines))
+            run = await client.beta.threads.runs.create(polled, assistant_id=two.assistant)
+            await two.backend.arrived(2)
+            served.process.terminate()
+            # What nobody reads there is begun again here, long before the stream there is over.
+            await two.backend.arrived(3)
+            late = await two.thread(two.b)
+            await two.b.beta.threads.runs.create(late, assistant_id=two.assistant)
+            await two.backend.arrived(4)
+            assert served.process.poll() is None
+            # Ended as an answer ends: a broken one raises here.
+            told += [line async for line in lines]
+        assert told[-1] == ""
+        assert not any("[DONE]" in line for line in told)
+        assert await asyncio.to_thread(served.process.wait, 40) == 0
+        go_on.set()
+        place = [line.removeprefix("id: ") for line in told if line.startswith("id: ")][-1]
+        run_id = place.partition(":")[0]
+        rest = await two.b.get(
+            f"/threads/{streamed}/runs/{run_id}/events",
+            cast_to=httpx.Response,
+            options={"headers": {"last-event-id": place}},
+        )
+        assert rest.text.endswith("event: done\ndata: [DONE]\n\n")
+        ended = await two.b.beta.threads.runs.poll(run.id, thread_id=polled)
+        assert ended.status == "completed"

@@ -86,7 +86,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 14
+    assert len(hook_names()) == 15
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -469,6 +469,26 @@ async def test_notices_past_the_limit_are_lost_and_no_request_waits_for_them() -
         assert [await heard.get() for _ in range(3)] == ids[:3]
         last = await server.get("/hello")
         assert await heard.get() == last.headers["x-request-id"]
+
+
+async def test_hook_on_drain() -> None:
+    told: list[str] = []
+
+    async def on_drain(self: Any) -> None:
+        told.append(self.name)
+
+    async def raises(self: Any) -> None:
+        raise OSError("gone")
+
+    plugins = with_hooks("a", on_drain=raises), with_hooks("b", on_drain=on_drain)
+    async with kernel_with(Greeter, *plugins) as server:
+        assert told == []
+        await server.kernel.drain()
+        assert told == ["b"]
+        assert server.kernel.is_draining
+        # Who is there already is served to the end.
+        assert (await server.get("/hello")).status_code == 200
+    assert told == ["b"]
 
 
 async def test_hook_check_health() -> None:

@@ -24,7 +24,7 @@ from famulus import (
     operations,
 )
 from famulus.log import make_log
-from famulus.sse import HEARTBEAT, serve_frames
+from famulus.sse import HEARTBEAT, OpenStreams, serve_frames
 from famulus.testing import kernel_with, live_server, make_kernel
 
 pytestmark = pytest.mark.anyio
@@ -60,8 +60,11 @@ class Reader:
         *,
         heartbeat_s: float | None = None,
         send_s: float = LONG_S,
+        among: OpenStreams | None = None,
     ) -> None:
-        await serve_frames(frames, self.receive, self.send, heartbeat_s=heartbeat_s, send_s=send_s)
+        await serve_frames(
+            frames, self.receive, self.send, heartbeat_s=heartbeat_s, send_s=send_s, among=among
+        )
 
 
 class Source:
@@ -107,6 +110,48 @@ def test_the_end_marker_has_no_name() -> None:
 
 
 # --- sending -------------------------------------------------------------------------------------
+
+
+async def test_streams_that_are_ended_together_are_whole_as_far_as_they_go() -> None:
+    reader, source, streams = Reader(), Source(TICK), OpenStreams()
+    reading = asyncio.create_task(reader.read(source.frames(), among=streams))
+    async with asyncio.timeout(LONG_S):
+        while not reader.got:
+            await asyncio.sleep(0)
+        streams.end()
+        await reading
+    assert reader.got == [TICK]
+    assert reader.is_whole
+    assert source.is_closed
+
+
+async def test_an_event_that_is_being_sent_when_its_stream_is_ended_is_sent_whole() -> None:
+    source, streams = Source(TICK, TICK), OpenStreams()
+    taking, may_take = asyncio.Event(), asyncio.Event()
+
+    class Slow(Reader):
+        async def send(self, message: Any) -> None:
+            taking.set()
+            await may_take.wait()
+            await super().send(message)
+
+    reader = Slow()
+    reading = asyncio.create_task(reader.read(source.frames(), among=streams))
+    async with asyncio.timeout(LONG_S):
+        await taking.wait()
+        streams.end()
+        may_take.set()
+        await reading
+    assert reader.got == [TICK]
+    assert reader.is_whole
+
+
+async def test_a_stream_that_is_over_is_not_ended_again() -> None:
+    reader, source, streams = Reader(), Source(TICK), OpenStreams()
+    source.end()
+    await reader.read(source.frames(), among=streams)
+    streams.end()
+    assert reader.is_whole
 
 
 async def test_each_item_is_one_send_however_many_events_it_holds() -> None:

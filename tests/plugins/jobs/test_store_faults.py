@@ -230,3 +230,54 @@ async def test_waiting_jobs_are_found_by_a_worker_that_nobody_can_wake(
         await other.promise("a")
         await all_done(store)
         assert [job.key for job in worker.given] == ["a"]
+
+
+async def test_who_lets_go_of_jobs_takes_no_more_and_others_have_what_it_left(
+    open_worker: OpenWorker,
+) -> None:
+    async with open_worker() as worker, open_worker() as other:
+        go_on = asyncio.Event()
+
+        async def wait(job: Job) -> None:
+            worker.given.append(job)
+            await go_on.wait()
+            await worker.do(job)
+
+        worker.jobs.handle("work", wait, at_once_max=2)
+        await worker.promise("read")
+        await worker.promise("not read")
+        async with asyncio.timeout(20):
+            while len(worker.given) < 2:
+                await asyncio.sleep(0.005)
+            other.jobs.handle("work", other.do, at_once_max=2)
+            await worker.jobs.let_go("work", keep=lambda project, key: key == "read")
+            await worker.promise("later")
+            while len(other.given) < 2:
+                await asyncio.sleep(0.005)
+        assert worker.jobs.room_for("work") == 0
+        assert sorted((job.key, job.attempt) for job in other.given) == [
+            ("later", 1),
+            ("not read", 1),
+        ]
+        go_on.set()
+
+
+async def test_who_lets_go_of_jobs_and_is_alone_goes_on_with_what_it_has(
+    store: SharedStore, open_worker: OpenWorker
+) -> None:
+    async with open_worker() as worker:
+        go_on = asyncio.Event()
+
+        async def wait(job: Job) -> None:
+            await go_on.wait()
+            await worker.do(job)
+
+        worker.jobs.handle("work", wait, at_once_max=2)
+        await worker.promise("a")
+        await worker.jobs.let_go("work", keep=lambda project, key: False)
+        await worker.promise("b")
+        go_on.set()
+        async with asyncio.timeout(20):
+            while len(store.records("job")) > 1:
+                await asyncio.sleep(0.005)
+        assert [job.key for job in worker.given] == ["a"]
