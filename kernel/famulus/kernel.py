@@ -129,12 +129,19 @@ class Kernel:
             raise ConfigError(f"data_dir {path} cannot be made: {error.strerror}") from error
 
     async def drain(self) -> None:
-        """Say that the server is about to stop, and let guests finish for `drain_s`."""
+        """Say that the server is about to stop, and let guests finish for `drain_s`.
+
+        Streams that are open by then are ended, each after a whole event.
+        """
         if not self._draining:
             self._draining = True
             if self._world is not None:
                 await self._world.hooks.on_drain(self.settings.stop_s, self._drain_failed)
-        await self._drained(*self._older, *([self._world] if self._world else []))
+        worlds = [*self._older, *([self._world] if self._world else [])]
+        if not await self._left(worlds, self.settings.drain_s):
+            for world in worlds:
+                world.end_streams()
+            await self._drained(worlds, END_S)
 
     def _drain_failed(self, plugin: str, error: Exception) -> None:
         self.log.error("on_drain_failed", plugin=plugin, exc_info=error)
@@ -147,16 +154,9 @@ class Kernel:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.lifecycle.stop(self.settings.stop_s)
 
-    async def _drained(self, *worlds: World) -> None:
-        """Wait until the guests of these worlds have left, but no longer than `drain_s`.
-
-        Streams that are open by then are ended.
-        """
-        if await self._left(worlds, self.settings.drain_s):
-            return
-        for world in worlds:
-            world.end_streams()
-        if not await self._left(worlds, END_S):
+    async def _drained(self, worlds: Sequence[World], limit_s: float) -> None:
+        """Wait until the guests of these worlds have left, but no longer than that."""
+        if not await self._left(worlds, limit_s):
             self.log.warning("drain_incomplete", guests=sum(world.guests for world in worlds))
 
     async def _left(self, worlds: Sequence[World], limit_s: float) -> bool:
@@ -178,7 +178,7 @@ class Kernel:
                 if name not in kept and slot.state is State.RUNNING:
                     slot.become(State.STOPPED, "the configuration is being changed")
             self._rebuild()
-            await self._drained(*self._older)
+            await self._drained(self._older, self.settings.drain_s)
             await old.stop(self.settings.stop_s, kept)
             planned.adopt(old, kept)
             self.config, self.lifecycle = config, planned
