@@ -31,8 +31,8 @@ WAKE = Emission(name="wake", data=b"{}")
 TOPIC = "jobs"
 
 
-Place = tuple[str, str]
-"""The project and the key of a job."""
+Place = tuple[str, str, int]
+"""Project, key and fence of a job: it may come again while what it was before is still ending."""
 
 
 class _Desk:
@@ -145,7 +145,7 @@ class Board:
         self._tell_others()
         if not await self._has_others():
             return
-        leaving = [task for place, task in desk.tasks.items() if not keep(*place)]
+        leaving = [task for (project, key, _), task in desk.tasks.items() if not keep(project, key)]
         for task in leaving:
             task.cancel()
         if leaving:
@@ -284,7 +284,7 @@ class Board:
 
     def _begin(self, desk: _Desk, job: Job) -> None:
         task = asyncio.create_task(self._do(desk, job), name=f"job {job.kind} {job.key}")
-        place = (job.project, job.key)
+        place = (job.project, job.key, job.fence)
         desk.tasks[place] = task
         task.add_done_callback(lambda _: self._over(desk, place))
 
@@ -346,7 +346,7 @@ class Board:
         """Whether a job that names this worker is at work here."""
         job = job_of(record)
         desk = self._desks.get(job.kind)
-        return desk is not None and (job.project, job.key) in desk.tasks
+        return desk is not None and (job.project, job.key, job.fence) in desk.tasks
 
     def close(self) -> None:
         """Cancel everything at work and take nothing more: the lease is lost, others have it."""

@@ -27,7 +27,7 @@ from famulus_schemas.jobs import Jobs, given_back_unless_done
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Events, Threads
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit, Write
-from famulus_schemas.runs import Run, RunError
+from famulus_schemas.runs import Run, RunError, RunUsage
 from famulus_schemas.steps import RunStep
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
@@ -86,9 +86,8 @@ class Resting:
             text = WAITED.format(run=leave.waited_for)
             error = RunError(code="rate_limit_exceeded", message=text)
         steps = await steps_of(records, run)
-        run = replace(run, usage=spent_by(steps))
         items = await self._items(records, run, steps, status, now)
-        events = _events(run, items, status, now, error)
+        events = _events(run, items, status, now, error, spent_by(steps))
         at = await last_position(records, run.thread_id, run.id)
         teller = Teller(run.id, attempt=1, at=at, is_resumed=True)
         emissions = [teller.tell(event) for event in events]
@@ -166,8 +165,9 @@ def _events(
     status: EndStatus,
     now: int,
     error: RunError | None,
+    usage: RunUsage,
 ) -> list[AssistantStreamEvent]:
-    ended = replace(run, required_action=None, expires_at=None)
+    ended = replace(run, required_action=None, expires_at=None, usage=usage)
     if status == "expired":
         expired = replace(ended, status="expired", last_error=error)
         return [*events, ThreadRunExpired(data=expired)]

@@ -54,11 +54,11 @@ async def read_past(
 
     Raises RunGone where others have ended the run since it was read.
     """
-    past = Past()
-    for step in await steps_of(records, run):
+    steps = await steps_of(records, run)
+    past = Past(spent=spent_by(steps))
+    for step in steps:
         if step.status not in ("in_progress", "completed"):
             raise RunGone(f"step {step.id} is {step.status}")
-        past.spent = with_more(past.spent, step.usage)
         if isinstance(step.step_details, MessageCreationStepDetails):
             await _take_message(past, threads, records.project, step)
         else:

@@ -116,7 +116,9 @@ class Runner:
         except RunGone as gone:
             self._log.info("run_gone", run=job.key, reason=str(gone))
         finally:
-            self._live.pop((job.project, job.key), None)
+            if self._live.get((job.project, job.key)) is live:
+                # Else it was given up for dead, and has come back to this process since.
+                del self._live[job.project, job.key]
             live.over.set()
             failpoint("run_closed")
             if journal.is_at_rest:

@@ -194,6 +194,8 @@ class Thread(msgspec.Struct, kw_only=True):
     runs: list[Created] = []
     messages: list[tuple[str, Outcome]] = []
     """Texts that were added, and what became of that."""
+    answered: list[tuple[str, str, Any]] = []
+    """Kind, id and body of what was made and answered."""
     deleted_messages: list[str] = []
     deleted: Outcome | None = None
 
@@ -275,7 +277,8 @@ class Story:
                 "thread", lambda server, call: server.of_threads.create_thread(call, body)
             )
             if answer.outcome == "ok":
-                self.threads.append(Thread(id=answer.value["id"]))
+                id = answer.value["id"]
+                self.threads.append(Thread(id=id, answered=[("thread", id, answer.value)]))
                 return self.threads[-1]
             await self._pause(2.0)
 
@@ -287,6 +290,8 @@ class Story:
             headers=self._hurry.headers(),
         )
         thread.messages.append((text, answer.outcome))
+        if answer.outcome == "ok":
+            thread.answered.append(("message", answer.value["id"], answer.value))
 
     # --- runs ---------------------------------------------------------------------------------
 
@@ -315,6 +320,7 @@ class Story:
                 self._aside(self._listen(created, transcript, answer.stream))
         elif answer.outcome == "ok":
             created.id = answer.value["id"]
+            thread.answered.append(("run", created.id, answer.value))
         if not created.id:
             created.id = await self._search(thread, mark)
         if created.id:

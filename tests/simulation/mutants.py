@@ -8,7 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from famulus.plugin import Host
+from famulus_jobs.settings import JobSettings
 from famulus_runs.drafts import Batch, Kept
+from famulus_runs.engine import EndStatus, Engine
 from famulus_runs.journal import Journal
 from famulus_runs.log import Teller
 from famulus_runs.plugin import Runs
@@ -16,7 +18,8 @@ from famulus_runs.runner import Work
 from famulus_runs.settings import RunSettings
 from famulus_schemas.jobs import Job
 from famulus_schemas.ports import Occupancy
-from famulus_schemas.records import Guard, Insert, Unit
+from famulus_schemas.records import Guard, Insert, Replace, Unit
+from famulus_schemas.runs import RunError, RunUsage
 
 
 class Mutant:
@@ -31,6 +34,14 @@ class Mutant:
     def threads(self, service: Any) -> Any:
         """THREADS as runs are given it."""
         return service
+
+    def jobs(self, service: Any) -> Any:
+        """JOBS as runs are given it."""
+        return service
+
+    def job_settings(self, settings: JobSettings) -> JobSettings:
+        """The times of jobs."""
+        return settings
 
     def runs(self, settings: RunSettings, host: Host) -> Runs:
         """The plugin of runs."""
@@ -197,6 +208,126 @@ class NewMessage(Mutant):
         return _ForgetfulRuns(settings, host)
 
 
+class _ExpiringEngine(Engine):
+    def end(self, status: EndStatus, *, error: RunError | None = None) -> Batch:
+        """What is open when a run is cancelled ends as if it had expired."""
+        if status != "cancelled":
+            return super().end(status, error=error)
+        items: list[Any] = []
+        for draft in (self._message, self._tools):
+            items += draft.broken_off("expired", self._now(), error) if draft is not None else []
+        self._message = self._tools = None
+        cancelling, cancelled = super().end(status, error=error)
+        return [cancelling, *items, cancelled]
+
+
+class _ExpiringRuns(Runs):
+    def _work(self, *arguments: Any, **named: Any) -> Work:
+        engine, journal = super()._work(*arguments, **named)
+        engine.__class__ = _ExpiringEngine
+        return engine, journal
+
+
+class WrongEnd(Mutant):
+    """Steps and messages of a cancelled run are told to have expired."""
+
+    name = "cancelled as expired"
+
+    def runs(self, settings: RunSettings, host: Host) -> Runs:
+        return _ExpiringRuns(settings, host)
+
+
+def _without(write: Any, kind: str, *names: str) -> Any:
+    """The write with some properties of what it stores forgotten."""
+    if not isinstance(write, Insert | Replace) or write.kind != kind or not write.body:
+        return write
+    body = {**msgspec.json.decode(write.body), **dict.fromkeys(names)}
+    return replace(write, body=msgspec.json.encode(body))
+
+
+class NoCompletion(Mutant):
+    """A run forgets when it was completed, and what it used."""
+
+    name = "run without completed_at and usage"
+
+    def unit(self, unit: Unit) -> Unit:
+        return [_without(write, "run", "completed_at", "usage") for write in unit]
+
+
+class NoStepTimes(Mutant):
+    """A step forgets when it ended."""
+
+    name = "steps without times"
+
+    def unit(self, unit: Unit) -> Unit:
+        names = ("completed_at", "cancelled_at", "failed_at", "expired_at")
+        return [_without(write, "step", *names) for write in unit]
+
+
+class _SpendthriftRuns(Runs):
+    async def _load(self, job: Job) -> Work | None:
+        work = await super()._load(job)
+        if work is not None:
+            work[0]._spent = RunUsage()
+        return work
+
+
+class NoUsage(Mutant):
+    """A worker that takes over forgets what was used before."""
+
+    name = "usage forgotten at take-over"
+
+    def runs(self, settings: RunSettings, host: Host) -> Runs:
+        return _SpendthriftRuns(settings, host)
+
+
+class NoRunGuard(Mutant):
+    """A run's worker writes on though the run was deleted with its thread."""
+
+    name = "no guard of the run"
+
+    def unit(self, unit: Unit) -> Unit:
+        return [w for w in unit if not (isinstance(w, Guard) and w.kind == "run")]
+
+
+class LateLease(Mutant):
+    """A dead worker is waited for too long."""
+
+    name = "late take-over"
+
+    def job_settings(self, settings: JobSettings) -> JobSettings:
+        return replace(settings, lease_s=5 * settings.lease_s)
+
+
+class _Overbooked(_Service):
+    def enqueue(self, *arguments: Any, **named: Any) -> Any:
+        """The place that is promised is not kept."""
+        ticket = self._service.enqueue(*arguments, **named)
+        self._service.give_back(ticket)
+        return ticket
+
+
+class NoPlaceKept(Mutant):
+    """Of many who come at once, each has the same place."""
+
+    name = "places not kept"
+
+    def jobs(self, service: Any) -> Any:
+        return _Overbooked(service)
+
+
+class WrongModel(Mutant):
+    """A run that goes on is no longer what its client had asked for."""
+
+    name = "a run's own fields change"
+
+    def unit(self, unit: Unit) -> Unit:
+        return [
+            _without(write, "run", "temperature") if isinstance(write, Replace) else write
+            for write in unit
+        ]
+
+
 ALL: tuple[type[Mutant], ...] = (
     NoFence,
     PublishFirst,
@@ -207,4 +338,12 @@ ALL: tuple[type[Mutant], ...] = (
     NoPlace,
     MixedUp,
     NewMessage,
+    WrongEnd,
+    NoCompletion,
+    NoStepTimes,
+    NoUsage,
+    NoRunGuard,
+    LateLease,
+    NoPlaceKept,
+    WrongModel,
 )

@@ -169,10 +169,18 @@ class SimInference:
         return self._chat(request)
 
     async def _chat(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
-        async with aclosing(self._server.world.model.backend.chat(request)) as answer:
-            async for chunks in answer:
-                await self._server.point()
-                yield chunks
+        server = self._server
+        server.chats += 1
+        promise = "no more runs are at work than there is room for"
+        room = server.world.profile.runs_at_once_max
+        server.world.watch.hold(promise, server.chats <= room, (str(server), server.chats))
+        try:
+            async with aclosing(server.world.model.backend.chat(request)) as answer:
+                async for chunks in answer:
+                    await server.point()
+                    yield chunks
+        finally:
+            server.chats -= 1
 
 
 class SimAssistants:

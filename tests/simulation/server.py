@@ -132,6 +132,8 @@ class Server(Process):
         self.cut_off_until = 0.0
         self.troubled_until = 0.0
         """When its last misfortune was over, that those who are connected may feel."""
+        self.chats = 0
+        """Answers of the model that are being written."""
         self.connections: dict[Connection, None] = {}
         self.events = SimEvents(self)
         self._stop = asyncio.Event()
@@ -161,7 +163,7 @@ class Server(Process):
             hooks=hooks,
         )
         self.threads = ThreadsPlugin(ThreadsSettings(), host)
-        self.jobs = JobsPlugin(JOB_SETTINGS, host)
+        self.jobs = JobsPlugin(world.mutant.job_settings(JOB_SETTINGS), host)
         settings = RunSettings(
             run_s=15,
             tool_s=3.0,
@@ -187,6 +189,9 @@ class Server(Process):
                     if plugin is self.threads:
                         threads = self.world.mutant.threads(self._services.filled[THREADS])
                         self._services.filled[THREADS] = threads
+                    elif plugin is self.jobs:
+                        jobs = self.world.mutant.jobs(self._services.filled[JOBS])
+                        self._services.filled[JOBS] = jobs
                 self.is_up = True
                 self.note("is up")
                 await self._stop.wait()
@@ -205,6 +210,16 @@ class Server(Process):
     def is_gone(self) -> bool:
         """Whether nothing that it does has an effect any more."""
         return self.is_killed or self.world.is_over
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it could do something now."""
+        return self.is_up and not self.is_stopped and self.world.loop.time() >= self.cut_off_until
+
+    @property
+    def room(self) -> int:
+        """How many more runs it would take."""
+        return int(self._services.filled[JOBS].room_for("run"))
 
     @property
     def worker(self) -> str:

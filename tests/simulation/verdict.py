@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tests.simulation.client import PROJECT, Created, Story, Thread
@@ -18,6 +20,7 @@ from famulus_schemas.steps import (
     RunStep,
     ToolCallsStepDetails,
 )
+from famulus_schemas.threads import Thread as StoredThread
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -33,6 +36,7 @@ def judge_world(world: World, stories: list[Story]) -> None:
     """Hold everything that is stored to everything that was answered."""
     _everything_rests(world)
     deleted = {id for story in stories for t in story.threads for id in t.deleted_messages}
+    _nothing_is_orphaned(world)
     for record in list(world.store.records.values()):
         if record.kind == "run":
             _judge_run(world, decode_run(record.body), deleted)
@@ -53,6 +57,29 @@ def _everything_rests(world: World) -> None:
             watch.violated("no thread stays locked", record.id)
 
 
+def _nothing_is_orphaned(world: World) -> None:
+    """Whatever is stored is whole, and what it belongs to is there."""
+    for project, kind, id in list(world.store.records):
+        record = world.store.records[project, kind, id]
+        decode = _FORMS.get(kind)
+        if decode is None:
+            continue
+        thing = decode(record.body)
+        is_there = (project, "thread", record.parent or thing.id) in world.store.records
+        world.watch.hold("what a thread has goes with it", is_there, (kind, id, record.parent))
+        run_id = getattr(thing, "run_id", None)
+        has_run = run_id is None or (project, "run", run_id) in world.store.records
+        world.watch.hold("what a run made belongs to a run", has_run, (kind, id, run_id))
+
+
+_FORMS: dict[str, Callable[[bytes], Any]] = {
+    "thread": msgspec.json.Decoder(StoredThread).decode,
+    "message": msgspec.json.Decoder(Message).decode,
+    "run": decode_run,
+    "step": decode_step,
+}
+
+
 # --- runs -------------------------------------------------------------------------------------
 
 
@@ -62,6 +89,7 @@ def _judge_run(world: World, run: Run, deleted: set[str]) -> None:
     _judge_messages(watch, run, steps, messages, deleted)
     for step in steps:
         _judge_step(watch, run, step)
+    watch.agree(PROJECT, run)
     _judge_log(watch, run, steps)
 
 
@@ -170,6 +198,7 @@ def _judge_thread(world: World, thread: Thread) -> None:
         for part in message["content"]
         if message["role"] == "user"
     ]
+    _judge_bodies(world, thread)
     for text, outcome in thread.messages:
         count = texts.count(text)
         wanted = {"ok": (1,), "refused": (0,), "unknown": (0, 1)}[outcome]
@@ -177,6 +206,39 @@ def _judge_thread(world: World, thread: Thread) -> None:
     for created in thread.runs:
         _judge_created(world, thread, created, texts)
     _judge_prompts(world, thread)
+
+
+def _judge_bodies(world: World, thread: Thread) -> None:
+    """What was answered is what is stored, but for what others may have changed since."""
+    for kind, id, answered in thread.answered:
+        record = world.store.records.get((PROJECT, kind, id))
+        if record is None:
+            gone = kind == "message" and id in thread.deleted_messages
+            world.watch.hold("what was answered is stored", gone, (kind, id))
+            continue
+        stored = msgspec.json.decode(record.body)
+        wanted = {**answered, **{name: stored[name] for name in _CHANGES[kind]}}
+        world.watch.hold("it is stored as it was answered", stored == wanted, (answered, stored))
+
+
+_CHANGES: dict[str, tuple[str, ...]] = {
+    "thread": (),
+    "message": (),
+    "run": (
+        "status",
+        "required_action",
+        "last_error",
+        "expires_at",
+        "started_at",
+        "cancelled_at",
+        "failed_at",
+        "completed_at",
+        "incomplete_details",
+        "metadata",
+        "usage",
+    ),
+}
+"""What of an answer may be another by the end."""
 
 
 def _judge_prompts(world: World, thread: Thread) -> None:

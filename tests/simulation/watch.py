@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from tests.simulation.agreement import complaints
 
 from famulus_jobs.kinds import decode_job
 from famulus_runs.kinds import ENDS, decode_run, decode_step
@@ -176,6 +177,20 @@ class Watch:
             ]
             open_items = [item.id for item in items if item.status == "in_progress"]
             self.hold("nothing of a run that is over is open", not open_items, (run.id, open_items))
+        if run.status in ENDS or run.status == "requires_action":
+            self.agree(project, run)
+
+    def agree(self, project: str, run: Run) -> None:
+        """A run at rest, its steps and its messages say the same."""
+        found = complaints(
+            run,
+            self.steps_of(project, run),
+            self.messages_of(project, run),
+            now=self._world.now(),
+            skew_s=self._world.profile.skew_s,
+        )
+        for promise, detail in found:
+            self.violated(promise, str(detail))
 
     def steps_of(self, project: str, run: Run) -> list[RunStep]:
         """The run's steps as they are stored."""

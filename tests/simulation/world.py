@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from tests.simulation.client import Hurry, Story
+from tests.simulation.lateness import Lateness
 from tests.simulation.model import Model
 from tests.simulation.mutants import Mutant
 from tests.simulation.profile import profile_of
@@ -50,6 +51,7 @@ class World:
         self.store = MemoryStore()
         self.trace: list[tuple[float, str, str, tuple[object, ...]]] = []
         self.watch = Watch(self)
+        self.lateness = Lateness(self)
         self.model = Model(self)
         self.servers: list[Server] = []
         self.is_calm = False
@@ -106,6 +108,7 @@ class World:
             await asyncio.sleep(1.0)
             for server in list(self.servers):
                 server.check_health()
+            self.lateness.look()
             if not self.is_calm and self.rng.random() < 0.05 and self.servers:
                 self.rng.choice(self.servers).leave()
 

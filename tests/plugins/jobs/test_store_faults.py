@@ -12,7 +12,7 @@ from tests.plugins.shared_store import SharedStore, of
 
 from famulus import NoSettings, Plugin, need
 from famulus.testing import kernel_with
-from famulus_jobs.kinds import JobBody, encode
+from famulus_jobs.kinds import JobBody, encode, moved
 from famulus_schemas.jobs import Job, Jobs
 from famulus_schemas.ports import EVENTS, JOBS, RECORDS
 from famulus_schemas.records import Delete, Insert, StoreUnavailable
@@ -281,3 +281,39 @@ async def test_who_lets_go_of_jobs_and_is_alone_goes_on_with_what_it_has(
             while len(store.records("job")) > 1:
                 await asyncio.sleep(0.005)
         assert [job.key for job in worker.given] == ["a"]
+
+
+async def test_a_job_that_comes_back_while_it_is_still_at_work_is_another_one(
+    store: SharedStore, open_worker: OpenWorker
+) -> None:
+    async with open_worker() as worker:
+        go_on = [asyncio.Event(), asyncio.Event()]
+        is_over = asyncio.Event()
+
+        async def wait(job: Job) -> None:
+            worker.given.append(job)
+            await go_on[len(worker.given) - 1].wait()
+            if job.fence == 1:
+                is_over.set()
+            else:
+                await store.memory.of("p").commit(worker.jobs.finish(job))
+
+        worker.jobs.handle("work", wait, at_once_max=3)
+        await worker.promise("a")
+        async with asyncio.timeout(20):
+            while not worker.given:
+                await asyncio.sleep(0.005)
+            # Somebody took this worker for dead, and gave the job to whoever has room.
+            body = JobBody(kind="work", key="a", state="waiting", attempt=2)
+            await store.memory.of("p").commit([moved(worker.given[0], body, fence=2)])
+            while len(worker.given) < 2:
+                await asyncio.sleep(0.005)
+            assert worker.jobs.room_for("work") == 1
+            go_on[0].set()
+            await is_over.wait()
+            # Longer than it takes to find a job that names this worker and is not at work here.
+            await asyncio.sleep(20 * QUICK["lease_s"] / 4)
+            assert worker.jobs.room_for("work") == 2
+            assert [job.fence for job in worker.given] == [1, 3]
+            go_on[1].set()
+        await all_done(store)
