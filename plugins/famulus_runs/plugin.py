@@ -333,8 +333,11 @@ class Runs(Plugin[RunSettings]):
                 raise
 
     def orphaned(self, project: str, runs: Sequence[str]) -> None:
-        """End the streams of runs that are deleted with their thread; see Tenant.orphaned."""
+        """End the work and the streams of runs that are deleted with their thread; see
+        Tenant.orphaned."""
         for run_id in runs:
+            # Whoever has it finds it gone as it writes its end; the model is left at once.
+            self.runner.cancel_soon(project, run_id)
             self.events.close(project, run_id)
 
     async def cancel(self, project: str, run_id: str, *, asked: Call | None = None) -> None:

@@ -23,7 +23,7 @@ from famulus_runs.listening import Listening
 from famulus_runs.log import Entry, added, is_delta, read_log
 from famulus_runs.positions import START, Position, parse
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
-from famulus_schemas.events import AssistantStreamEvent
+from famulus_schemas.events import AssistantStreamEvent, error_event, name_of
 from famulus_schemas.ports import Emission, EventsStopped, ListenerDropped
 from famulus_schemas.records import Records, StoreUnavailable
 
@@ -44,6 +44,22 @@ _AT_WORK = frozenset(
 
 _DONE_FRAME = frames_of([DONE])
 _encode = msgspec.json.encode
+
+DELETED = "The run was deleted, with its thread, while it was streamed."
+UNREADABLE = (
+    "The stream cannot go on: the server's store does not answer. Read on with Last-Event-ID, "
+    "or retrieve the run."
+)
+
+
+def _error_frame(message: str, type: str) -> bytes:
+    """Why a stream ends before its run; it has no position, so that the last one still counts."""
+    event = error_event(message=message, type=type)
+    return encode_event(_encode(event.data), name=name_of(event))
+
+
+_DELETED_FRAME = _error_frame(DELETED, "invalid_request_error")
+_UNREADABLE_FRAME = _error_frame(UNREADABLE, "server_error")
 
 
 class Telling(Protocol):
@@ -80,6 +96,8 @@ class Replay:
         """The event after which deltas are left out, to be told at their item's end."""
         self._is_at_rest = False
         self._is_over = False
+        self._fault = b""
+        """The last frame of a stream that ends before its run, where clients can be told why."""
 
     @property
     def _at(self) -> Position:
@@ -113,6 +131,8 @@ class Replay:
             is_to_look = True
         if self._is_at_rest:
             yield _DONE_FRAME
+        elif self._fault:
+            yield self._fault
 
     def _pass(self, emissions: Sequence[Emission]) -> bytes:
         """Frames of events that follow on each other and on what the reader has."""
@@ -141,7 +161,7 @@ class Replay:
                 await asyncio.sleep(LOOK_WAIT_S)
             else:
                 return
-        self._is_over = True
+        self._is_over, self._fault = True, _UNREADABLE_FRAME
 
     async def _stored(self) -> AsyncGenerator[bytes, None]:
         # Taken first: what is told after it is heard, and what was told before it is in the log.
@@ -155,7 +175,9 @@ class Replay:
                     yield frames
         # Asked anew: it may have ended here and been deleted while its log was read.
         is_here = self._live() is not None
-        self._is_over = self._is_at_rest or (not is_here and await self._is_deleted())
+        self._is_over = self._is_at_rest
+        if not self._is_over and not is_here and await self._is_deleted():
+            self._is_over, self._fault = True, _DELETED_FRAME
         if self._is_over:
             return
         if live is None and (frames := self._grown(await self._items.stored())):

@@ -221,6 +221,14 @@ class Runner:
         await live.over.wait()
         return True
 
+    def cancel_soon(self, project: str, run_id: str) -> None:
+        """Cancel a run wherever it is at work, without waiting for that."""
+        live = self.live(project, run_id)
+        if live is not None:
+            live.cancel()
+        else:
+            self.ask_others(project, run_id)
+
     def ask_others(self, project: str, run_id: str) -> None:
         """Ask whoever has the run to cancel it."""
         data = msgspec.json.encode([project, run_id])

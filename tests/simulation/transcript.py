@@ -62,6 +62,9 @@ class Transcript:
             is_at_rest = self._last_name in TERMINAL or self._last_name in WAITS
             self._hold("a stream is done where its run rests", is_at_rest, self._last_name)
             return
+        if frame.name == "error":
+            self._hold("a stream fails only with its run", self._watch.is_gone(self.run_id), frame)
+            return
         self.last_id = frame.id
         run_id, _, place = frame.id.partition(":")
         self.run_id = self.run_id or run_id
