@@ -22,8 +22,18 @@ WEATHER = {"type": "function", "function": {"name": "get_weather"}}
 REPLAYED = "idempotent-replayed"
 MARK = {"metadata": {"mark": "first"}}
 GIVE_UP_S = 30.0
+CONTENT = b"What was kept."
 
-Request = tuple[str, dict[str, Any] | None]
+
+class Form(NamedTuple):
+    """A form with one file."""
+
+    file: str
+    """The name of its field."""
+    fields: dict[str, str] = {}
+
+
+Request = tuple[str, dict[str, Any] | Form | None]
 """A path and a body."""
 
 
@@ -50,6 +60,9 @@ class Api:
 
     def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
         """The answer to a POST."""
+        if isinstance(body, Form):
+            file = {body.file: ("notes.txt", CONTENT)}
+            return self._http.post(path, data=body.fields, files=file, headers=headers)
         return self._http.post(path, json=body, headers=headers)
 
     def made(self, path: str, body: Any = None) -> str:
@@ -162,6 +175,33 @@ def _embed(api: Api) -> Request:
     return "/v1/embeddings", {"model": MODEL, "input": "hi", "encoding_format": "float"}
 
 
+def _create_file(api: Api) -> Request:
+    return "/v1/files", Form("file", {"purpose": "assistants"})
+
+
+def _create_upload(api: Api) -> Request:
+    return "/v1/uploads", {
+        "filename": "notes.txt",
+        "purpose": "assistants",
+        "bytes": len(CONTENT),
+        "mime_type": "text/plain",
+    }
+
+
+def _add_part(api: Api) -> Request:
+    return f"/v1/uploads/{api.made(*_create_upload(api))}/parts", Form("data")
+
+
+def _complete_upload(api: Api) -> Request:
+    path, part = _add_part(api)
+    upload = path.removesuffix("/parts")
+    return f"{upload}/complete", {"part_ids": [api.made(path, part)]}
+
+
+def _cancel_upload(api: Api) -> Request:
+    return f"/v1/uploads/{api.made(*_create_upload(api))}/cancel", None
+
+
 def _streamed(prepare: Callable[..., Request]) -> Prepare:
     return lambda api: prepare(api, stream=True)
 
@@ -190,6 +230,11 @@ CASES = [
     Case(f"{RUN}/cancel", _cancel, "cancel_marked"),
     Case(f"{RUN}/cancel", _cancel, "cancel_done"),
     Case(f"{RUN}/cancel", _cancel_at_rest, "rest_committed"),
+    Case("/v1/files", _create_file),
+    Case("/v1/uploads", _create_upload),
+    Case("/v1/uploads/{upload_id}/parts", _add_part),
+    Case("/v1/uploads/{upload_id}/complete", _complete_upload),
+    Case("/v1/uploads/{upload_id}/cancel", _cancel_upload),
     Case("/v1/chat/completions", _chat, has_effect=False),
     Case("/v1/completions", _complete, has_effect=False),
     Case("/v1/embeddings", _embed, has_effect=False),
@@ -269,12 +314,20 @@ def test_what_had_its_effect_is_answered_and_not_done_again(
         return
     # Equal, however often it is sent.
     assert api.post(path, body, **_key(case)).content == again.content
-    assert answer["id"].partition("_")[0] in ("asst", "thread", "msg", "run")
+    prefixes = ("asst_", "thread_", "msg_", "run_", "file-", "upload_", "part_")
+    assert answer["id"].startswith(prefixes)
     if path.endswith(("/runs", "/submit_tool_outputs")):
         assert again.headers["openai-poll-after-ms"] == "100"
     if is_change:
         assert answer["metadata"] == {"mark": "first"}
         assert api.get(path)["metadata"] == {"mark": "second"}
+    elif path.startswith(("/v1/files", "/v1/uploads")):
+        listed = api.get("/v1/files")["data"]
+        assert all(each["bytes"] == len(CONTENT) for each in listed)
+        made = [each for each in listed if each["id"] == answer["id"]]
+        assert len(made) == (path == "/v1/files")
+        if path.endswith("/complete"):
+            assert answer["file"] in listed
     elif path.endswith("/cancel"):
         assert answer["status"] in ("cancelling", "cancelled")
         _ended(api, path.removesuffix("/cancel"), "cancelled")
