@@ -3,16 +3,27 @@
 To a model every tool is one or more functions. A tool kind says which functions one tool
 definition of an assistant stands for, and runs the calls that the model makes of them; a call
 that the client must run is the one thing that a kind does not run itself.
+
+What more a kind can do are Protocols of their own: `FormedKind` has its calls shown in run steps
+in another form than functions have, `EquippedKind` looks at what a run has before it offers.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from famulus_schemas.inference import OfferedFunction
+from famulus_schemas.messages import Attachment, FileCitation, FilePath, ImageFileContentBlock
+from famulus_schemas.steps import (
+    CodeInterpreterOutput,
+    CodeInterpreterToolCall,
+    FileSearchCall,
+    FileSearchToolCall,
+)
+from famulus_schemas.tools import ToolResources
 
 if TYPE_CHECKING:
     from famulus_schemas.runs import Run
@@ -27,20 +38,78 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """JSON text, as the model wrote it."""
 
 
+class RunResources(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tools of a run may use, as it was when they first asked."""
+
+    assistant: ToolResources = ToolResources()
+    thread: ToolResources = ToolResources()
+    attachments: tuple[Attachment, ...] = ()
+    """Files of the thread's messages, the oldest first."""
+
+
+async def no_resources() -> RunResources:
+    """For a run that has nothing."""
+    return RunResources()
+
+
 class ToolScope(msgspec.Struct, frozen=True, kw_only=True):
     """On whose behalf a call is run."""
 
     project: str
     run: Run
+    """Names its thread and its assistant."""
     definition: Mapping[str, Any]
     """The tool definition that offered the function."""
+    number: int = 0
+    """How many calls the run made before this one, of whatever tool."""
+    resources: Callable[[], Awaitable[RunResources]] = no_resources
+    """Reads what the run's assistant and thread have; once a run, however often it is asked."""
+
+
+# -- what a call gives ---------------------------------------------------------------------
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of text by which the model can refer to a file, as the tool told it.
+
+    Where it stands in a message that the run writes from then on, the message gets an annotation.
+    What only looks like a mark stays as it is: a model cannot invent one.
+    """
+
+    text: str
+    """Such as `【4:0†name.md】`, or `sandbox:/mnt/data/plot.png`."""
+    refers_to: FileCitation | FilePath
+    shown: str = ""
+    """What the message says in its place; empty leaves the mark itself."""
+
+
+ShownResult: TypeAlias = FileSearchCall | tuple[CodeInterpreterOutput, ...]
+"""What a step shows of what a call gave; for code its outputs, in order."""
 
 
 class ToolOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended; `text` is what the model is told."""
+    """What a call gave, so far or at its end; each takes the place of the one before it."""
 
-    text: str
+    text: str = ""
+    """What the model is told; only the last one counts."""
     is_error: bool = False
+    shown: ShownResult | None = None
+    """All that is to be shown so far; None leaves it as it was. Outputs of code only grow: the
+    last one's logs may get longer, and further ones may follow."""
+    marks: tuple[Mark, ...] = ()
+    """By which the model can refer to it; only the last ones count."""
+    content: tuple[ImageFileContentBlock, ...] = ()
+    """With what the run's next message begins; only the last counts."""
+
+
+class ToolUnusable(Exception):
+    """The tool cannot work at all: its step and the run fail with this message.
+
+    Any other exception is told to the model, and the run goes on.
+    """
+
+
+# -- kinds ---------------------------------------------------------------------------------
 
 
 class ToolKind(Protocol):
@@ -56,8 +125,52 @@ class ToolKind(Protocol):
         ...
 
     def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
-        """Run one call; the last item is its result. Never asked of a `client` kind.
+        """Run one call; the last item is its result, and those before it tell how far it is.
 
-        An exception becomes an error that the model is told, and the run goes on.
+        Never asked of a `client` kind. An exception becomes an error that the model is told, and
+        the run goes on; ToolUnusable fails the run.
+        """
+        ...
+
+
+class CallForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How run steps show a kind's calls."""
+
+    call: type[FileSearchToolCall] | type[CodeInterpreterToolCall]
+    """Of which form they are."""
+    input_argument: str = ""
+    """For code: the argument, a string, that is its `input`, shown while the model writes it.
+
+    Arguments that are not even begun as a JSON object are taken for this one alone.
+    """
+
+
+@runtime_checkable
+class FormedKind(ToolKind, Protocol):
+    """A server kind whose calls are not shown as calls of functions."""
+
+    form: CallForm
+    may_repeat: bool
+    """Whether a call that was running when its process was lost is run again. If not, the model
+    is told that it is not known what became of it."""
+
+
+class Equipment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kind brings to one run for one tool definition."""
+
+    functions: Sequence[OfferedFunction] = ()
+    """Instead of what `offers` said; empty where there is nothing to use the tool on."""
+    instructions: str = ""
+    """What the model is told of it, after the run's own instructions."""
+
+
+@runtime_checkable
+class EquippedKind(ToolKind, Protocol):
+    """A kind that looks at what a run has before it offers anything."""
+
+    async def equip(self, scope: ToolScope) -> Equipment:
+        """What to offer, asked whenever a run begins or goes on; its `number` means nothing.
+
+        Any exception fails the run; the words of ToolUnusable are told as they are.
         """
         ...
