@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,8 +22,12 @@ async def list_page(
     *,
     query: ListQuery,
     where: Mapping[str, str] = {},
+    body_of: Callable[[Record], bytes] | None = None,
 ) -> Wire[Any]:
-    """The page that a client asked for. Raises Problem where its cursor is unknown."""
+    """The page that a client asked for. Raises Problem where its cursor is unknown.
+
+    With `body_of`, what is answered of a record is not simply its body.
+    """
     try:
         page = await records.page(
             kind,
@@ -36,7 +40,10 @@ async def list_page(
         )
     except UnknownCursor as error:
         raise Problem(UNKNOWN_CURSOR, param=error.name, name=error.name, id=error.id) from error
-    return Wire(envelope(page))
+    if body_of is None:
+        return Wire(envelope(page))
+    bodies = [body_of(record) for record in page.records]
+    return Wire(list_of(bodies, _ends(page.records), page.has_more))
 
 
 def envelope(page: Page) -> bytes:

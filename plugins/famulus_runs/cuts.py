@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from msgspec.structs import replace
+from msgspec import UNSET
 
+from famulus_runs import call_cuts
 from famulus_runs.log import added
+from famulus_runs.marks import annotation_delta
 from famulus_schemas.deltas import (
-    FunctionCallDelta,
-    FunctionToolCallDelta,
+    ImageFileDelta,
+    ImageFileDeltaBlock,
     MessageContentDelta,
     MessageDelta,
     MessageDeltaEvent,
@@ -21,8 +23,14 @@ from famulus_schemas.deltas import (
     ToolCallDelta,
     ToolCallsStepDelta,
 )
-from famulus_schemas.messages import Message, RefusalContentBlock, TextContentBlock
-from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
+from famulus_schemas.messages import (
+    ImageFileContentBlock,
+    Message,
+    RefusalContentBlock,
+    Text,
+    TextContentBlock,
+)
+from famulus_schemas.steps import RunStep, ToolCallsStepDetails
 
 Delta = MessageDeltaEvent | RunStepDeltaEvent
 
@@ -49,18 +57,27 @@ def _head_of_message(delta: MessageDeltaEvent, size: int) -> MessageDeltaEvent:
     blocks: list[MessageContentDelta] = []
     for block in delta.delta.content or ():
         if isinstance(block, TextDeltaBlock) and isinstance(block.text, TextDelta):
-            value = (block.text.value or "")[:size]
+            whole = block.text.value or ""
+            value = whole[:size]
             if value:
-                text = TextDelta(value=value, annotations=block.text.annotations)
+                is_end = len(value) == len(whole)
+                text = block.text if is_end else _without_annotations(block.text, value)
                 blocks.append(TextDeltaBlock(index=block.index, text=text))
+            size -= len(value)
         elif isinstance(block, RefusalDeltaBlock):
             value = (block.refusal or "")[:size]
             if value:
                 blocks.append(RefusalDeltaBlock(index=block.index, refusal=value))
-        else:
-            continue
-        size -= len(value)
+            size -= len(value)
+        elif isinstance(block, ImageFileDeltaBlock) and size > 0:
+            blocks.append(block)
+            size -= 1
     return MessageDeltaEvent(id=delta.id, delta=MessageDelta(content=blocks))
+
+
+def _without_annotations(text: TextDelta, value: str) -> TextDelta:
+    """The beginning of a text: annotations belong to its end."""
+    return TextDelta(value=value, annotations=UNSET if text.annotations is UNSET else [])
 
 
 def _head_of_step(delta: RunStepDeltaEvent, size: int) -> RunStepDeltaEvent:
@@ -68,30 +85,32 @@ def _head_of_step(delta: RunStepDeltaEvent, size: int) -> RunStepDeltaEvent:
     assert isinstance(details, ToolCallsStepDelta)
     kept: list[ToolCallDelta] = []
     for call in details.tool_calls or ():
-        if not isinstance(call, FunctionToolCallDelta) or not call.function or size <= 0:
-            continue
-        opens = 1 if call.id else 0
-        arguments = (call.function.arguments or "")[: size - opens]
-        function = replace(call.function, arguments=arguments)
-        kept.append(replace(call, function=function))
-        size -= opens + len(arguments)
-    return _of_calls(delta.id, kept)
+        if (first := call_cuts.head(call, size)) is not None:
+            kept.append(first)
+        size -= call_cuts.size(call)
+    return delta_of_calls(delta.id, kept)
 
 
 def _cut_message(delta: MessageDeltaEvent, skip: int) -> MessageDeltaEvent:
     blocks: list[MessageContentDelta] = []
     for block in delta.delta.content or ():
-        value = ""
+        size = 1
         if isinstance(block, TextDeltaBlock) and isinstance(block.text, TextDelta):
             value = block.text.value or ""
-            if skip < len(value):
-                text = TextDelta(value=value[skip:])
-                blocks.append(TextDeltaBlock(index=block.index, text=text if skip else block.text))
+            size = len(value)
+            if 0 < skip < size:
+                text = TextDelta(value=value[skip:], annotations=block.text.annotations or UNSET)
+                blocks.append(TextDeltaBlock(index=block.index, text=text))
+            elif skip < size:
+                blocks.append(block)
         elif isinstance(block, RefusalDeltaBlock):
             value = block.refusal or ""
-            if skip < len(value):
+            size = len(value)
+            if skip < size:
                 blocks.append(RefusalDeltaBlock(index=block.index, refusal=value[skip:]))
-        skip = max(0, skip - len(value))
+        elif not skip:
+            blocks.append(block)
+        skip = max(0, skip - size)
     return MessageDeltaEvent(id=delta.id, delta=MessageDelta(content=blocks))
 
 
@@ -100,41 +119,18 @@ def _cut_step(delta: RunStepDeltaEvent, skip: int) -> RunStepDeltaEvent:
     assert isinstance(details, ToolCallsStepDelta)
     kept: list[ToolCallDelta] = []
     for call in details.tool_calls or ():
-        if not isinstance(call, FunctionToolCallDelta) or not call.function:
-            continue
-        arguments = call.function.arguments or ""
-        opens = 1 if call.id else 0
-        if skip < opens:
-            kept.append(call)
-        elif skip - opens < len(arguments):
-            function = FunctionCallDelta(arguments=arguments[skip - opens :])
-            kept.append(FunctionToolCallDelta(index=call.index, function=function))
-        skip = max(0, skip - opens - len(arguments))
-    return _of_calls(delta.id, kept)
+        if (last := call_cuts.rest(call, skip)) is not None:
+            kept.append(last)
+        skip = max(0, skip - call_cuts.size(call))
+    return delta_of_calls(delta.id, kept)
 
 
 def told_apart(delta: Delta) -> Sequence[Delta]:
-    """The same as it is told: a call comes with its id and name first, and then its arguments.
-
-    Clients tell a call's first delta to no handler of deltas.
-    """
+    """The same as it is told: calls one by one, each with its id first."""
     details = delta.delta.step_details if isinstance(delta, RunStepDeltaEvent) else None
     calls = details.tool_calls if isinstance(details, ToolCallsStepDelta) else ()
-    return [_of_calls(delta.id, [part]) for call in calls or () for part in _parts(call)] or [delta]
-
-
-def _parts(call: ToolCallDelta) -> Sequence[ToolCallDelta]:
-    if not isinstance(call, FunctionToolCallDelta) or not (call.id and call.function):
-        return [call]
-    opened = replace(call, function=replace(call.function, arguments=""))
-    function = FunctionCallDelta(arguments=call.function.arguments)
-    rest = FunctionToolCallDelta(index=call.index, function=function)
-    return [opened, rest] if call.function.arguments else [opened]
-
-
-def _of_calls(step_id: str, calls: Sequence[ToolCallDelta]) -> RunStepDeltaEvent:
-    details = ToolCallsStepDelta(tool_calls=list(calls))
-    return RunStepDeltaEvent(id=step_id, delta=RunStepDelta(step_details=details))
+    parts = [part for call in calls or () for part in call_cuts.apart(call)]
+    return [delta_of_calls(delta.id, [part]) for part in parts] or [delta]
 
 
 def delta_of_message(message: Message) -> MessageDeltaEvent:
@@ -142,29 +138,45 @@ def delta_of_message(message: Message) -> MessageDeltaEvent:
     blocks: list[MessageContentDelta] = []
     for index, part in enumerate(message.content):
         if isinstance(part, TextContentBlock):
-            text = TextDelta(value=part.text.value, annotations=[])
-            blocks.append(TextDeltaBlock(index=index, text=text))
+            blocks += _blocks_of_text(part.text, index)
         elif isinstance(part, RefusalContentBlock):
             blocks.append(RefusalDeltaBlock(index=index, refusal=part.refusal))
+        elif isinstance(part, ImageFileContentBlock):
+            blocks.append(delta_of_image(part, index))
     return MessageDeltaEvent(id=message.id, delta=MessageDelta(content=blocks))
+
+
+def delta_of_image(part: ImageFileContentBlock, index: int) -> ImageFileDeltaBlock:
+    """An image in a message, as it is told."""
+    image = ImageFileDelta(file_id=part.image_file.file_id, detail=part.image_file.detail)
+    return ImageFileDeltaBlock(index=index, image_file=image)
+
+
+def _blocks_of_text(text: Text, index: int) -> Iterator[TextDeltaBlock]:
+    """A text that ends where an annotation's place ends, and another one from there on."""
+    begin = 0
+    for number, annotation in enumerate(text.annotations):
+        value = text.value[begin : annotation.end_index]
+        begin = annotation.end_index
+        told = TextDelta(value=value, annotations=[annotation_delta(annotation, number)])
+        yield TextDeltaBlock(index=index, text=told)
+    if begin < len(text.value) or not begin:
+        told = TextDelta(value=text.value[begin:], annotations=UNSET if text.annotations else [])
+        yield TextDeltaBlock(index=index, text=told)
 
 
 def delta_of_step(step: RunStep) -> RunStepDeltaEvent | None:
     """A round of calls as one delta; None for a step of another kind."""
     if not isinstance(step.step_details, ToolCallsStepDetails):
         return None
-    calls: list[ToolCallDelta] = [
-        FunctionToolCallDelta(
-            index=index,
-            id=call.id,
-            function=FunctionCallDelta(
-                name=call.function.name, arguments=call.function.arguments, output=None
-            ),
-        )
-        for index, call in enumerate(step.step_details.tool_calls)
-        if isinstance(call, FunctionToolCall)
-    ]
-    return _of_calls(step.id, calls)
+    calls = enumerate(step.step_details.tool_calls)
+    return delta_of_calls(step.id, [call_cuts.whole(call, index) for index, call in calls])
+
+
+def delta_of_calls(step_id: str, calls: list[ToolCallDelta]) -> RunStepDeltaEvent:
+    """What a step gained in its calls."""
+    details = ToolCallsStepDelta(tool_calls=calls)
+    return RunStepDeltaEvent(id=step_id, delta=RunStepDelta(step_details=details))
 
 
 def delta_of(item: Message | RunStep) -> Delta | None:

@@ -8,8 +8,8 @@ events that this takes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec.structs import replace
@@ -17,12 +17,14 @@ from msgspec.structs import replace
 from famulus.failpoints import failpoint
 from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
+from famulus_runs.call_drafts import Forms
+from famulus_runs.calling import LOST, Caller
 from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
 from famulus_runs.repair import is_json
 from famulus_runs.resume import Past
 from famulus_runs.settings import RunSettings
 from famulus_runs.textual_calls import with_textual_calls
-from famulus_runs.toolbox import Toolbox
+from famulus_runs.toolbox import Offer, Toolbox
 from famulus_runs.turns import Turn
 from famulus_runs.usage import is_estimate, usage_of, with_more
 from famulus_schemas.errors import Problem
@@ -58,7 +60,13 @@ from famulus_schemas.runs import (
     RunIncompleteReason,
     RunUsage,
 )
-from famulus_schemas.tooling import ToolCall, ToolOutput, ToolScope
+from famulus_schemas.tooling import (
+    RunResources,
+    ToolCall,
+    ToolScope,
+    ToolUnusable,
+    no_resources,
+)
 
 if TYPE_CHECKING:
     from famulus.log import Log
@@ -138,6 +146,8 @@ class Engine:
         count_usage: CountUsage,
         log: Log,
         past: Past | None = None,
+        resources: Callable[[], Awaitable[RunResources]] = no_resources,
+        forms: Forms | None = None,
     ) -> None:
         past = past or Past()
         self.run = run
@@ -154,6 +164,15 @@ class Engine:
         self._spent = past.spent
         self._message = past.message
         self._tools = past.tools
+        self._marks = past.marks
+        """By which the model can refer to what the run's calls gave."""
+        self._content = past.content
+        """With what the next message begins."""
+        self._resources = resources
+        self._forms = forms or Forms(of=toolbox.form_of)
+        self._caller = Caller(
+            toolbox, run_id=run.id, limits=limits, log=log, scope_of=self._scope_of
+        )
         self.asked: ChatRequest | None = None
         """What the model was shown last."""
         self._answer: Answer | None = None
@@ -164,6 +183,8 @@ class Engine:
         self._only_call: int | None = None
         """The index of the one call of an answer that may make only one."""
         self._dropped: set[int] = set()
+        self._is_calling = False
+        """Whether the calls of the last answer are stored, and being run."""
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -184,6 +205,7 @@ class Engine:
                 return
             self._log.info("tools_ignored", run=self.run.id, tools=unserved)
         try:
+            await self._toolbox.equip(self._scope_of, within_s=self._limits.tool_s)
             async for batch in self._go_on():
                 yield batch
             while self.run.status == "in_progress" and len(self.turns) < self._limits.turns_max:
@@ -205,6 +227,9 @@ class Engine:
         except AttachedInVain as error:
             yield self.end("failed", error=RunError(code="server_error", message=str(error)))
             return
+        except ToolUnusable as unusable:
+            yield self.end("failed", error=RunError(code="server_error", message=str(unusable)))
+            return
         text = f"The run asked the model {self._limits.turns_max} times without an end."
         yield self.end("failed", error=RunError(code="server_error", message=text))
 
@@ -218,8 +243,24 @@ class Engine:
         if self._tools.is_lost:
             # It begins again with its first call: the answer may say something before that.
             return
+        if told := self._take_up_calls():
+            yield told
+            failpoint("resume_calls_told_anew")
         async for batch in self._finish_calls(self.turns[-1]):
             yield batch
+
+    def _take_up_calls(self) -> Batch:
+        """What becomes of calls that were running when their worker was lost."""
+        assert self._tools is not None
+        is_half_told, have = self._tools.is_half_told, self._tools.outputs()
+        for call in self._tools.calls():
+            if call.id in have or self._caller.is_clients(call):
+                continue
+            if self._caller.may_repeat(call):
+                self._tools.begin_again(call.id)
+            else:
+                self._tools.put_output(call.id, LOST.format(name=call.name))
+        return [*self._tools.told_anew(), *self._tools.kept()] if is_half_told else []
 
     async def _turn(self) -> AsyncGenerator[Batch, None]:
         if self._is_spent():
@@ -227,6 +268,7 @@ class Engine:
             return
         self._finish = None
         self._only_call, self._dropped = None, set()
+        self._is_calling = False
         self._call_ids = {call.id for turn in self.turns for call in turn.calls}
         turn = Turn()
         async for batch in self._ask(turn):
@@ -357,14 +399,20 @@ class Engine:
                 self._tools = None
             elif self._tools is not None:
                 events += self._tools.rest()
-            self._message = MessageDraft.new(self.run, self._new_id, self._now())
+            self._message = self._new_message()
             events += self._message.opened()
         if text:
             turn.add(text)
-            events.append(self._message.add_text(text))
+            events += self._message.add_text(text)
         if refusal:
-            events.append(self._message.add_refusal(refusal))
+            events += self._message.add_refusal(refusal)
         return events
+
+    def _new_message(self) -> MessageDraft:
+        content, self._content = self._content, []
+        return MessageDraft.new(
+            self.run, self._new_id, self._now(), marks=self._marks, content=content
+        )
 
     def _take_calls(self, chunk: ChatChunk) -> Batch:
         events: list[AssistantStreamEvent | Kept] = []
@@ -372,7 +420,7 @@ class Engine:
             events += self._message.completed(self._now(), usage=None)
             self._message = None
         if self._tools is None:
-            self._tools = ToolsDraft.new(self.run, self._new_id, self._now())
+            self._tools = ToolsDraft.new(self.run, self._new_id, self._now(), self._forms)
             events += self._tools.opened()
         elif self._tools.is_lost:
             events += self._tools.reopened()
@@ -395,7 +443,7 @@ class Engine:
         events: list[AssistantStreamEvent | Kept] = []
         if self._message is None:
             # An empty answer is an answer: the run has a message to show for it.
-            self._message = MessageDraft.new(self.run, self._new_id, self._now())
+            self._message = self._new_message()
             events += self._message.opened()
         if self._finish == "length":
             events += self._close_message("max_tokens", usage)
@@ -420,7 +468,7 @@ class Engine:
 
     async def _call_tools(self, turn: Turn, usage: TokenUsage | None) -> AsyncIterator[Batch]:
         assert self._tools is not None
-        if held_back := self._tools.rest():
+        if held_back := self._tools.asked():
             yield held_back
         turn.calls = self._tools.calls()
         if len(turn.calls) > self._limits.tool_calls_per_turn_max:
@@ -442,7 +490,7 @@ class Engine:
             return
         failpoint("calls_before_stored")
         # Stored before anything is run, so that a call is never made twice under two ids.
-        yield self._tools.kept()
+        yield [*self._tools.rest(), *self._tools.kept()]
         failpoint("calls_stored")
         async for batch in self._finish_calls(turn):
             yield batch
@@ -479,9 +527,11 @@ class Engine:
         turn.outputs = self._tools.outputs()
         if waiting := [call for call in turn.calls if call.id not in turn.outputs]:
             failpoint("client_before_asked")
-            yield [*self._tools.kept(), self._asks_client(waiting)]
+            yield [*self._tools.rest(), *self._tools.kept(), self._asks_client(waiting)]
             failpoint("client_asked")
             return
+        self._marks = [*self._marks, *self._tools.marks()][-self._limits.marks_max :]
+        self._content = [*self._content, *self._tools.content()]
         # Forgotten first: whoever cancels the run at this moment finds nothing left to end.
         completed, self._tools = self._tools.completed(self._now()), None
         yield completed
@@ -491,57 +541,41 @@ class Engine:
         """Run at once what the server runs; each output is stored as soon as it is there."""
         assert self._tools is not None
         have = self._tools.outputs()
-        calls = [call for call in turn.calls if call.id not in have and not self._is_clients(call)]
-        tasks = {asyncio.ensure_future(self._call(call)): call for call in calls}
-        try:
-            while tasks:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in sorted(done, key=lambda task: calls.index(tasks[task])):
-                    self._tools.put_output(tasks.pop(task).id, task.result().text)
-                if tasks:
-                    yield self._tools.kept()
+        calls = [
+            call for call in turn.calls if call.id not in have and not self._caller.is_clients(call)
+        ]
+        running = {call.id for call in calls}
+        self._is_calling = True
+        async with aclosing(self._caller.run(calls, self._numbers(turn))) as given:
+            async for some in given:
+                for gave in some:
+                    if gave.is_done:
+                        running.discard(gave.call.id)
+                        self._tools.put_result(gave.call.id, gave.output)
+                    else:
+                        self._tools.put_progress(gave.call.id, gave.output)
+                if not running:
+                    return
+                if any(gave.is_done for gave in some):
+                    yield [*self._tools.rest(), *self._tools.kept()]
                     failpoint("tool_output_stored")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                elif told := self._tools.rest():
+                    yield told
+                    failpoint("tool_progress_told")
 
-    def _is_clients(self, call: ToolCall) -> bool:
-        offer = self._toolbox.offers.get(call.name)
-        return offer is not None and offer.kind.place == "client"
+    def _numbers(self, turn: Turn) -> dict[str, int]:
+        """How many calls the run made before each of this turn, by its id."""
+        before = sum(len(earlier.calls) for earlier in self.turns if earlier is not turn)
+        return {call.id: before + at for at, call in enumerate(turn.calls)}
 
-    async def _call(self, call: ToolCall) -> ToolOutput:
-        """What a call that the server runs gave."""
-        offer = self._toolbox.offers.get(call.name)
-        if offer is None:
-            known = ", ".join(self._toolbox.offers) or "none"
-            text = f"Error: there is no tool {call.name!r}. The tools are: {known}."
-            return ToolOutput(text=text, is_error=True)
-        failpoint("tool_before_run")
-        scope = ToolScope(project=self._project, run=self.run, definition=offer.definition)
-        limit = asyncio.timeout(self._limits.tool_s)
-        try:
-            async with limit:
-                output = ToolOutput(text="")
-                async for progress in offer.kind.run(call, scope):
-                    output = progress
-        except Exception as error:  # A tool's failure is told to the model; the run goes on.
-            kind = type(error).__name__
-            self._log.warning("tool_failed", run=self.run.id, tool=call.name, error=kind)
-            text = f"Error: {call.name} failed: {kind}: {error}"
-            if limit.expired():
-                text = f"Error: {call.name} did not end within {self._limits.tool_s:g} seconds."
-            return ToolOutput(text=text, is_error=True)
-        failpoint("tool_ran")
-        return ToolOutput(text=self._held(output.text), is_error=output.is_error)
-
-    def _held(self, text: str) -> str:
-        limit = self._limits.tool_output_bytes_max
-        data = text.encode()
-        if len(data) <= limit:
-            return text
-        kept = data[:limit].decode(errors="ignore")
-        return f"{kept}\n[cut off: the output was {len(data)} bytes, the limit is {limit}]"
+    def _scope_of(self, offer: Offer, number: int = 0) -> ToolScope:
+        return ToolScope(
+            project=self._project,
+            run=self.run,
+            definition=offer.definition,
+            number=number,
+            resources=self._resources,
+        )
 
     def _asks_client(self, waiting: Sequence[ToolCall]) -> AssistantStreamEvent:
         calls = [
@@ -560,9 +594,13 @@ class Engine:
         )
         return ThreadRunRequiresAction(data=self.run)
 
-    def open_message(self) -> Message | None:
-        """The message being written, as far as it is."""
-        return self._message.written() if self._message is not None else None
+    def open_item(self) -> Message | Kept | None:
+        """The message being written, or calls that are running, as far as they are."""
+        if self._message is not None:
+            return self._message.written()
+        if self._tools is not None and self._is_calling and self._tools.is_being_told:
+            return self._tools.kept_now()
+        return None
 
     # --- ends ---------------------------------------------------------------------------------
 

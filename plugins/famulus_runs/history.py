@@ -12,7 +12,9 @@ from itertools import groupby
 
 import msgspec
 
-from famulus_runs.kinds import decode_step
+from famulus_runs.drafts import ToolsDraft
+from famulus_runs.kinds import decode_step, step_extra
+from famulus_runs.resume import StoredStep
 from famulus_runs.settings import RunSettings
 from famulus_runs.showing import shown_calls, shown_message
 from famulus_runs.token_counts import TokenCounts
@@ -22,12 +24,10 @@ from famulus_schemas.ports import Threads
 from famulus_schemas.records import Records
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import (
-    FunctionToolCall,
     MessageCreationStepDetails,
     RunStep,
     ToolCallsStepDetails,
 )
-from famulus_schemas.tooling import ToolCall
 
 COUNTED_AT_ONCE = 32
 """Messages whose tokens are asked for together."""
@@ -109,22 +109,23 @@ class ThreadHistory:
         told.reverse()
         return told
 
-    async def _steps(self, run: Run, told: Sequence[_Told]) -> Mapping[str, Sequence[RunStep]]:
+    async def _steps(self, run: Run, told: Sequence[_Told]) -> Mapping[str, Sequence[StoredStep]]:
         """The thread's newest steps, by their run, oldest first: one page of them."""
         limit = self._settings.prompt_steps_max
         runs = {one.message.run_id for one in told if one.message.run_id}
         if not runs or not limit:
             return {}
         page = await self._records.page("step", run.thread_id, limit=limit)
-        steps: dict[str, list[RunStep]] = {}
+        steps: dict[str, list[StoredStep]] = {}
         for record in reversed(page.records):
             step = decode_step(record.body)
             if step.run_id in runs:
-                steps.setdefault(step.run_id, []).append(step)
+                stored = StoredStep(step, step_extra(record).calls)
+                steps.setdefault(step.run_id, []).append(stored)
         return steps
 
     async def _in_turns(
-        self, model: str, told: Sequence[_Told], steps: Mapping[str, Sequence[RunStep]]
+        self, model: str, told: Sequence[_Told], steps: Mapping[str, Sequence[StoredStep]]
     ) -> Said:
         turns = list(_turns(told))
         before, last = _split(turns.pop() if turns else [])
@@ -187,7 +188,7 @@ def _split(turn: list[_Told]) -> tuple[list[list[_Told]], list[_Told]]:
 
 def _answered(
     turn: Sequence[_Told],
-    steps: dict[str, Sequence[RunStep]],
+    steps: dict[str, Sequence[StoredStep]],
     calls: Mapping[str, Sequence[PromptMessage]],
     tokens: Mapping[str, int],
 ) -> Piece:
@@ -197,19 +198,19 @@ def _answered(
     for run_id, group in groupby(turn, key=lambda one: one.message.run_id):
         of_run = steps.pop(run_id or "", ())
         messages += _with_calls(list(group), of_run, calls)
-        size += sum(tokens.get(step.id, 0) for step in of_run)
+        size += sum(tokens.get(stored.step.id, 0) for stored in of_run)
     return Piece(messages=tuple(messages), tokens=size)
 
 
 def _with_calls(
     said: Sequence[_Told],
-    steps: Sequence[RunStep],
+    steps: Sequence[StoredStep],
     calls: Mapping[str, Sequence[PromptMessage]],
 ) -> list[PromptMessage]:
     """What one run said, and in between what it called."""
     left = {one.message.id: one.shown for one in said}
     messages: list[PromptMessage] = []
-    for step in steps:
+    for step in (stored.step for stored in steps):
         if isinstance(step.step_details, MessageCreationStepDetails):
             shown = left.pop(step.step_details.message_creation.message_id, None)
             messages += [shown] if shown is not None else []
@@ -223,18 +224,14 @@ def _with_calls(
     return [*left.values(), *messages]
 
 
-def _rounds(steps: Sequence[RunStep]) -> Iterator[tuple[RunStep, Sequence[PromptMessage]]]:
+def _rounds(steps: Sequence[StoredStep]) -> Iterator[tuple[RunStep, Sequence[PromptMessage]]]:
     """Rounds of calls of which every call has its result, as they are shown."""
-    for step in steps:
-        details = step.step_details
-        if step.status != "completed" or not isinstance(details, ToolCallsStepDetails):
+    for stored in steps:
+        step = stored.step
+        if step.status != "completed" or not isinstance(step.step_details, ToolCallsStepDetails):
             continue
-        calls: list[ToolCall] = []
-        outputs: dict[str, str] = {}
-        for call in details.tool_calls:
-            if isinstance(call, FunctionToolCall) and call.function.output is not None:
-                function = call.function
-                calls.append(ToolCall(id=call.id, name=function.name, arguments=function.arguments))
-                outputs[call.id] = call.function.output
+        draft = ToolsDraft(step, str, kept=stored.calls)
+        outputs = draft.outputs()
+        calls = [call for call in draft.calls() if call.id in outputs]
         if calls:
             yield step, shown_calls(None, calls, outputs)

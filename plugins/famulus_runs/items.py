@@ -11,7 +11,7 @@ from famulus_runs.cuts import Delta, cut, delta_of, head
 from famulus_runs.log import Entry
 from famulus_schemas.messages import Message
 from famulus_schemas.records import Records
-from famulus_schemas.steps import RunStep
+from famulus_schemas.steps import RunStep, ToolCallsStepDetails
 
 ALL = sys.maxsize
 
@@ -36,6 +36,8 @@ class _Open:
         self.id = id
         self.had = 0
         """How much of it the reader had by the last event that was no delta."""
+        self.is_in_parts = kind == "message"
+        """Whether what it grows by is stored again and again."""
 
     def rest(self, item: Message | RunStep) -> Delta | None:
         """What the item, as it is, has more than that."""
@@ -61,7 +63,8 @@ class Items:
     @property
     def is_stored_in_parts(self) -> bool:
         """Whether what grows is stored again and again while it does."""
-        return self._message is not None and self._is_there
+        growing = self._growing
+        return growing is not None and growing.is_in_parts and self._is_there
 
     def must_be_read(self, entries: Sequence[Entry], had: int) -> bool:
         """Whether `rest_before` has to read what is stored."""
@@ -97,7 +100,10 @@ class Items:
         self._is_there = record is not None
         if record is None:
             return None
-        return growing.rest(_message(record.body) if self._message else _step(record.body))
+        item = _message(record.body) if self._message else _step(record.body)
+        # The calls of a step are stored once all are written; then what they give is.
+        growing.is_in_parts = growing.is_in_parts or _has_calls(item)
+        return growing.rest(item)
 
     def follow(self, entry: Entry, *, had: int) -> None:
         """Go past an event, before which the reader had deltas up to that offset."""
@@ -123,6 +129,11 @@ class Items:
             self._message = None
         if self._step is not None and _is_end_of(self._step, entry):
             self._step = None
+
+
+def _has_calls(item: Message | RunStep) -> bool:
+    details = item.step_details if isinstance(item, RunStep) else None
+    return isinstance(details, ToolCallsStepDetails) and bool(details.tool_calls)
 
 
 def _is_end_of(item: _Open, entry: Entry) -> bool:

@@ -18,14 +18,16 @@ from famulus_runs.drafts import Batch, Kept
 from famulus_runs.kinds import (
     ENDS,
     STEP_SHAPE,
+    KeptCall,
     StepExtra,
     decode_extra,
     decode_run,
     decode_step,
     encode,
     encode_extra,
+    extra_with,
     run_index,
-    step_extra,
+    step_body,
     step_index,
 )
 from famulus_runs.log import Teller, log_writes
@@ -57,7 +59,7 @@ COMMIT_ATTEMPTS_MAX = 256
 DONE = Emission(name="done", data=b"[DONE]")
 
 Join = Callable[[str, Unit], Awaitable[Unit]]
-Stored = Run | RunStep | Message
+Stored = Run | RunStep | Message | Kept
 
 # Tuples, because this is asked for every token, and a union is made anew at each asking.
 _STORED = (Run, RunStep, Message)
@@ -167,10 +169,10 @@ class Journal:
             self._open = []
             self._told_after = self._teller.at.seq
 
-    async def checkpoint(self, message: Message) -> None:
-        """Store what is written of an open message. What is lost of it is only later told again."""
+    async def checkpoint(self, item: Message | Kept) -> None:
+        """Store an open item as far as it is. What is lost of it is only later told again."""
         failpoint("checkpoint_before_commit")
-        await _unbroken(self._commit([message], ()))
+        await _unbroken(self._commit([item], ()))
         failpoint("checkpoint_committed")
 
     async def is_cancelling(self) -> bool:
@@ -250,7 +252,9 @@ class Journal:
         if isinstance(one, Run):
             return [await self._run_write(one)]
         if isinstance(one, RunStep):
-            return [await self._step_write(one)]
+            return [await self._step_write(one, ())]
+        if isinstance(one, Kept):
+            return [await self._step_write(one.data, one.calls)]
         if one.status == "in_progress" and one.id not in self._stored and not one.content:
             return self._threads.insert_message(one)
         try:
@@ -276,7 +280,7 @@ class Journal:
             index=run_index(run),
         )
 
-    async def _step_write(self, step: RunStep) -> Write:
+    async def _step_write(self, step: RunStep, calls: tuple[KeptCall, ...]) -> Write:
         stored = await self._records.get("step", step.id)
         if stored is None:
             return Insert(
@@ -284,32 +288,32 @@ class Journal:
                 id=step.id,
                 parent=self._thread_id,
                 created_at=step.created_at,
-                body=encode(step),
+                body=step_body(step),
                 extra=encode_extra(
-                    StepExtra(prompt=self._prompt(), usage_is_estimate=is_estimate(step.usage))
+                    StepExtra(
+                        prompt=self._prompt(),
+                        usage_is_estimate=is_estimate(step.usage),
+                        calls=calls,
+                    )
                 ),
                 shape=STEP_SHAPE,
                 index=step_index(step),
             )
         merged = replace(step, metadata=decode_step(stored.body).metadata)
-        is_marked = is_estimate(step.usage)
+        extra = extra_with(stored, step, calls)
         return Replace(
             kind="step",
             id=step.id,
             version=stored.version,
-            body=encode(merged),
-            extra=_marked_step(stored) if is_marked else None,
-            shape=STEP_SHAPE if is_marked else None,
+            body=step_body(merged),
+            extra=extra,
+            shape=None if extra is None else STEP_SHAPE,
         )
 
 
 def marked_run(stored: Record) -> bytes:
     """A run's extra that says that its usage is an estimate."""
     return encode_extra(replace(decode_extra(stored.extra), usage_is_estimate=True))
-
-
-def _marked_step(stored: Record) -> bytes:
-    return encode_extra(replace(step_extra(stored), usage_is_estimate=True))
 
 
 def rests(run: Run) -> bool:
@@ -333,8 +337,14 @@ async def _unbroken(commit: Coroutine[None, None, None]) -> None:
 
 def _durable(batch: Batch) -> list[Stored]:
     """The objects of a batch as they are at its end, each once, in the order of appearance."""
-    last: dict[str, Stored] = {}
+    last: dict[str, Run | RunStep | Message] = {}
+    calls: dict[str, tuple[KeptCall, ...]] = {}
     for event in batch:
         if isinstance(event.data, _STORED):
             last[event.data.id] = event.data
-    return list(last.values())
+        if isinstance(event, Kept) and event.calls:
+            calls[event.data.id] = event.calls
+    return [
+        Kept(data=one, calls=calls[one.id]) if isinstance(one, RunStep) and one.id in calls else one
+        for one in last.values()
+    ]

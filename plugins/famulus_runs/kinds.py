@@ -7,10 +7,13 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from famulus_runs.usage import estimated
+from famulus_runs.contents import CONTENTS, with_contents, without_contents
+from famulus_runs.usage import estimated, is_estimate
+from famulus_schemas.messages import ImageFileContentBlock
 from famulus_schemas.records import Kind, Record
 from famulus_schemas.runs import Run
-from famulus_schemas.steps import RunStep
+from famulus_schemas.steps import CodeInterpreterToolCall, FileSearchToolCall, RunStep
+from famulus_schemas.tooling import Mark
 
 JOB = "run"
 """The kind of job that a run at work is."""
@@ -37,6 +40,11 @@ encode_extra = msgspec.msgpack.Encoder().encode
 decode_extra = msgspec.msgpack.Decoder(RunExtra).decode
 
 
+def tells_contents(run: Record) -> bool:
+    """Whether a run's stream is to tell the passages that its searches find."""
+    return CONTENTS in decode_extra(run.extra).include
+
+
 AWAITS_CLIENT = {"awaits": "client"}
 """The indexed names of a run that waits for its client."""
 AWAITS_TURN = {"awaits": "turn"}
@@ -52,12 +60,28 @@ STEP_SHAPE = 2
 """1 had nothing but the packed prompt as its extra."""
 
 
+class KeptCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a call's wire form does not tell, for whoever takes the run up or asks for it."""
+
+    id: str
+    name: str
+    arguments: str
+    output: str | None = None
+    """What the model is told; None as long as the call is not done."""
+    shown: FileSearchToolCall | CodeInterpreterToolCall | None = None
+    """All of its wire form, where that is not a function's."""
+    marks: tuple[Mark, ...] = ()
+    content: tuple[ImageFileContentBlock, ...] = ()
+
+
 class StepExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a step keeps and never sends unless it is asked for."""
 
     prompt: bytes = b""
     """What the model was shown, packed."""
     usage_is_estimate: bool = False
+    calls: tuple[KeptCall, ...] = ()
+    """All calls of the step, where its body does not tell all of them."""
 
 
 _decode_step_extra = msgspec.msgpack.Decoder(StepExtra).decode
@@ -70,12 +94,32 @@ def step_extra(record: Record) -> StepExtra:
     return _decode_step_extra(record.extra)
 
 
+def extra_with(record: Record, step: RunStep, calls: tuple[KeptCall, ...]) -> bytes | None:
+    """What a step's record is to keep from now on; None where that is what it has."""
+    if not calls and not is_estimate(step.usage):
+        return None
+    kept = step_extra(record)
+    is_marked = kept.usage_is_estimate or is_estimate(step.usage)
+    return encode_extra(replace(kept, usage_is_estimate=is_marked, calls=calls or kept.calls))
+
+
 def step_of(record: Record) -> RunStep:
     """The step of a record, its usage marked where it is an estimate."""
     step = decode_step(record.body)
     if step.usage is None or not step_extra(record).usage_is_estimate:
         return step
     return replace(step, usage=estimated(step.usage))
+
+
+def step_body(step: RunStep) -> bytes:
+    """A step as its record keeps it: without what is only told to whoever asks for it."""
+    return encode(without_contents(step))
+
+
+def body_with_contents(record: Record) -> bytes:
+    """A step's wire form with the passages that its searches found."""
+    whole = {call.id: call.shown for call in step_extra(record).calls if call.shown is not None}
+    return encode(with_contents(decode_step(record.body), whole)) if whole else record.body
 
 
 def step_index(step: RunStep) -> dict[str, str]:

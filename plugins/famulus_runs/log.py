@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
+from famulus_runs.call_cuts import size
 from famulus_runs.kinds import encode
 from famulus_runs.positions import Position
 from famulus_schemas.deltas import (
-    FunctionToolCallDelta,
     MessageDeltaEvent,
     RefusalDeltaBlock,
     RunStepDeltaEvent,
@@ -84,29 +84,27 @@ def is_delta(name: str) -> bool:
 
 
 def added(delta: MessageDeltaEvent | RunStepDeltaEvent) -> int:
-    """How far a delta moves the offset: its characters, and one for each call that it opens."""
+    """How far a delta moves the offset: its characters, and one for what it opens.
+
+    Annotations count nothing: they are told with the text at whose end they stand.
+    """
     if isinstance(delta, MessageDeltaEvent):
         # A loop and not a sum over a generator, which costs twice as much for one block.
-        characters = 0
+        count = 0
         for block in delta.delta.content or ():
-            characters += len(_text(block))
-        return characters
+            count += _count(block)
+        return count
     details = delta.delta.step_details
     calls = details.tool_calls if isinstance(details, ToolCallsStepDelta) else ()
-    return sum(_of_call(call) for call in calls or () if isinstance(call, FunctionToolCallDelta))
+    return sum(map(size, calls or ()))
 
 
-def _text(block: object) -> str:
+def _count(block: object) -> int:
     if isinstance(block, TextDeltaBlock) and isinstance(block.text, TextDelta):
-        return block.text.value or ""
+        return len(block.text.value or "")
     if isinstance(block, RefusalDeltaBlock):
-        return block.refusal or ""
-    return ""
-
-
-def _of_call(call: FunctionToolCallDelta) -> int:
-    arguments = call.function.arguments if call.function else ""
-    return len(arguments or "") + (1 if call.id else 0)
+        return len(block.refusal or "")
+    return 1
 
 
 def log_writes(

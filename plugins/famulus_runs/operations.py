@@ -16,7 +16,7 @@ from famulus.resources import found, modify, require_files
 from famulus_runs.additions import RunAdditions, usage_note, with_additions
 from famulus_runs.admission import Admission, NewRun
 from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
-from famulus_runs.kinds import JOB, RunExtra, decode_extra, decode_run, decode_step, encode
+from famulus_runs.kinds import JOB, RunExtra, decode_extra, decode_run, encode, tells_contents
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.positions import START, Position, parse
 from famulus_runs.resolve import new_run
@@ -218,7 +218,9 @@ class RunOperations:
             at = await last_position(records, thread_id, run_id)
             _tell_resume_path(call, run, body.stream, after=at)
             step_record = await self._open_step(call, run)
-            step = with_outputs(decode_step(step_record.body), outputs, plugin.now())
+            step, kept = with_outputs(
+                step_record, outputs, plugin.now(), with_contents=tells_contents(record)
+            )
             teller = Teller(run_id, attempt=1, at=at, is_resumed=False)
             emissions = [teller.tell(event) for event in events_of(step, run)]
             try:
@@ -226,7 +228,7 @@ class RunOperations:
                 with given_back_unless_done(plugin.jobs, ticket):
                     plugin.hold_place_for(ticket)
                     unit = [
-                        *writes_of(record, run, step_record, step),
+                        *writes_of(record, run, step_record, step, kept),
                         *log_writes(run_id, thread_id, emissions, at=teller.at),
                         *ticket.unit,
                     ]
@@ -244,7 +246,8 @@ class RunOperations:
 
     async def _open_step(self, call: Call, run: Run) -> Record:
         records = self._plugin.records.of(call.project)
-        for step in await steps_of(records, run):
+        for stored in await steps_of(records, run):
+            step = stored.step
             if step.status == "in_progress" and step.type == "tool_calls":
                 return await found(records, "step", step.id, thing="run step", parent=run.thread_id)
         raise Problem(NOT_ACCEPTING_OUTPUTS, status=run.status)

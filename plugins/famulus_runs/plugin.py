@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from famulus import Call, Operation, Plugin, hookimpl, need, operations, want
 from famulus.failpoints import failpoint
 from famulus_runs.additions import pack
+from famulus_runs.call_drafts import Forms
+from famulus_runs.contents import CONTENTS
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.journal import Join, Journal
@@ -35,6 +37,7 @@ from famulus_runs.positions import Position
 from famulus_runs.prompt import ThreadPrompter
 from famulus_runs.rest import Resting
 from famulus_runs.resume import Past, read_past
+from famulus_runs.run_resources import ResourceReader
 from famulus_runs.runner import Runner, Work
 from famulus_runs.settings import RunSettings
 from famulus_runs.step_operations import StepOperations
@@ -212,17 +215,28 @@ class Runs(Plugin[RunSettings]):
         fresh = self._fresh.pop((job.project, job.key), None)
         if fresh is not None and job.fence <= NOBODY_ELSES_FENCE:
             run, extra, at = fresh
-            return self._work(job, run, extra, Past(), at, is_resumed=False)
+            toolbox = Toolbox(self._kinds, run)
+            forms = self._forms(toolbox, extra)
+            return self._work(job, run, extra, Past(), at, toolbox, forms, is_resumed=False)
         records = self.records.of(job.project)
         record = await records.get("run", job.key)
         if record is None or (run := decode_run(record.body)).status in ENDS:
             return None
-        past = await read_past(records, self.threads, run, self.new_id)
+        extra = decode_extra(record.extra)
+        toolbox = Toolbox(self._kinds, run)
+        forms = self._forms(toolbox, extra)
+        past = await read_past(records, self.threads, run, self.new_id, forms)
         at = await last_position(records, run.thread_id, run.id)
         # One that is queued was not begun since it was made, or since its outputs came.
         is_resumed = run.status != "queued"
-        extra = decode_extra(record.extra)
-        return self._work(job, run, extra, past, at, is_resumed=is_resumed)
+        return self._work(job, run, extra, past, at, toolbox, forms, is_resumed=is_resumed)
+
+    def _forms(self, toolbox: Toolbox, extra: RunExtra) -> Forms:
+        return Forms(
+            of=toolbox.form_of,
+            outputs_chars_max=self.settings.shown_outputs_chars_max,
+            with_contents=CONTENTS in extra.include,
+        )
 
     async def _drop(self, job: Job) -> None:
         try:
@@ -237,6 +251,8 @@ class Runs(Plugin[RunSettings]):
         extra: RunExtra,
         past: Past,
         at: Position,
+        toolbox: Toolbox,
+        forms: Forms,
         *,
         is_resumed: bool,
     ) -> Work:
@@ -254,7 +270,9 @@ class Runs(Plugin[RunSettings]):
             run,
             model=self.inference,
             prompter=prompter,
-            toolbox=Toolbox(self._kinds, run),
+            toolbox=toolbox,
+            forms=forms,
+            resources=self._resources(job.project, run),
             project=job.project,
             limits=self.settings,
             now=self.now,
@@ -277,6 +295,15 @@ class Runs(Plugin[RunSettings]):
             prompt=partial(self._packed_prompt, engine),
         )
         return engine, journal
+
+    def _resources(self, project: str, run: Run) -> ResourceReader:
+        return ResourceReader(
+            project,
+            run,
+            assistants=self.assistants,
+            threads=self.threads,
+            messages_max=self.settings.prompt_messages_max,
+        )
 
     def _packed_prompt(self, engine: Engine) -> bytes:
         return pack(engine.asked) if self.settings.prompts_kept else b""

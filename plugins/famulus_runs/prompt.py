@@ -86,7 +86,7 @@ class ThreadPrompter:
         kept = _that_fit(self._said, self._own, room, self._room_max)
         tokens = fixed + sum(piece.tokens for piece in kept)
         shown = [message for piece in kept for message in piece.messages]
-        messages = await self._prepare(run, [*_system(run), *shown])
+        messages = await self._prepare(run, [*_system(run, toolbox), *shown])
         request = ChatRequest(
             model=run.model,
             messages=tuple(messages),
@@ -127,7 +127,7 @@ class ThreadPrompter:
         """Tokens of what every request of the run holds, its instructions and tools."""
         if self._fixed_tokens is None:
             self._context_tokens = (await self._inference.find(run.model)).context_tokens
-            fixed = _system(run)
+            fixed = _system(run, toolbox)
             if offered := toolbox.offered():
                 text = msgspec.json.encode(offered).decode()
                 fixed.append(PromptMessage(role="system", content=text))
@@ -190,8 +190,10 @@ def _newest(pieces: Sequence[Piece], room: int) -> tuple[Sequence[Piece], int]:
     return pieces[first:], room
 
 
-def _system(run: Run) -> list[PromptMessage]:
-    return [PromptMessage(role="system", content=run.instructions)] if run.instructions else []
+def _system(run: Run, toolbox: Toolbox) -> list[PromptMessage]:
+    """The run's instructions, then what its tools have to say."""
+    text = "\n\n".join(part for part in (run.instructions, *toolbox.instructions) if part)
+    return [PromptMessage(role="system", content=text)] if text else []
 
 
 def _tool_choice(run: Run, toolbox: Toolbox, turns: Sequence[Turn]) -> str | dict[str, Any] | None:

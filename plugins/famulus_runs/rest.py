@@ -9,11 +9,21 @@ from typing import Literal
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
+from famulus_runs.call_drafts import Forms
 from famulus_runs.drafts import Kept, MessageDraft, ToolsDraft
 from famulus_runs.journal import DONE, RunGone, marked_run
-from famulus_runs.kinds import ENDS, JOB, decode_run, encode, run_index, step_index
+from famulus_runs.kinds import (
+    ENDS,
+    JOB,
+    decode_run,
+    encode,
+    run_index,
+    step_body,
+    step_index,
+    tells_contents,
+)
 from famulus_runs.log import Teller, last_position, log_writes
-from famulus_runs.resume import open_message, open_tools, spent_by, steps_of
+from famulus_runs.resume import StoredStep, open_message, open_tools, spent_by, steps_of
 from famulus_runs.turn_taking import Leave, is_by_others, leave_of
 from famulus_runs.usage import is_estimate
 from famulus_schemas.errors import Problem
@@ -86,7 +96,8 @@ class Resting:
             text = WAITED.format(run=leave.waited_for)
             error = RunError(code="rate_limit_exceeded", message=text)
         steps = await steps_of(records, run)
-        items = await self._items(records, run, steps, status, now)
+        forms = Forms(with_contents=tells_contents(record))
+        items = await self._items(records, run, steps, status, now, forms)
         events = _events(run, items, status, now, error, spent_by(steps))
         at = await last_position(records, run.thread_id, run.id)
         teller = Teller(run.id, attempt=1, at=at, is_resumed=True)
@@ -104,18 +115,25 @@ class Resting:
         failpoint("rest_told")
 
     async def _items(
-        self, records: Records, run: Run, steps: Sequence[RunStep], status: EndStatus, now: int
+        self,
+        records: Records,
+        run: Run,
+        steps: Sequence[StoredStep],
+        status: EndStatus,
+        now: int,
+        forms: Forms,
     ) -> list[AssistantStreamEvent]:
         """The ends of what is open: calls, and what a lost worker was writing."""
         events: list[AssistantStreamEvent] = []
-        for step in steps:
+        for stored in steps:
+            step = stored.step
             if step.status != "in_progress":
                 continue
             draft: MessageDraft | ToolsDraft
             if step.type == "message_creation":
                 draft = await open_message(self._threads, records.project, step)
             else:
-                draft = open_tools(step, str)
+                draft = open_tools(stored, str, forms)
                 # All of it was told before the client was asked.
                 draft.is_resumed = run.status != "requires_action"
             ended = draft.broken_off(status, now, None)
@@ -140,7 +158,7 @@ class Resting:
                         kind="step",
                         id=data.id,
                         version=stored.version,
-                        body=encode(data),
+                        body=step_body(data),
                         index=step_index(data),
                     )
                 )

@@ -207,8 +207,8 @@ class Runner:
                 if not await self._write(live, batch):
                     return
                 # Putting the message together costs as much as it is long: only when due.
-                if pace.is_due(live.journal.at) and (message := live.engine.open_message()):
-                    await live.journal.checkpoint(message)
+                if pace.is_due(live.journal.at) and (item := live.engine.open_item()):
+                    await live.journal.checkpoint(item)
 
     # --- cancelling ---------------------------------------------------------------------------
 
@@ -314,7 +314,11 @@ def cancelled_instead(batch: Batch, now: int) -> list[AssistantStreamEvent | Kep
     left: list[AssistantStreamEvent | Kept] = []
     for event in batch:
         data = event.data
-        if isinstance(event, Kept) or isinstance(data, Run):
+        if isinstance(data, Run):
+            continue
+        if isinstance(event, Kept):
+            if event.calls:
+                left.append(event)
             continue
         if isinstance(data, Message) and data.status != "in_progress":
             message = replace(data, completed_at=None)

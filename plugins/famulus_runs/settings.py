@@ -45,6 +45,12 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     tool_output_bytes_max: Annotated[
         int, setting(why="Size of one tool output; the rest is cut off, and the model is told.")
     ] = 262_144
+    shown_outputs_chars_max: Annotated[
+        int, setting(why="How much a step shows of what the code of one call put out.")
+    ] = 262_144
+    marks_max: Annotated[
+        int, setting(why="Marks of a run by which its messages can cite; the newest are kept.")
+    ] = 4_096
     runs_at_once_max: Annotated[
         int, setting(why="Runs that are at work at the same time; others stay queued.")
     ] = 256

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from famulus import Call, Wire, list_page, operation
 from famulus.resources import found, missing
 from famulus_runs.additions import PROMPT, unpack, usage_note, with_additions
-from famulus_runs.kinds import decode_step, step_extra
+from famulus_runs.contents import CONTENTS
+from famulus_runs.kinds import body_with_contents, decode_step, step_extra
 from famulus_schemas.lists import ListPage
 from famulus_schemas.steps import RunStep, StepListQuery, StepQuery
 
@@ -28,7 +29,12 @@ class StepOperations:
         """List the steps of a run."""
         records = self._plugin.records.of(call.project)
         await found(records, "run", run_id, thing="run", parent=thread_id)
-        return await list_page(records, "step", thread_id, query=query, where={"run": run_id})
+        where = {"run": run_id}
+        if CONTENTS not in query.include:
+            return await list_page(records, "step", thread_id, query=query, where=where)
+        return await list_page(
+            records, "step", thread_id, query=query, where=where, body_of=body_with_contents
+        )
 
     @operation("GET", "/v1/threads/{thread_id}/runs/{run_id}/steps/{step_id}", action="runs.read")
     async def retrieve_run_step(
@@ -46,4 +52,5 @@ class StepOperations:
         kept = step_extra(record)
         prompt = unpack(kept.prompt) if PROMPT in query.include else b""
         usage = usage_note(step.usage, is_estimate=kept.usage_is_estimate)
-        return Wire(with_additions(record.body, query.include, prompt=prompt, usage=usage))
+        body = body_with_contents(record) if CONTENTS in query.include else record.body
+        return Wire(with_additions(body, query.include, prompt=prompt, usage=usage))

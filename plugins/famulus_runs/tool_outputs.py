@@ -6,8 +6,19 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from famulus_runs.call_drafts import Forms
 from famulus_runs.drafts import ToolsDraft
-from famulus_runs.kinds import encode, run_index, step_index
+from famulus_runs.kinds import (
+    STEP_SHAPE,
+    KeptCall,
+    decode_step,
+    encode,
+    extra_with,
+    run_index,
+    step_body,
+    step_extra,
+    step_index,
+)
 from famulus_schemas.errors import INVALID, NOT_ACCEPTING_OUTPUTS, WRONG_OUTPUTS, Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
@@ -38,12 +49,19 @@ def resumed(run: Run) -> Run:
     return replace(run, status="queued", required_action=None, usage=None)
 
 
-def with_outputs(step: RunStep, outputs: dict[str, str], now: int) -> RunStep:
-    """The step with every call's output."""
-    draft = ToolsDraft(step, lambda prefix: prefix)
+def with_outputs(
+    record: Record, outputs: dict[str, str], now: int, *, with_contents: bool
+) -> tuple[RunStep, tuple[KeptCall, ...]]:
+    """The step with every call's output, as listeners are told it; and what is kept beside it."""
+    forms = Forms(with_contents=with_contents)
+    draft = ToolsDraft(
+        decode_step(record.body), lambda prefix: prefix, forms=forms, kept=step_extra(record).calls
+    )
     for call_id, output in outputs.items():
         draft.put_output(call_id, output)
-    return replace(draft.written(), status="completed", completed_at=now)
+    *_, completed = draft.completed(now)
+    assert isinstance(completed, ThreadRunStepCompleted)
+    return completed.data, draft.kept_now().calls
 
 
 def events_of(step: RunStep, run: Run) -> list[AssistantStreamEvent]:
@@ -51,14 +69,22 @@ def events_of(step: RunStep, run: Run) -> list[AssistantStreamEvent]:
     return [ThreadRunStepCompleted(data=step), ThreadRunQueued(data=run)]
 
 
-def writes_of(record: Record, run: Run, step_record: Record, step: RunStep) -> list[Write]:
+def writes_of(
+    record: Record,
+    run: Run,
+    step_record: Record,
+    step: RunStep,
+    calls: tuple[KeptCall, ...],
+) -> list[Write]:
     """Run and step as they were read, replaced: of two who submit at once, one is refused."""
     return [
         Replace(
             kind="step",
             id=step.id,
             version=step_record.version,
-            body=encode(step),
+            body=step_body(step),
+            extra=extra_with(step_record, step, calls),
+            shape=STEP_SHAPE if calls else None,
             index=step_index(step),
         ),
         Replace(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import msgspec
 
 from famulus_schemas.inference import OfferedFunction
-from famulus_schemas.messages import Attachment, FileCitation, FilePath, ImageFileContentBlock
+from famulus_schemas.messages import Attachment, ImageFileContentBlock
 from famulus_schemas.steps import (
     CodeInterpreterOutput,
     CodeInterpreterToolCall,
@@ -78,7 +78,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     """Such as `【4:0†name.md】`, or `sandbox:/mnt/data/plot.png`."""
-    refers_to: FileCitation | FilePath
+    file_id: str
+    type: Literal["file_citation", "file_path"] = "file_citation"
+    """Whether it quotes the file, or is a link to one that was made."""
     shown: str = ""
     """What the message says in its place; empty leaves the mark itself."""
 
