@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from famulus.testing import (
     kernel_with,
 )
 from famulus_runs.answer import Prompt
+from famulus_runs.call_drafts import Forms
 from famulus_runs.drafts import Batch
 from famulus_runs.engine import Engine, PromptTooLong
 from famulus_runs.settings import RunSettings
@@ -29,7 +30,14 @@ from famulus_runs.toolbox import Toolbox
 from famulus_runs.turns import Turn
 from famulus_schemas.inference import ChatRequest, OfferedFunction, PromptMessage, TokenUsage
 from famulus_schemas.runs import Run, RunUsage
-from famulus_schemas.tooling import ToolCall, ToolKind, ToolOutput, ToolScope
+from famulus_schemas.tooling import (
+    RunResources,
+    ToolCall,
+    ToolKind,
+    ToolOutput,
+    ToolScope,
+    no_resources,
+)
 from famulus_schemas.tools import FunctionDefinition, FunctionTool
 
 
@@ -121,8 +129,13 @@ class EngineHarness:
         functions: Sequence[str | FunctionTool] = ("get_weather", "book_table"),
         settings: RunSettings | None = None,
         prompter: PlainPrompter | None = None,
+        tools: Sequence[Any] = (),
+        kinds: Sequence[Any] = (),
+        resources: Callable[[], Awaitable[RunResources]] = no_resources,
+        with_contents: bool = False,
         **changes: Any,
     ) -> Engine:
+        named = [function(each) if isinstance(each, str) else each for each in functions]
         run = Run(
             id=self.ids("run_"),
             created_at=int(self.clock()),
@@ -131,16 +144,19 @@ class EngineHarness:
             status="queued",
             expires_at=int(self.clock()) + 600,
             model="scripted",
-            tools=[function(each) if isinstance(each, str) else each for each in functions],
+            tools=[*named, *tools],
             truncation_strategy=None,
             **changes,
         )
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
+        toolbox = Toolbox([Client(), Weather(), *kinds], run)  # type: ignore[list-item]
         return Engine(
             run,
             model=backend,
             prompter=prompter or PlainPrompter(),
-            toolbox=Toolbox([Client(), Weather()], run),  # type: ignore[list-item]
+            toolbox=toolbox,
+            forms=Forms(of=toolbox.form_of, with_contents=with_contents),
+            resources=resources,
             project="default",
             limits=settings or RunSettings(),
             now=lambda: int(self.clock()),

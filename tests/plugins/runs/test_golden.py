@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.plugins.runs.formed_tools import Code, Search, with_store
 
 from famulus import encode_event
 from famulus.testing import Script, faults, tool
@@ -21,6 +22,7 @@ from famulus_runs.engine import Engine
 from famulus_runs.settings import RunSettings
 from famulus_schemas.events import EVENT_NAMES, AssistantStreamEvent, name_of
 from famulus_schemas.runs import RunError
+from famulus_schemas.tools import CodeInterpreterTool, FileSearchTool
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -28,6 +30,22 @@ weather = tool("get_weather", {"city": "Oslo"})
 booking = tool("book_table", {"seats": 2})
 
 WRITTEN = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
+
+
+def formed(harness: Any, script: Script, **changes: Any) -> Engine:
+    """A run that may search and run code."""
+    engine: Engine = harness.engine(
+        script,
+        tools=[FileSearchTool(), CodeInterpreterTool()],
+        kinds=[Search(), Code()],
+        resources=with_store,
+        **changes,
+    )
+    return engine
+
+
+search = tool("file_search", {"queries": ["who"]})
+lines = "print one\nprint two\nplot\nprint three"
 
 PATHS: dict[str, Callable[[Any], Engine]] = {
     "message": lambda h: h.engine(Script().says("Hello there, friend.").uses(12, 5)),
@@ -76,6 +94,38 @@ PATHS: dict[str, Callable[[Any], Engine]] = {
     "backend_dies_mid_message": lambda h: h.engine(
         Script().says("This will be cut short").breaks(faults.reset(), after=2)
     ),
+    "search": lambda h: formed(
+        h,
+        Script()
+        .calls(search)
+        .uses(12, 5)
+        .says("It was Ada【0:0†notes.md】, not【0:1†x】.")
+        .cut_by(5),
+    ),
+    "search_with_contents": lambda h: formed(
+        h, Script().calls(search).says("Ada."), with_contents=True
+    ),
+    "code": lambda h: formed(
+        h,
+        Script()
+        .calls(tool("python", {"code": lines}))
+        .cut_by(9)
+        .uses(12, 5)
+        .says("See sandbox:/mnt/data/plot.png.")
+        .cut_by(8),
+    ),
+    "code_as_text": lambda h: formed(
+        h, Script().calls(tool("python", "print one")).cut_by(4).says("Done.")
+    ),
+    "code_crashes": lambda h: formed(
+        h, Script().calls(tool("python", {"code": "print one\ncrash"})).says("It died.")
+    ),
+    "code_without_sandbox": lambda h: formed(
+        h, Script().calls(tool("python", {"code": "print one\nvanish"}))
+    ),
+    "code_search_and_client_tool": lambda h: formed(
+        h, Script().calls(booking, tool("python", {"code": "print one"}), search, booking)
+    ),
     "too_many_turns": lambda h: h.engine(
         Script().calls(weather).calls(weather), settings=RunSettings(turns_max=2)
     ),
@@ -95,7 +145,8 @@ def frame(event: AssistantStreamEvent | Kept) -> bytes:
     """An event as sent; what is only stored stands as a comment."""
     data = msgspec.json.encode(event.data)
     if isinstance(event, Kept):
-        return b": stored " + data + b"\n"
+        calls = b"".join(b": beside " + msgspec.json.encode(call) + b"\n" for call in event.calls)
+        return b": stored " + data + b"\n" + calls
     return encode_event(data, name=name_of(event))
 
 
