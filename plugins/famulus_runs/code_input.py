@@ -67,7 +67,7 @@ class CodeInput:
         """The rest of it, now that the arguments are whole."""
         if self.is_plain or self._is_certain:
             self._state = "over"
-            return self._paired(0)
+            return self._lone()
         raw = "".join(self._raw)
         self._is_certain, self._state = True, "over"
         arguments = object_text(raw)
@@ -156,14 +156,14 @@ class CodeInput:
         found = _SPECIAL.search(self._rest)
         if found is None:
             text, self._rest = self._rest, ""
-            return self._paired(0) + text if text else ""
+            return self._lone() + text if text else ""
         if found.start():
             text = self._rest[: found.start()]
             self._rest = self._rest[found.start() :]
-            return self._paired(0) + text
+            return self._lone() + text
         if found[0] == '"':
             self._move("over", 1)
-            return self._paired(0)
+            return self._lone()
         return self._escape()
 
     def _escape(self) -> str:
@@ -172,28 +172,33 @@ class CodeInput:
         if self._rest[1] != "u":
             char = self._rest[1]
             self._rest = self._rest[2:]
-            return self._paired(0) + _ESCAPES.get(char, char)
+            return self._lone() + _ESCAPES.get(char, char)
         if len(self._rest) < 6:
             return ""
         digits = _UNICODE.fullmatch(self._rest[2:6])
         if digits is None:
             self._rest = self._rest[2:]
-            return self._paired(0) + _LONE
+            return self._lone() + _LONE
         self._rest = self._rest[6:]
         return self._paired(int(digits[0], 16))
 
-    def _paired(self, unit: int) -> str:
-        """What a unit of UTF-16 adds, with the one that waited for it; 0 for none."""
+    def _lone(self) -> str:
+        """Half a pair that waited for the other one, which did not come."""
         high, self._high = self._high, 0
+        return _LONE if high else ""
+
+    def _paired(self, unit: int) -> str:
+        """What a unit of UTF-16 adds, with the one that waited for it."""
         if 0xDC00 <= unit < 0xE000:
+            high, self._high = self._high, 0
             if high:
                 return chr(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
             return _LONE
-        lone = _LONE if high else ""
+        lone = self._lone()
         if 0xD800 <= unit < 0xDC00:
             self._high = unit
             return lone
-        return lone + chr(unit) if unit else lone
+        return lone + chr(unit)
 
 
 def code_in(arguments: str, argument: str) -> str | None:

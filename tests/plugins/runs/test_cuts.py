@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.plugins.runs.added_up import add_entry
 
 from famulus_runs.cuts import Delta, cut, delta_of, head, told_apart
 from famulus_runs.log import added
-from famulus_schemas.deltas import MessageDeltaEvent
-from famulus_schemas.messages import Message, RefusalContentBlock, Text, TextContentBlock
+from famulus_schemas.messages import (
+    FilePath,
+    FilePathAnnotation,
+    ImageFile,
+    ImageFileContentBlock,
+    Message,
+    RefusalContentBlock,
+    Text,
+    TextContentBlock,
+)
 from famulus_schemas.steps import (
+    CodeInterpreterCall,
+    CodeInterpreterImage,
+    CodeInterpreterImageFile,
+    CodeInterpreterLogs,
+    CodeInterpreterToolCall,
+    FileSearchCall,
+    FileSearchToolCall,
     FunctionCallWithOutput,
     FunctionToolCall,
     RunStep,
@@ -19,13 +36,26 @@ from famulus_schemas.steps import (
 )
 
 words = st.text("ab{}", max_size=4)
+some_words = st.text("ab{}", min_size=1, max_size=4)
 
 
 @st.composite
 def messages(draw: Any) -> Message:
+    text = draw(some_words)
+    ends = [end for end in range(1, len(text) + 1) if draw(st.booleans())]
+    annotations = [
+        FilePathAnnotation(
+            text=text[end - 1 : end],
+            file_path=FilePath(file_id=f"file_{end}"),
+            start_index=end - 1,
+            end_index=end,
+        )
+        for end in ends
+    ]
     parts: list[Any] = [
-        TextContentBlock(text=Text(value=draw(words))),
-        RefusalContentBlock(refusal=draw(words)),
+        ImageFileContentBlock(image_file=ImageFile(file_id="file_image")),
+        TextContentBlock(text=Text(value=text, annotations=list(annotations))),
+        RefusalContentBlock(refusal=draw(some_words)),
     ]
     return Message(
         id="msg_1",
@@ -33,18 +63,33 @@ def messages(draw: Any) -> Message:
         thread_id="thread_1",
         role="assistant",
         status="in_progress",
-        content=parts[: draw(st.integers(0, 2))],
+        content=parts[draw(st.integers(0, 1)) : draw(st.integers(1, 3))],
+    )
+
+
+def _function(draw: Any, id: str) -> FunctionToolCall:
+    function = FunctionCallWithOutput(name="f", arguments=draw(words), output=None)
+    return FunctionToolCall(id=id, function=function)
+
+
+def _search(draw: Any, id: str) -> FileSearchToolCall:
+    return FileSearchToolCall(id=id, file_search=FileSearchCall())
+
+
+def _code(draw: Any, id: str) -> CodeInterpreterToolCall:
+    image = CodeInterpreterImage(image=CodeInterpreterImageFile(file_id="file_1"))
+    logs = words.filter(bool).map(lambda text: CodeInterpreterLogs(logs=text))
+    outputs = draw(st.lists(st.one_of(logs, st.just(image)), max_size=3))
+    return CodeInterpreterToolCall(
+        id=id, code_interpreter=CodeInterpreterCall(input=draw(words), outputs=outputs)
     )
 
 
 @st.composite
 def steps(draw: Any) -> RunStep:
     calls = [
-        FunctionToolCall(
-            id=f"call_{number}",
-            function=FunctionCallWithOutput(name=f"f{number}", arguments=arguments, output=None),
-        )
-        for number, arguments in enumerate(draw(st.lists(words, max_size=4)))
+        draw(st.sampled_from([_function, _search, _code]))(draw, f"call_{number}")
+        for number in range(draw(st.integers(0, 4)))
     ]
     return RunStep(
         id="step_1",
@@ -58,22 +103,15 @@ def steps(draw: Any) -> RunStep:
     )
 
 
-def texts(*deltas: Delta) -> dict[int, str]:
-    """What deltas add up to, by the index of the part or call."""
-    found: dict[int, str] = {}
+def texts(*deltas: Delta) -> Any:
+    """What deltas add up to."""
+    parts: list[Any] = []
     for delta in deltas:
-        if isinstance(delta, MessageDeltaEvent):
-            parts: Any = delta.delta.content or ()
-            told = [(p.index, p.text.value if hasattr(p, "text") else p.refusal) for p in parts]
-        else:
-            calls: Any = delta.delta.step_details.tool_calls  # type: ignore[union-attr]
-            told = [
-                (c.index, "|".join(t for t in (c.id, c.function.name) if t) + c.function.arguments)
-                for c in calls
-            ]
-        for index, text in told:
-            found[index] = found.get(index, "") + text
-    return {index: text for index, text in found.items() if text}
+        told = msgspec.to_builtins(delta.delta)
+        more = told.get("content") or told.get("step_details", {}).get("tool_calls") or []
+        for entry in more:
+            add_entry(parts, entry)
+    return parts
 
 
 @given(st.one_of(messages(), steps()), st.integers(0, 20))
@@ -86,9 +124,9 @@ def test_the_head_and_the_rest_of_an_item_are_the_whole(item: Any, size: int) ->
     assert added(first) + sum(map(added, rest)) == added(whole)
 
 
-@given(messages(), st.lists(st.integers(0, 20), max_size=4))
-def test_cut_again_and_again_it_is_still_the_same(message: Message, places: list[int]) -> None:
-    whole = delta_of(message)
+@given(st.one_of(messages(), steps()), st.lists(st.integers(0, 20), max_size=4))
+def test_cut_again_and_again_it_is_still_the_same(item: Any, places: list[int]) -> None:
+    whole = delta_of(item)
     assert whole is not None
     pieces: list[Delta] = []
     at = 0

@@ -1,0 +1,75 @@
+"""Marks are found however the text was cut, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from famulus_runs.marks import MarkScan, annotation_of
+from famulus_schemas.tooling import Mark
+
+
+def marks(*texts: str) -> list[Mark]:
+    return [Mark(text=text, file_id=f"file_{text}") for text in texts]
+
+
+def found(known: list[Mark], text: str, size: int = 1) -> list[str]:
+    """The marks that were found; all pieces together are the text."""
+    scan = MarkScan(known)
+    pieces = [
+        piece for at in range(0, len(text), size) for piece in scan.feed(text[at : at + size])
+    ]
+    pieces += scan.end()
+    assert "".join(p.text + (p.mark.text if p.mark else "") for p in pieces) == text
+    return [piece.mark.text for piece in pieces if piece.mark is not None]
+
+
+@given(
+    st.lists(st.text("ab[", min_size=1, max_size=3), max_size=3, unique=True),
+    st.text("ab[", max_size=12),
+    st.integers(1, 12),
+)
+def test_however_a_text_is_cut_the_same_marks_are_found(
+    known: list[str], text: str, size: int
+) -> None:
+    assert found(marks(*known), text, size) == found(marks(*known), text, 100)
+
+
+@given(st.text("x【】0:", max_size=20), st.text("x【】0:", max_size=20), st.integers(1, 9))
+def test_a_mark_is_found_amid_any_text(before: str, after: str, size: int) -> None:
+    assert "【0†a】" in found(marks("【0†a】"), f"{before}【0†a】{after}", size)
+
+
+def test_a_mark_that_no_tool_gave_is_text() -> None:
+    assert found(marks("【0:0†a.md】"), "So【0:1†a.md】 and 【0:0†b.md】.") == []
+
+
+def test_the_longest_mark_counts() -> None:
+    known = marks("sandbox:/a.txt", "sandbox:/a.txt.gz")
+    assert found(known, "see sandbox:/a.txt.gz and sandbox:/a.txt.") == [
+        "sandbox:/a.txt.gz",
+        "sandbox:/a.txt",
+    ]
+
+
+def test_the_beginning_of_another_word_is_no_mark() -> None:
+    known = marks("sandbox:/a")
+    assert found(known, "sandbox:/ab sandbox:/a.png sandbox:/a/b sandbox:/a-b") == []
+    assert found(known, "sandbox:/a") == found(known, "(sandbox:/a)") == ["sandbox:/a"]
+    assert found(known, "sandbox:/a. Or sandbox:/a.") == ["sandbox:/a", "sandbox:/a"]
+
+
+def test_no_more_is_held_back_than_may_become_a_mark() -> None:
+    scan = MarkScan(marks("【0†a】"))
+    assert [piece.text for piece in scan.feed("one 【0")] == ["one "]
+    assert [piece.text for piece in scan.feed(" two")] == ["【0 two"]
+
+
+def test_an_annotation_may_say_something_else_than_the_mark() -> None:
+    mark = Mark(text="[1]", file_id="file_1", shown="【0:0†a.md】")
+    annotation = annotation_of(mark, 5)
+    assert (annotation.text, annotation.start_index, annotation.end_index) == (
+        "【0:0†a.md】",
+        5,
+        15,
+    )
