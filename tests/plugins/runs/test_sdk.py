@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncAssistantEventHandler, AsyncOpenAI
+from tests.plugins.runs.formed_tools import Code, Search, plugin_of
 
 from famulus.testing import Script, ScriptedBackend, live_server, make_kernel, tool
 
@@ -28,9 +29,10 @@ KEY = "sk-test-key-of-the-sdk-suite"
 
 
 @asynccontextmanager
-async def client_of(tmp_path: Path, script: Script) -> AsyncIterator[AsyncOpenAI]:
+async def client_of(tmp_path: Path, script: Script, *plugins: Any) -> AsyncIterator[AsyncOpenAI]:
     kernel = make_kernel(
         *PLUGINS,
+        *plugins,
         data_dir=tmp_path,
         backend=ScriptedBackend(script),
         settings={"keys": {"api_key": KEY}, "runs": {"poll_after_ms": 10}},
@@ -145,6 +147,89 @@ async def test_the_handler_of_deltas_hears_all_arguments_of_a_call(tmp_path: Pat
         ) as stream:
             await stream.until_done()
         assert calls.arguments == '{"seats":2}'
+
+
+class HeardTools(AsyncAssistantEventHandler):
+    """Notes what it is told of tool calls and of what a message holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, str]] = []
+        self.done: dict[str, Any] = {}
+        self.texts: list[Any] = []
+        self.snapshot: Any = None
+        self.images: list[str] = []
+
+    async def on_tool_call_created(self, tool_call: Any) -> None:
+        self.calls.append(("created", tool_call.type))
+
+    async def on_tool_call_delta(self, delta: Any, snapshot: Any) -> None:
+        self.calls.append(("delta", delta.type))
+        assert snapshot.id
+
+    async def on_tool_call_done(self, tool_call: Any) -> None:
+        self.done[tool_call.id] = tool_call
+
+    async def on_text_delta(self, delta: Any, snapshot: Any) -> None:
+        self.snapshot = snapshot
+
+    async def on_text_done(self, text: Any) -> None:
+        self.texts.append(text)
+
+    async def on_image_file_done(self, image_file: Any) -> None:
+        self.images.append(image_file.file_id)
+
+
+async def test_searches_and_code_drive_the_event_handler(tmp_path: Path) -> None:
+    lines = "print one\nplot\nprint two"
+    says = "Ada【0:0†notes.md】 drew sandbox:/mnt/data/plot.png."
+    script = (
+        Script()
+        .calls(tool("file_search", {"queries": ["who"]}), tool("python", {"code": lines}))
+        .cut_by(6)
+        .says(says)
+        .cut_by(4)
+    )
+    async with client_of(tmp_path, script, plugin_of(Search(), Code())) as client:
+        assistant = await client.beta.assistants.create(
+            model="scripted", tools=[{"type": "file_search"}, {"type": "code_interpreter"}]
+        )
+        thread = await client.beta.threads.create(
+            messages=[{"role": "user", "content": "who?"}],
+            tool_resources={"file_search": {"vector_store_ids": ["vs_1"]}},
+        )
+        heard = HeardTools()
+        async with client.beta.threads.runs.stream(
+            thread_id=thread.id, assistant_id=assistant.id, event_handler=heard
+        ) as stream:
+            told = [event async for event in stream]
+            run = await stream.get_final_run()
+        snapshots = [
+            event.data.step_details.tool_calls
+            for event in told
+            if event.event == "thread.run.step.completed"
+            and event.data.step_details.type == "tool_calls"
+        ]
+        assert run.status == "completed"
+        assert heard.calls[:2] == [("created", "file_search"), ("created", "code_interpreter")]
+        assert set(heard.calls[2:]) == {("delta", "code_interpreter")}
+        stored = [
+            step async for step in client.beta.threads.runs.steps.list(run.id, thread_id=thread.id)
+        ]
+        search, code = stored[-1].step_details.tool_calls  # type: ignore[union-attr]
+        assert snapshots == [[search, code]]
+        assert search.file_search.results[0].file_id == "file_notes"  # type: ignore[union-attr]
+        done = heard.done[code.id].code_interpreter
+        assert done.input == code.code_interpreter.input == lines  # type: ignore[union-attr]
+        logs = [(one.type, getattr(one, "logs", None)) for one in done.outputs]
+        assert logs == [("logs", "one\n"), ("image", None), ("logs", "two\n")]
+        message = (await client.beta.threads.messages.list(thread.id)).data[0]
+        assert heard.images == ["file_plot"]
+        assert heard.texts == [message.content[1].text]  # type: ignore[union-attr]
+        assert heard.texts[0].value == heard.snapshot.value == says
+        places = [(one.start_index, one.end_index) for one in heard.texts[0].annotations]
+        assert [(one.start_index, one.end_index) for one in heard.snapshot.annotations] == places
+        assert [one.type for one in heard.texts[0].annotations] == ["file_citation", "file_path"]
 
 
 async def test_steps_and_runs_are_paged_through(tmp_path: Path) -> None:
