@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from famulus_schemas.inference import OfferedFunction, OfferedTool
+from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import (
     CallForm,
@@ -71,7 +72,8 @@ class Toolbox:
         try:
             async with asyncio.timeout(within_s):
                 equipment = await kind.equip(scope)
-        except ToolUnusable:
+        except (ToolUnusable, StoreUnavailable):
+            # Without its store no run goes on, and none is to fail for that.
             raise
         except Exception as error:  # A plugin's failure is the run's, and no other's.
             reason = f"{type(error).__name__}: {error}"

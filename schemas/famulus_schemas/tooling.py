@@ -173,6 +173,7 @@ class EquippedKind(ToolKind, Protocol):
     async def equip(self, scope: ToolScope) -> Equipment:
         """What to offer, asked whenever a run begins or goes on; its `number` means nothing.
 
-        Any exception fails the run; the words of ToolUnusable are told as they are.
+        An exception fails the run, and the words of ToolUnusable are told as they are; with
+        StoreUnavailable the run is taken up again later.
         """
         ...

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from tests.plugins.runs.added_up import add_entry
 
 if TYPE_CHECKING:
     from tests.simulation.watch import Watch
@@ -53,8 +54,8 @@ class Transcript:
         self.is_over = False
         """Whether the run's end was heard."""
         self._last_name = ""
-        self._added: dict[str, dict[int, str]] = {}
-        """What deltas came to, by item and part."""
+        self._added: dict[str, list[Any]] = {}
+        """The parts that deltas came to, by their item."""
 
     def take(self, frame: Frame) -> None:
         """Hear one event, and hold it to what was committed."""
@@ -98,50 +99,62 @@ class Transcript:
         if parts is None:
             return
         delta = data["delta"]
-        for block in delta.get("content") or ():
-            text = block["text"]["value"] if "text" in block else block["refusal"]
-            parts[block["index"]] = parts.get(block["index"], "") + text
-        for call in (delta.get("step_details") or {}).get("tool_calls") or ():
-            function = call["function"]
-            more = (call.get("id") or "") + (function.get("name") or "") + "|"
-            more = "" if more == "|" else more
-            more += function.get("arguments") or ""
-            parts[call["index"]] = parts.get(call["index"], "") + more
+        calls = (delta.get("step_details") or {}).get("tool_calls")
+        for part in delta.get("content") or calls or ():
+            is_next = part["index"] <= len(parts)
+            self._hold("parts begin one after the other", is_next, frame)
+            if is_next:
+                add_entry(parts, part)
 
     def _note(self, name: str, data: Any) -> None:
         if self._watch.is_gone(self.run_id):
             # Read in the midst of its deletion: some of it may be gone, and some not.
             self._added.clear()
         if name in ("thread.message.created", "thread.run.step.created"):
-            self._added[data["id"]] = {}
+            self._added[data["id"]] = []
         elif name in _ITEM_ENDS and data["id"] in self._added:
-            added = [text for _, text in sorted(self._added[data["id"]].items())]
+            added = _as_stored(self._added[data["id"]])
             promise = "what a listener adds up is what is stored"
             self._hold(promise, added == _content(data), (name, data["id"], added, _content(data)))
         elif name == "thread.run.requires_action":
             self._asked(data)
 
     def _asked(self, run: Any) -> None:
-        heard = {text for parts in self._added.values() for text in parts.values()}
+        heard = [
+            (part["id"], part["function"]["name"], part["function"]["arguments"])
+            for parts in self._added.values()
+            for part in parts
+            if part.get("type") == "function"
+        ]
         for call in run["required_action"]["submit_tool_outputs"]["tool_calls"]:
-            text = f"{call['id']}{call['function']['name']}|{call['function']['arguments']}"
+            asked = (call["id"], call["function"]["name"], call["function"]["arguments"])
             # A listener that came for the rest only has not heard the calls being made, and one
             # of a run that is gone perhaps not all of them.
             if self._added:
-                self._hold("a listener has heard what it is asked", text in heard, (text, heard))
+                self._hold("a listener has heard what it is asked", asked in heard, (asked, heard))
 
 
-def _content(item: Any) -> list[str]:
+def _as_stored(added: Any) -> Any:
+    """What deltas came to, less the numbers by which they were added up."""
+    if isinstance(added, list):
+        return [_as_stored(part) for part in added]
+    if isinstance(added, dict):
+        return {key: _as_stored(value) for key, value in added.items() if key != "index"}
+    return added
+
+
+def _content(item: Any) -> list[Any]:
     """An item's parts as deltas would have told them."""
     if item["object"] == "thread.message":
-        return [
-            part["text"]["value"] if part["type"] == "text" else part["refusal"]
-            for part in item["content"]
-        ]
+        return list(item["content"])
     details = item["step_details"]
     if details["type"] != "tool_calls":
         return []
-    return [
-        f"{call['id']}{call['function']['name']}|{call['function']['arguments']}"
-        for call in details["tool_calls"]
-    ]
+    return [_told_of(call) for call in details["tool_calls"]]
+
+
+def _told_of(call: Any) -> Any:
+    """What is never told in deltas: a function's output, and what a search found."""
+    if call["type"] == "function":
+        return {**call, "function": {**call["function"], "output": None}}
+    return {**call, "file_search": {}} if call["type"] == "file_search" else call

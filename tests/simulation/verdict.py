@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tests.simulation.client import PROJECT, Created, Story, Thread
-from tests.simulation.watch import Watch
+from tests.simulation.watch import Watch, outputs_of
 
 from famulus_runs.additions import unpack
 from famulus_runs.kinds import ENDS, decode_run, decode_step, step_extra
 from famulus_schemas.messages import Message
+from famulus_schemas.records import Record
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import (
-    FunctionToolCall,
     MessageCreationStepDetails,
     RunStep,
     ToolCallsStepDetails,
@@ -79,6 +79,16 @@ _FORMS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
+def text_of(part: Any) -> str:
+    """A part of a message as the model is shown it."""
+    match part["type"]:
+        case "text":
+            return str(part["text"]["value"])
+        case "refusal":
+            return str(part["refusal"])
+    return f"[image file {part['image_file']['file_id']}]"
+
+
 # --- runs -------------------------------------------------------------------------------------
 
 
@@ -86,8 +96,9 @@ def _judge_run(world: World, run: Run, deleted: set[str]) -> None:
     watch = world.watch
     steps, messages = watch.steps_of(PROJECT, run), watch.messages_of(PROJECT, run)
     _judge_messages(watch, run, steps, messages, deleted)
-    for step in steps:
-        _judge_step(watch, run, step)
+    for record in world.store.lists.get((PROJECT, "step", run.thread_id), ()):
+        if decode_step(record.body).run_id == run.id:
+            _judge_step(watch, run, record)
     watch.agree(PROJECT, run)
     _judge_log(watch, run, steps)
 
@@ -122,12 +133,13 @@ def _judge_messages(
     watch.hold("a message has a step", not strays, (run.id, strays))
 
 
-def _judge_step(watch: Watch, run: Run, step: RunStep) -> None:
+def _judge_step(watch: Watch, run: Run, record: Record) -> None:
+    step = decode_step(record.body)
     watch.hold("no step is left open", step.status != "in_progress", (run.id, step.id))
     if isinstance(step.step_details, ToolCallsStepDetails) and step.status == "completed":
+        outputs = outputs_of(record)
         for call in step.step_details.tool_calls:
-            assert isinstance(call, FunctionToolCall)
-            there = call.function.output is not None
+            there = outputs.get(call.id) is not None
             watch.hold("a completed call has its output", there, (run.id, call.id))
 
 
@@ -247,10 +259,7 @@ def _judge_prompts(world: World, thread: Thread) -> None:
         return
     said: dict[str, list[tuple[str, str]]] = {}
     for message in world.stored(PROJECT, "message", thread.id):
-        text = "\n".join(
-            part["text"]["value"] if part["type"] == "text" else part["refusal"]
-            for part in message["content"]
-        )
+        text = "\n".join(text_of(part) for part in message["content"])
         if text:
             whose = message["run_id"] or message["id"]
             said.setdefault(whose, []).append((message["role"], text))

@@ -8,9 +8,9 @@ import msgspec
 from tests.simulation.agreement import complaints
 
 from famulus_jobs.kinds import decode_job
-from famulus_runs.kinds import ENDS, decode_run, decode_step
+from famulus_runs.kinds import ENDS, decode_run, decode_step, step_extra
 from famulus_schemas.messages import Message
-from famulus_schemas.records import Clear, Delete, Guard, Insert, Unit
+from famulus_schemas.records import Clear, Delete, Guard, Insert, Record, Unit
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
 from famulus_threads.order import behind_of
@@ -40,6 +40,17 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
+def outputs_of(record: Record) -> dict[str, str | None]:
+    """What the calls of a step gave, by their id."""
+    if kept := step_extra(record).calls:
+        return {call.id: call.output for call in kept}
+    details = decode_step(record.body).step_details
+    if not isinstance(details, ToolCallsStepDetails):
+        return {}
+    calls = [call for call in details.tool_calls if isinstance(call, FunctionToolCall)]
+    return {call.id: call.function.output for call in calls}
+
+
 class Watch:
     """Looks at every commit, and remembers what records forget."""
 
@@ -53,6 +64,8 @@ class Watch:
         self.rests_since: dict[str, float] = {}
         self.outputs: dict[str, str] = {}
         """What each tool call gave, by its id."""
+        self.begun_once: set[str] = set()
+        """Calls that may not be repeated, and were begun."""
         self.asked_for: dict[str, list[str]] = {}
         """By thread, the ids of its clients' messages and runs, in the order of their commits."""
         self.waited: set[str] = set()
@@ -124,17 +137,12 @@ class Watch:
         return [body["run"], *body.get("waiting", ())]
 
     def _step(self, project: str, id: str) -> None:
-        step = decode_step(self._records[project, "step", id].body)
-        if not isinstance(step.step_details, ToolCallsStepDetails):
-            return
-        for call in step.step_details.tool_calls:
-            assert isinstance(call, FunctionToolCall)
-            output = call.function.output
-            before = self.outputs.get(call.id)
+        for call_id, output in outputs_of(self._records[project, "step", id]).items():
+            before = self.outputs.get(call_id)
             if before is not None:
-                self.hold("an output is stored once", output == before, (call.id, before, output))
+                self.hold("an output is stored once", output == before, (call_id, before, output))
             elif output is not None:
-                self.outputs[call.id] = output
+                self.outputs[call_id] = output
 
     def _thread(self, project: str, id: str) -> None:
         """At each moment a thread is whole."""
@@ -204,13 +212,17 @@ class Watch:
 
     # --- tools and the model ----------------------------------------------------------------------
 
-    def tool_begins(self, worker: str, run: Run, call_id: str) -> None:
+    def tool_begins(self, worker: str, run: Run, call_id: str, *, may_repeat: bool = True) -> None:
         """A worker begins to run a call."""
         job = self._records.get(("default", "job", f"run:{run.id}"))
         # One that was given up for dead in its sleep does not know better yet.
         if job is not None and decode_job(job.body).worker == worker:
             promise = "a call whose output is stored is not run again"
             self.hold(promise, call_id not in self.outputs, call_id)
+            promise = "a call that may not be repeated is not"
+            self.hold(promise, call_id not in self.begun_once, call_id)
+            if not may_repeat:
+                self.begun_once.add(call_id)
 
     def model_is_told(self, call_id: str, output: str) -> None:
         """The model is shown what a call gave."""
