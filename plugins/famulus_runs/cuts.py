@@ -72,7 +72,7 @@ def _head_of_message(delta: MessageDeltaEvent, size: int) -> MessageDeltaEvent:
         elif isinstance(block, ImageFileDeltaBlock) and size > 0:
             blocks.append(block)
             size -= 1
-    return MessageDeltaEvent(id=delta.id, delta=MessageDelta(content=blocks))
+    return _of_blocks(delta.id, blocks)
 
 
 def _without_annotations(text: TextDelta, value: str) -> TextDelta:
@@ -111,7 +111,7 @@ def _cut_message(delta: MessageDeltaEvent, skip: int) -> MessageDeltaEvent:
         elif not skip:
             blocks.append(block)
         skip = max(0, skip - size)
-    return MessageDeltaEvent(id=delta.id, delta=MessageDelta(content=blocks))
+    return _of_blocks(delta.id, blocks)
 
 
 def _cut_step(delta: RunStepDeltaEvent, skip: int) -> RunStepDeltaEvent:
@@ -126,11 +126,18 @@ def _cut_step(delta: RunStepDeltaEvent, skip: int) -> RunStepDeltaEvent:
 
 
 def told_apart(delta: Delta) -> Sequence[Delta]:
-    """The same as it is told: calls one by one, each with its id first."""
-    details = delta.delta.step_details if isinstance(delta, RunStepDeltaEvent) else None
+    """The same as it is told: each part by itself, and calls with their id first."""
+    if isinstance(delta, MessageDeltaEvent):
+        blocks = delta.delta.content or ()
+        return [_of_blocks(delta.id, [block]) for block in blocks] or [delta]
+    details = delta.delta.step_details
     calls = details.tool_calls if isinstance(details, ToolCallsStepDelta) else ()
     parts = [part for call in calls or () for part in call_cuts.apart(call)]
     return [delta_of_calls(delta.id, [part]) for part in parts] or [delta]
+
+
+def _of_blocks(message_id: str, blocks: list[MessageContentDelta]) -> MessageDeltaEvent:
+    return MessageDeltaEvent(id=message_id, delta=MessageDelta(content=blocks))
 
 
 def delta_of_message(message: Message) -> MessageDeltaEvent:
@@ -143,7 +150,7 @@ def delta_of_message(message: Message) -> MessageDeltaEvent:
             blocks.append(RefusalDeltaBlock(index=index, refusal=part.refusal))
         elif isinstance(part, ImageFileContentBlock):
             blocks.append(delta_of_image(part, index))
-    return MessageDeltaEvent(id=message.id, delta=MessageDelta(content=blocks))
+    return _of_blocks(message.id, blocks)
 
 
 def delta_of_image(part: ImageFileContentBlock, index: int) -> ImageFileDeltaBlock:

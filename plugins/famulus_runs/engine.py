@@ -19,12 +19,13 @@ from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
 from famulus_runs.call_drafts import Forms
 from famulus_runs.calling import LOST, Caller
-from famulus_runs.drafts import Batch, Kept, MessageDraft, ToolsDraft
+from famulus_runs.drafts import Batch, Kept, MessageDraft
 from famulus_runs.repair import is_json
 from famulus_runs.resume import Past
 from famulus_runs.settings import RunSettings
 from famulus_runs.textual_calls import with_textual_calls
 from famulus_runs.toolbox import Offer, Toolbox
+from famulus_runs.tools_draft import ToolsDraft
 from famulus_runs.turns import Turn
 from famulus_runs.usage import is_estimate, usage_of, with_more
 from famulus_schemas.errors import Problem
@@ -224,11 +225,8 @@ class Engine:
         except PromptTooLong:
             yield self._cut_off(NO_ROOM, "max_prompt_tokens")
             return
-        except AttachedInVain as error:
+        except (AttachedInVain, ToolUnusable) as error:
             yield self.end("failed", error=RunError(code="server_error", message=str(error)))
-            return
-        except ToolUnusable as unusable:
-            yield self.end("failed", error=RunError(code="server_error", message=str(unusable)))
             return
         text = f"The run asked the model {self._limits.turns_max} times without an end."
         yield self.end("failed", error=RunError(code="server_error", message=text))

@@ -12,12 +12,12 @@ from itertools import groupby
 
 import msgspec
 
-from famulus_runs.drafts import ToolsDraft
 from famulus_runs.kinds import decode_step, step_extra
 from famulus_runs.resume import StoredStep
 from famulus_runs.settings import RunSettings
 from famulus_runs.showing import shown_calls, shown_message
 from famulus_runs.token_counts import TokenCounts
+from famulus_runs.tools_draft import ToolsDraft
 from famulus_schemas.inference import PromptMessage
 from famulus_schemas.messages import Message
 from famulus_schemas.ports import Threads

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
 from famulus_runs.call_drafts import Forms
-from famulus_runs.drafts import Kept, MessageDraft, ToolsDraft
+from famulus_runs.drafts import Kept, MessageDraft
 from famulus_runs.journal import DONE, RunGone, marked_run
 from famulus_runs.kinds import (
     ENDS,
@@ -24,6 +24,7 @@ from famulus_runs.kinds import (
 )
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.resume import StoredStep, open_message, open_tools, spent_by, steps_of
+from famulus_runs.tools_draft import ToolsDraft
 from famulus_runs.turn_taking import Leave, is_by_others, leave_of
 from famulus_runs.usage import is_estimate
 from famulus_schemas.errors import Problem

@@ -8,9 +8,10 @@ from contextlib import suppress
 import msgspec
 
 from famulus_runs.call_drafts import Forms
-from famulus_runs.drafts import MessageDraft, ToolsDraft
+from famulus_runs.drafts import MessageDraft
 from famulus_runs.journal import RunGone
 from famulus_runs.kinds import KeptCall, step_extra, step_of
+from famulus_runs.tools_draft import ToolsDraft
 from famulus_runs.turns import Turn
 from famulus_runs.usage import with_more
 from famulus_schemas.errors import Problem

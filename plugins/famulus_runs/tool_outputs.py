@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from famulus_runs.call_drafts import Forms
-from famulus_runs.drafts import ToolsDraft
 from famulus_runs.kinds import (
     STEP_SHAPE,
     KeptCall,
@@ -19,6 +18,7 @@ from famulus_runs.kinds import (
     step_extra,
     step_index,
 )
+from famulus_runs.tools_draft import ToolsDraft
 from famulus_schemas.errors import INVALID, NOT_ACCEPTING_OUTPUTS, WRONG_OUTPUTS, Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,

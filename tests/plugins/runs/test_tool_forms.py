@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.plugins.runs.added_up import added_up
 from tests.plugins.runs.formed_tools import Code, Search, plugin_of
 from tests.plugins.runs.test_replay import again, stream
 
+from famulus import NoSettings, Plugin, hookimpl, tools
+from famulus import tool as of_plugin
 from famulus.testing import Script, tool
 from famulus_runs.contents import CONTENTS
+from famulus_runs.cuts import head
+from famulus_runs.log import added
+from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
+from famulus_schemas.tooling import Mark, ToolKind, ToolOutput
 
 TOOLS = [
     {"type": "file_search"},
@@ -176,6 +183,31 @@ async def test_a_step_shows_only_so_much_of_what_code_put_out(open_api: Any) -> 
         assert call["code_interpreter"]["outputs"] == [{"type": "logs", "logs": "one\ntw"}]
 
 
+async def test_a_function_of_a_plugin_may_give_marks_too(open_api: Any) -> None:
+    class Notes(Plugin[NoSettings]):
+        """Reads notes."""
+
+        name = "notes"
+
+        @of_plugin
+        async def read_notes(self) -> ToolOutput:
+            """The notes."""
+            return ToolOutput(text="[n1] Ada.", marks=(Mark(text="[n1]", file_id="file_n"),))
+
+        @hookimpl
+        def register_tools(self) -> list[ToolKind]:
+            return tools(self)
+
+    script = Script().calls(tool("read_notes", {}, id="call_n")).says("Ada [n1] and [n2].")
+    async with open_api(script, also=(Notes,)) as api:
+        notes = {"type": "function", "function": {"name": "read_notes"}}
+        run = await api.ran(await api.thread("who?"), await api.assistant(tools=[notes]))
+        (message,) = await api.messages(run["thread_id"], run_id=run["id"])
+        (cited,) = message["content"][0]["text"]["annotations"]
+        assert cited["text"] == "[n1]"
+        assert details((await api.steps(run))[0])[0]["function"]["output"] == "[n1] Ada."
+
+
 # -- what a tool gets and says -------------------------------------------------------------
 
 
@@ -311,25 +343,37 @@ async def test_from_every_place_the_rest_adds_up_to_the_whole(open_api: Any) -> 
             assert added_up([*begun, *rest]) == whole, place
 
 
-async def test_from_every_count_within_a_delta_the_rest_adds_up_to_the_whole(
+class Told:
+    """The beginning of a delta that was heard."""
+
+    def __init__(self, event: Any, count: int) -> None:
+        self.name = event.name
+        type: Any = MessageDeltaEvent if "message" in event.name else RunStepDeltaEvent
+        delta = msgspec.json.decode(event.data, type=type)
+        self.size = added(delta)
+        self._head = head(delta, count)
+
+    def json(self) -> Any:
+        return msgspec.to_builtins(self._head)
+
+
+async def test_from_every_count_within_deltas_the_rest_adds_up_to_the_whole(
     open_api: Any,
 ) -> None:
-    script = Script().calls(code, code).says(SAYS).together(100)
+    short = tool("python", {"code": "print ab\nplot\nprint c"})
+    script = Script().calls(short, search, short).says("A【1:0†notes.md】 b").together(100)
     async with opened(open_api, script) as api:
         heard = await stream(api, *await asked(api))
-        run = heard[0].json()
+        run, whole = heard[0].json(), added_up(heard)
         for place, event in enumerate(heard):
-            if not event.name.endswith(".delta") or heard[place + 1].name.endswith(".delta"):
+            if not event.name.endswith(".delta"):
                 continue
-            at, _, last = event.id.rpartition(".")
-            for offset in range(int(last)):
-                rest = await again(api, run, f"{at}.{offset}")
-                until = await again(api, run, f"{at}.0")
-                assert [e.name for e in rest if "delta" not in e.name] == [
-                    e.name for e in until if "delta" not in e.name
-                ]
-                first = next(e for e in rest if e.name.endswith(".delta"))
-                assert first.id == event.id
+            at, _, end = event.id.rpartition(".")
+            size = Told(event, 0).size
+            for count in range(size):
+                rest = await again(api, run, f"{at}.{int(end) - size + count}")
+                begun = [Told(event, count)] if count else []
+                assert added_up([*heard[:place], *begun, *rest]) == whole, (event.data, count)
 
 
 async def test_whoever_comes_while_code_runs_hears_all_of_it(open_api: Any) -> None:
