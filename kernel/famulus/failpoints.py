@@ -63,6 +63,7 @@ POINTS: Final = (
     "calls_stored",
     "tool_before_run",
     "tool_ran",
+    "tool_progress_told",
     "tool_output_stored",
     "calls_completed",
     "client_before_asked",
@@ -71,6 +72,7 @@ POINTS: Final = (
     "run_closed",
     "resume_message_reopened",
     "resume_calls_reopened",
+    "resume_calls_told_anew",
     # What it tells.
     "journal_before_commit",
     "journal_committed",

@@ -48,6 +48,9 @@ FILES = frozenset(
 )
 """Not passed by this load: `tests/plugins/files/test_killed.py` kills a server at each of them."""
 
+TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
+"""Not passed by this load, whose tools tell nothing while they run; the simulation dies there."""
+
 PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 
 
@@ -57,7 +60,8 @@ def points_of(store: str, passages: Sequence[int]) -> list[str]:
     if store == "postgres":
         own = of_postgres
     else:
-        own = [name for name in POINTS if name not in of_postgres and name not in FILES]
+        elsewhere = {*of_postgres, *FILES, *TELLING}
+        own = [name for name in POINTS if name not in elsewhere]
     later = [
         f"{name}:{passage}"
         for passage in passages
