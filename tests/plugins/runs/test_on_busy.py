@@ -360,7 +360,7 @@ async def test_a_deleted_thread_takes_the_runs_that_wait_along_and_ends_their_st
                 names.append(event.name)
                 if event.name == "thread.run.queued":
                     await api.ok(await api.server.delete(f"/v1/threads/{thread}"))
-        assert names == ["thread.run.created", "thread.run.queued"]
+        assert names == ["thread.run.created", "thread.run.queued", "error"]
         assert (await api.server.get(f"{path}/{second['id']}")).status_code == 404
         left = {record.id for record in await _left(api)}
         assert f"run:{second['id']}" not in left
