@@ -10,7 +10,7 @@ from typing import Any
 
 import anatomy
 import msgspec
-from client import Client, Stopped, Unanswered, story_of
+from client import NOT_CANCELLED, Client, Stopped, Unanswered, story_of
 from ledger import Creation, Kind, Ledger, Story, Thing
 from stores import Dump, Store
 from streams import Tale, text_of
@@ -121,7 +121,9 @@ class Audit:
             if status != 200:
                 self._refused(creation, status, b"")
             return
-        status, data = await client.send("POST", creation.path, creation.body, key=creation.key)
+        status, data = await client.send(
+            "POST", creation.path, creation.body, key=creation.key, headers=creation.headers
+        )
         if status != 200:
             self._refused(creation, status, data)
         elif creation.kind == "run":
@@ -130,6 +132,8 @@ class Audit:
             client.created(creation, status, data, creation.path)
 
     def _refused(self, creation: Creation, status: int, data: bytes) -> None:
+        if NOT_CANCELLED in data:
+            return
         text = f"POST {creation.path} was answered {status} when sent again: {data!r}"
         self._ledger.find("wrong", text)
 

@@ -14,7 +14,7 @@ from client import Client
 from cluster import LEASE_S, Cluster, NotReady, Server, Zygote
 from ledger import Ledger
 from load import Worker
-from points import ENDING, EXPIRING, FRESH, KEYS, STARTING
+from points import ALONE, ENDING, EXPIRING, FRESH, KEYS, STARTING
 from results import Row
 from stores import PostgresSchema, SqliteFile, Store
 
@@ -169,10 +169,17 @@ class Campaign:
         else:
             await self._load(asyncio.sleep(WARM_S))
             await server.kill()
+        await self._leave_alone(server, point)
         await server.start(point=point)
         await server.ended(self._options.reach_s)
         await self._reached(server, point)
         await self._look()
+
+    async def _leave_alone(self, server: Server, point: str) -> None:
+        """Kill the others, where they might do what leads to the point instead."""
+        for other in self._cluster.servers:
+            if point in ALONE and other is not server and other.is_alive:
+                await other.kill()
 
     async def _at_end(self, point: str) -> None:
         """Die while ending in good order."""
@@ -189,6 +196,7 @@ class Campaign:
 
     async def _at_expiry(self, point: str) -> None:
         server = self._cluster.servers[0]
+        await self._leave_alone(server, point)
         await server.kill()
         await server.start(settings=SHORT_RUNS)
         await server.arm(point)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -16,6 +16,7 @@ from streams import Tale, frames
 KEY = "sk-key-of-the-crash-tests"
 ANSWER_S = 20.0
 POLL_S = 0.03
+NOT_CANCELLED = b"run_not_cancelled"
 REST = frozenset({"completed", "failed", "cancelled", "expired", "incomplete", "requires_action"})
 
 
@@ -82,13 +83,19 @@ class Client:
     # --- requests -----------------------------------------------------------------------------
 
     async def send(
-        self, method: str, path: str, body: Any = None, *, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """The answer. Raises Unanswered, Stopped."""
         if self._stopping():
             raise Stopped
         try:
-            async with self._request(method, path, body, key) as answer:
+            async with self._request(method, path, body, key, headers) as answer:
                 data = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.ledger.unanswered += method != "GET"
@@ -97,7 +104,7 @@ class Client:
         if method != "GET":
             self.ledger.note("answered", method=method, path=path, body=body, status=answer.status)
             self.ledger.acknowledged += answer.status < 300
-        if answer.status >= 500:
+        if answer.status >= 500 and NOT_CANCELLED not in data:
             self.ledger.find("wrong", f"{method} {path} was answered {answer.status}: {data!r}")
         return answer.status, data
 
@@ -172,11 +179,18 @@ class Client:
     # --- runs ---------------------------------------------------------------------------------
 
     async def run(
-        self, path: str, body: dict[str, Any], task: Task, *, stream: bool, parts: int = 0
+        self,
+        path: str,
+        body: dict[str, Any],
+        task: Task,
+        *,
+        stream: bool,
+        parts: int = 0,
+        on_busy: str = "",
     ) -> Story:
         """Create a run; read its stream to the end, or poll it until it rests."""
         creation = self.creation("run", path, {**body, "stream": stream}, parts=parts)
-        creation.task = task
+        creation.task, creation.on_busy = task, on_busy
         if stream:
             tale = Tale(is_whole=True)
             status = await self.listen("POST", path, tale, creation=creation)
@@ -185,12 +199,17 @@ class Client:
                 self.ledger.find("wrong", f"POST {path} was answered {status}")
                 raise Unanswered
             return self.ledger.stories[tale.run_id]
-        status, data = await self.send("POST", path, creation.body, key=creation.key)
+        status, data = await self.send(
+            "POST", path, creation.body, key=creation.key, headers=creation.headers
+        )
         return self.begun(creation, status, data)
 
     def begun(self, creation: Creation, status: int, data: bytes) -> Story:
         """Enter that a run was made."""
         self.ledger.creations.pop(creation.nonce, None)
+        if NOT_CANCELLED in data:
+            # Whoever has the thread's run does not answer: the client may try again.
+            raise Unanswered
         if status != 200:
             self.ledger.find("wrong", f"POST {creation.path} was answered {status}: {data!r}")
             raise Unanswered
@@ -214,7 +233,9 @@ class Client:
             raise Stopped
         if creation is not None:
             body, key = creation.body, creation.key
-        headers = {"last-event-id": tale.last_id} if method == "GET" and tale.last_id else None
+        headers = dict(creation.headers) if creation is not None else {}
+        if method == "GET" and tale.last_id:
+            headers["last-event-id"] = tale.last_id
         self.ledger.note("stream", method=method, path=path, body=body, after=tale.last_id)
         try:
             async with self._request(method, path, body, key, headers) as answer:

@@ -52,7 +52,14 @@ class Creation:
     """Messages that it makes besides."""
     task: Task | None = None
     """Of a run."""
+    on_busy: str = ""
+    """What is to be done where another run has the thread."""
     was_accepted: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is sent with it, beside its key."""
+        return {"x-famulus-on-busy": self.on_busy} if self.on_busy else {}
 
 
 @dataclass

@@ -61,6 +61,8 @@ class Worker:
                 self._cancel_waiting,
                 self._talk_and_call,
                 self._delete_under_run,
+                self._line_up,
+                self._push_aside,
                 self._leave_waiting,
                 self._take_up_left,
             ]
@@ -208,6 +210,40 @@ class Worker:
             await self.client.delete(path)
         else:
             await self._ended(story)
+
+    async def _line_up(self) -> None:
+        """Have runs wait for their turn on a thread: one after the other, and none is lost."""
+        thread = await self._thread()
+        stories = [
+            await self._on_busy(thread, f"say {self.client.nonce()} {words}", "queue")
+            for words in (30, 5, 5)
+        ]
+        for story in stories:
+            await self._ended(story)
+
+    async def _push_aside(self) -> None:
+        """Have the runs that have a thread cancelled for the next one."""
+        thread = await self._thread()
+        pushed = [
+            await self._on_busy(thread, f"endless {self.client.nonce()}", "queue"),
+            await self._on_busy(thread, f"say {self.client.nonce()} 5", "queue"),
+        ]
+        for story in pushed:
+            story.is_cancelled = True
+        newest = await self._on_busy(thread, f"say {self.client.nonce()} 5", "cancel")
+        for story in (*pushed, newest):
+            await self._ended(story)
+
+    async def _on_busy(self, thread: str, task: str, on_busy: str) -> Story:
+        """A run on a thread that another one may have."""
+        body = {
+            "assistant_id": self.assistant,
+            "additional_messages": [{"role": "user", "content": task}],
+        }
+        path = f"/v1/threads/{thread}/runs"
+        return await self.client.run(
+            path, body, _task(task), stream=False, parts=1, on_busy=on_busy
+        )
 
     async def _leave_waiting(self) -> None:
         """Have a run wait for outputs, and leave it for later."""

@@ -28,9 +28,6 @@ ENDING = frozenset({"job_put_back_before_commit", "job_put_back", "worker_leavin
 EXPIRING = frozenset({"expire_before_end", "expire_resting"})
 """Passed where runs have little time."""
 
-SHARED = frozenset({"cancel_marked"})
-"""Passed only where several processes have one store."""
-
 FILES = frozenset(
     {
         "file_create_before_commit",
@@ -50,18 +47,17 @@ FILES = frozenset(
 
 TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
 """Not passed by this load, whose tools tell nothing while they run; the simulation dies there."""
+ALONE = STARTING.keys() | EXPIRING
+"""Passed for certain only where no other process does instead what is to be done."""
 
 PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 
 
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
-    """The points that a store is tested at; every one of the load's is, at one or the other."""
-    of_postgres = [name for name in POINTS if name.startswith("postgres_") or name in SHARED]
-    if store == "postgres":
-        own = of_postgres
-    else:
-        elsewhere = {*of_postgres, *FILES, *TELLING}
-        own = [name for name in POINTS if name not in elsewhere]
+    """The points that a store is tested at: all that the load passes but those of the other."""
+    others = "postgres_" if store == "sqlite" else "sqlite_"
+    elsewhere = FILES | TELLING
+    own = [name for name in POINTS if not name.startswith(others) and name not in elsewhere]
     later = [
         f"{name}:{passage}"
         for passage in passages

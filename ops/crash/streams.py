@@ -73,6 +73,9 @@ class Tale:
             if not self.is_at_rest:
                 self.faults.append(("doubled", f"{self.run_id}: done although the run goes on"))
             return
+        if frame.name == "error":
+            # The run is gone, or the store: what is there is asked of the server itself.
+            return
         run_id, _, place = frame.id.partition(":")
         self.run_id = self.run_id or run_id
         self.last_id = frame.id
