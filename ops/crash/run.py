@@ -29,7 +29,8 @@ from famulus.testing import ScriptedBackend
 STORES = ("sqlite", "postgres")
 CHAPTER = 15
 """Points tested on one store before the next begins with an empty one: looking costs less so."""
-AT_ONCE = 2
+AT_ONCE = 3
+"""Much of the time of each is waiting: for leases, and for what died to be started again."""
 SHOWN = 600
 """Characters of a finding; the ledger has all."""
 
@@ -161,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--points", nargs="+", type=_point, help="Only these; `name` or `name:n`.")
     parser.add_argument("--ways", nargs="+", choices=WAYS["postgres"], help="Of ending servers.")
     parser.add_argument("--no-points", action="store_true", help="Only kills at random times.")
-    parser.add_argument("--reach-s", type=float, default=40, help="For a point to be reached.")
+    parser.add_argument("--reach-s", type=float, default=90, help="For a point to be reached.")
     parser.add_argument("--first", action="store_true", help="Stop at the first finding.")
     parser.add_argument("--mutant", choices=MUTANTS, default="", help="A promise to break.")
     parser.add_argument("--keep", action="store_true", help="Write a good result to RESULTS.md.")
