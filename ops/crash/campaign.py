@@ -314,8 +314,7 @@ class Campaign:
         server.freeze()
         for worker in self._workers:
             if worker.client.asked == server.url:
-                await worker.client.leave()
-                worker.client.open()
+                await worker.client.begin_anew()
         await asyncio.sleep(self._random.uniform(1.4, 2.2) * LEASE_S)
         server.thaw()
         await asyncio.sleep(THAWED_S)

@@ -72,6 +72,14 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
+    async def begin_anew(self) -> None:
+        """Cut every connection; what is sent from now on goes over new ones."""
+        old = self._session
+        # First: whoever sends at this moment must find one that is open.
+        self.open()
+        if old is not None:
+            await old.close()
+
     def nonce(self) -> str:
         """A word that is in one request only."""
         return f"n{self.random.getrandbits(60):015x}"
