@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -178,6 +178,16 @@ class Board:
     def waiting(self, kind: str) -> int:
         """As Jobs.waiting."""
         return self._desks[kind].waiting if kind in self._desks else 0
+
+    async def overdue(self, kind: str, *, made_until: int) -> AsyncIterator[tuple[str, str]]:
+        """As Jobs.overdue. They lie in the order in which they were made."""
+        after = 0
+        while found := await self._system.scan("job", where={"waiting": kind}, after_seq=after):
+            for record in found:
+                if record.created_at > made_until:
+                    return
+                yield record.project, decode_job(record.body).key
+            after = found[-1].seq
 
     def enqueue(
         self, project: str, kind: str, key: str, *, priority: int = 0, waits: bool = False

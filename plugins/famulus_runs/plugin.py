@@ -424,7 +424,8 @@ class Runs(Plugin[RunSettings]):
         return record is None or decode_run(record.body).status in ENDS
 
     async def expire(self, project: str, run_id: str) -> bool:
-        """End a run that waited too long, for its client or its turn; whether it did, or was over.
+        """End a run that waited too long, for its client, its turn or room; whether it did, or was
+        over.
 
         One that a worker has expires by itself.
         """
@@ -441,11 +442,12 @@ class Runs(Plugin[RunSettings]):
         return await self.resting.end(records, record, "expired", self._joiner(project, run_id))
 
     def _is_due(self, run: Run) -> bool:
-        waits = run.status in ("requires_action", "queued")
+        # One in progress waits where its worker was lost, and there is room for it nowhere.
+        waits = run.status in ("requires_action", "queued", "in_progress")
         return waits and (run.expires_at or 0) <= self.host.clock()
 
     async def _expire_all(self) -> None:
-        """Look after runs whose client never came back, or whose turn never came, for ever."""
+        """Look after runs that wait for what never comes, a client, a turn or room, for ever."""
         while True:
             await asyncio.sleep(self.settings.expiry_poll_s)
             try:
@@ -461,3 +463,6 @@ class Runs(Plugin[RunSettings]):
                 for record in waiting:
                     if self._is_due(decode_run(record.body)):
                         await self.expire(record.project, record.id)
+        made_until = self.now() - self.settings.run_s
+        async for project, run_id in self.jobs.overdue(JOB, made_until=made_until):
+            await self.expire(project, run_id)

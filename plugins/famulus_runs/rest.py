@@ -46,6 +46,7 @@ EndStatus = Literal["cancelled", "expired"]
 END_ATTEMPTS_MAX = 256
 """Runs that come and go on the same thread while one of them is ended."""
 
+LATE = "The run waited for its turn until it expired. Create it again."
 WAITED = "The run waited for its turn until it expired: run {run} had the thread. Create it again."
 
 
@@ -93,8 +94,8 @@ class Resting:
     ) -> None:
         run, now = decode_run(record.body), self._now()
         error = None
-        if status == "expired" and leave.waited_for:
-            text = WAITED.format(run=leave.waited_for)
+        if status == "expired" and run.started_at is None:
+            text = WAITED.format(run=leave.waited_for) if leave.waited_for else LATE
             error = RunError(code="rate_limit_exceeded", message=text)
         steps = await steps_of(records, run)
         forms = Forms(with_contents=tells_contents(record))

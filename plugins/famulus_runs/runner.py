@@ -15,6 +15,7 @@ from famulus_runs.drafts import Batch, Kept, incomplete_message
 from famulus_runs.engine import EndStatus, Engine
 from famulus_runs.journal import Journal, RunCancelling, RunGone
 from famulus_runs.positions import Position
+from famulus_runs.rest import LATE
 from famulus_schemas.errors import Problem
 from famulus_schemas.events import (
     AssistantStreamEvent,
@@ -44,7 +45,6 @@ LOST = (
     "The process that worked on the run was lost, {attempts} times. Its records are kept; "
     "create the run again."
 )
-LATE = "The run waited for its turn until it expired. Create it again."
 BROKEN = (
     "The server had an error while it worked on the run; its log says what, under the run's id."
 )

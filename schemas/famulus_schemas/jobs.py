@@ -8,7 +8,7 @@ so that a worker that was given up for dead cannot write any more.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -118,6 +118,10 @@ class Jobs(Protocol):
 
     def room_for(self, kind: str) -> int:
         """How many more jobs of a kind this process would take at once."""
+        ...
+
+    def overdue(self, kind: str, *, made_until: int) -> AsyncIterator[tuple[str, str]]:
+        """Project and key of those that were made by that time and still wait for room."""
         ...
 
     def waiting(self, kind: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.server import JOB_SETTINGS
 
 from famulus_jobs.kinds import JobBody, decode_job
+from famulus_runs.kinds import decode_run
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -26,6 +27,8 @@ class Lateness:
         self._world = world
         self._since: dict[tuple[str, int], float] = {}
         """By job and fence, since when it could have been taken up."""
+        self._trouble = 0.0
+        """When a server was last seen not to be well."""
 
     def look(self) -> None:
         """Once in a while."""
@@ -41,6 +44,21 @@ class Lateness:
                 promise = "what a lost worker leaves is taken up in time"
                 world.watch.hold(promise, seconds <= LATE_S, (record.id, body.state, seconds))
         self._since = since
+        self._look_at_times()
+
+    def _look_at_times(self) -> None:
+        """A run that nobody is at work on does not outlive its time."""
+        world = self._world
+        if not world.servers or any(not server.is_well for server in world.servers):
+            self._trouble = world.now()
+        for record in world.store.records.values():
+            if record.kind != "run":
+                continue
+            run = decode_run(record.body)
+            if run.status in ("queued", "requires_action") and run.expires_at is not None:
+                late = world.now() - max(run.expires_at + world.profile.skew_s, self._trouble)
+                promise = "a run that waits expires in time"
+                world.watch.hold(promise, late <= LATE_S, (run.id, run.status, late))
 
     def _is_left(self, body: JobBody) -> bool:
         """Whether the job waits for somebody to take it up."""

@@ -316,6 +316,20 @@ class NoPlaceKept(Mutant):
         return _Overbooked(service)
 
 
+class _NeverExpiring(Runs):
+    async def _expire_due(self) -> None:
+        """Nobody looks."""
+
+
+class NoExpiry(Mutant):
+    """A run that waits is left to wait for ever."""
+
+    name = "no expiry of what waits"
+
+    def runs(self, settings: RunSettings, host: Host) -> Runs:
+        return _NeverExpiring(settings, host)
+
+
 class WrongModel(Mutant):
     """A run that goes on is no longer what its client had asked for."""
 
@@ -345,5 +359,6 @@ ALL: tuple[type[Mutant], ...] = (
     NoRunGuard,
     LateLease,
     NoPlaceKept,
+    NoExpiry,
     WrongModel,
 )

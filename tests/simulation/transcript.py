@@ -64,7 +64,8 @@ class Transcript:
             self._hold("a stream is done where its run rests", is_at_rest, self._last_name)
             return
         if frame.name == "error":
-            self._hold("a stream fails only with its run", self._watch.is_gone(self.run_id), frame)
+            is_gone = not self.run_id or self._watch.is_gone(self.run_id)
+            self._hold("a stream fails only with its run", is_gone, frame)
             return
         self.last_id = frame.id
         run_id, _, place = frame.id.partition(":")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from famulus import NoSettings, Plugin, hookimpl
-from famulus.testing import Script, ScriptedBackend, faults
+from famulus.testing import FixedClock, Script, ScriptedBackend, faults
 
 
 async def test_a_run_answers_on_its_thread(open_api: Any) -> None:
@@ -513,3 +513,25 @@ async def test_of_many_runs_created_at_once_as_many_are_taken_as_there_is_room_f
         assert {(await api.ended(run))["status"] for run in taken} == {"completed"}
         assert len(api.backend.chats) == 5
         assert (await api.server.post("/v1/threads/runs", body)).status_code == 200
+
+
+async def test_a_run_that_waits_for_room_expires_in_its_time_and_is_never_begun(
+    open_api: Any,
+) -> None:
+    never, clock = asyncio.Event(), FixedClock()
+    settings = {"runs_at_once_max": 1, "expiry_poll_s": 0.01, "run_s": 600}
+    script = Script().says("ok").waits_for(never).forever()
+    async with open_api(script, settings=settings, clock=clock) as api:
+        assistant = await api.assistant()
+        await api.run(await api.thread("first"), assistant)
+        await api.backend.arrived()
+        clock.move(300)
+        waits = await api.run(await api.thread("second"), assistant)
+        later = await api.run(await api.thread("third"), assistant)
+        clock.move(601)
+        for run in (waits, later):
+            ended = await api.ended(run)
+            assert ended["status"] == "expired"
+            assert ended["last_error"]["code"] == "rate_limit_exceeded"
+            assert "waited for its turn" in ended["last_error"]["message"]
+        assert len(api.backend.chats) == 1
