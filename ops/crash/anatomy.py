@@ -10,6 +10,7 @@ import msgspec
 from ledger import Kind
 from stores import LIVE, Dump, Row
 
+from famulus_jobs.kinds import decode_job
 from famulus_schemas.assistants import Assistant
 from famulus_schemas.messages import Message
 from famulus_schemas.runs import Run
@@ -98,7 +99,7 @@ def _index_of(row: Row) -> dict[str, str] | None:
     body = msgspec.json.decode(row.body)
     if row.kind == "job":
         # How one at work is indexed is the business of jobs alone; at rest there is none.
-        return {"parked": {}, "waiting": {"waiting": body["kind"]}}.get(body["state"])
+        return None if body["state"] == "leased" else decode_job(row.body).index(row.project)
     if row.kind == "run":
         if body["status"] == "queued" and body["started_at"] is None and row.index:
             # One that was made to wait for its thread, until it begins.

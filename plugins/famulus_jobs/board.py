@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
-from famulus_jobs.kinds import JobBody, decode_job, job_of, moved, new_job
+from famulus_jobs.kinds import JobBody, decode_job, job_of, lane, lane_of, moved, new_job
 from famulus_schemas.errors import Problem
 from famulus_schemas.jobs import Handler, Job, Ticket, job_id
 from famulus_schemas.ports import Emission, Events, EventsStopped, ListenerDropped
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 WAKE = Emission(name="wake", data=b"{}")
 TOPIC = "jobs"
+LANES_AT_ONCE = 4
+"""Lanes that are looked at in one go, where more wait than can be looked at."""
+COUNT_PAGE = 1_000
+TURNS_MAX = 10_000
+"""Projects whose last turn is remembered."""
 
 
 Place = tuple[str, str, int]
@@ -50,6 +55,9 @@ class _Desk:
         """Those that were neither started nor given back, by their identity."""
         self.coming = 0
         """How many of them will have to wait."""
+        self.turns = Turns()
+        self.looks = 0
+        """Lanes that were looked at so far."""
         self._waiting = 0
         self._counted = 0.0
 
@@ -82,6 +90,10 @@ class _Desk:
     def one_waits(self) -> None:
         """Note that there is one more."""
         self._waiting += 1
+
+    def some_go(self, taken: int) -> None:
+        """Note that there are so many less, of more than were counted."""
+        self._waiting = max(0, self._waiting - taken)
 
     def keep(self, ticket: Ticket) -> Ticket:
         """Keep the ticket's place until it is settled."""
@@ -202,7 +214,7 @@ class Board:
             priority=priority,
         )
         job = Job(project=project, kind=kind, key=key, attempt=1, fence=1, version=1)
-        unit = [new_job(body, now=self._now())]
+        unit = [new_job(project, body, now=self._now())]
         ticket = Ticket(kind=kind, unit=unit, job=job if is_mine else None)
         # Nobody says when it is committed, so that a place kept for it would never be free again.
         return ticket if waits else self._kept(ticket)
@@ -210,7 +222,7 @@ class Board:
     def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:
         """As Jobs.shelve."""
         body = JobBody(kind=kind, key=key, state="parked", priority=priority)
-        return [new_job(body, now=self._now())]
+        return [new_job(project, body, now=self._now())]
 
     async def requeue(self, project: str, kind: str, key: str) -> Ticket:
         """As Jobs.requeue."""
@@ -419,18 +431,48 @@ class Board:
                 self._may_wait = True
                 if not desk.is_count_due(self._settings.poll_s):
                     continue
-            waiting = await self._system.scan(
-                "job", where={"waiting": kind}, limit=self._settings.scan_max
-            )
+            waiting, is_all = await self._waiting(kind, desk)
             if self._desks.get(kind) is not desk:
                 continue
             room = max(0, self.room_for(kind))
             left = max(0, len(waiting) - room)
-            if left or len(waiting) == self._settings.scan_max:
+            if left or not is_all:
                 self._may_wait = True
-            if len(waiting) < self._settings.scan_max:
+            if is_all:
                 desk.count(left)
-            await self._take(desk, fairly(waiting)[:room])
+            else:
+                desk.some_go(min(room, len(waiting)))
+            await self._take(desk, fairly(waiting, turns=desk.turns, limit=room))
+
+    async def _waiting(self, kind: str, desk: _Desk) -> tuple[Sequence[Record], bool]:
+        """Waiting jobs, the oldest among them, and whether these are all.
+
+        Where they are not, one project may have filled the front: then the urgent ones are looked
+        at too, and of the others some lanes by turns, so that each project's come into sight.
+        """
+        scan_max = self._settings.scan_max
+        oldest = await self._system.scan("job", where={"waiting": kind}, limit=scan_max)
+        if len(oldest) < scan_max:
+            return oldest, True
+        if desk.is_count_due(self._settings.poll_s):
+            desk.count(await self._count(kind))
+        found = {(record.project, record.id): record for record in oldest}
+        lanes = [lane_of(kind, "", -1)]
+        lanes += [lane(kind, desk.looks + more) for more in range(LANES_AT_ONCE)]
+        desk.looks += LANES_AT_ONCE
+        for each in lanes:
+            for record in await self._system.scan("job", where={"lane": each}, limit=scan_max):
+                found.setdefault((record.project, record.id), record)
+        return list(found.values()), False
+
+    async def _count(self, kind: str) -> int:
+        """How many jobs wait."""
+        count = after = 0
+        while page := await self._system.scan(
+            "job", where={"waiting": kind}, after_seq=after, limit=COUNT_PAGE
+        ):
+            count, after = count + len(page), page[-1].seq
+        return count
 
     async def _take(self, desk: _Desk, records: Sequence[Record]) -> None:
         """Take these; their places are kept from now on, so that none who comes has them first."""
@@ -464,18 +506,39 @@ class Board:
         return taken
 
 
-def fairly(records: Sequence[Record]) -> list[Record]:
-    """By priority, and within it one project after the other, oldest first."""
+class Turns:
+    """Which project had its turn when."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._count = 0
+
+    def of(self, project: str) -> int:
+        """The number of its last turn; 0 where that is long ago."""
+        return self._last.get(project, 0)
+
+    def take(self, project: str) -> None:
+        """It is its turn."""
+        self._count += 1
+        self._last[project] = self._count
+        self._last.move_to_end(project)
+        if len(self._last) > TURNS_MAX:
+            self._last.popitem(last=False)
+
+
+def fairly(records: Sequence[Record], *, turns: Turns, limit: int) -> list[Record]:
+    """The first so many: by priority, and within it of the project whose turn was longest ago."""
     by_priority: dict[int, dict[str, deque[Record]]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda record: record.seq):
         projects = by_priority.setdefault(decode_job(record.body).priority, {})
         projects.setdefault(record.project, deque()).append(record)
-    ordered = []
+    ordered: list[Record] = []
     for _, projects in sorted(by_priority.items()):
-        queues = deque(projects.values())
-        while queues:
-            queue = queues.popleft()
-            ordered.append(queue.popleft())
-            if queue:
-                queues.append(queue)
+        while projects and len(ordered) < limit:
+            # Of those that have waited equally long for a turn, the oldest job's comes first.
+            project = min(projects, key=lambda each: (turns.of(each), projects[each][0].seq))
+            turns.take(project)
+            ordered.append(projects[project].popleft())
+            if not projects[project]:
+                del projects[project]
     return ordered

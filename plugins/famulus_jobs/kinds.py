@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,6 +17,25 @@ SYSTEM = "system"
 encode = msgspec.json.Encoder().encode
 
 
+LANES = 16
+"""Among which the projects whose jobs wait are spread."""
+
+
+def lane_of(kind: str, project: str, priority: int) -> str:
+    """Where a waiting job stands: those that are urgent in front, those that have time behind.
+
+    The others stand by their project, so that they are found behind any number of jobs of another.
+    """
+    if priority:
+        return f"{kind} {'urgent' if priority < 0 else 'patient'}"
+    return lane(kind, zlib.crc32(project.encode()))
+
+
+def lane(kind: str, number: int) -> str:
+    """One of the lanes of jobs that are neither urgent nor patient."""
+    return f"{kind} {number % LANES}"
+
+
 class JobBody(msgspec.Struct, frozen=True, kw_only=True):
     """What a job's record holds."""
 
@@ -26,10 +46,10 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     priority: int = 0
 
-    def index(self) -> dict[str, str]:
-        """The indexed names of a job in this state."""
+    def index(self, project: str) -> dict[str, str]:
+        """The indexed names of a project's job in this state."""
         if self.state == "waiting":
-            return {"waiting": self.kind}
+            return {"waiting": self.kind, "lane": lane_of(self.kind, project, self.priority)}
         return {"worker": self.worker, "leased": "yes"} if self.state == "leased" else {}
 
 
@@ -45,10 +65,10 @@ decode_worker = msgspec.json.Decoder(WorkerBody).decode
 
 
 def _job_index(record: Record) -> Mapping[str, str]:
-    return decode_job(record.body).index()
+    return decode_job(record.body).index(record.project)
 
 
-JOB = Kind(name="job", indexes=("waiting", "worker", "leased"), index_of=_job_index)
+JOB = Kind(name="job", indexes=("waiting", "lane", "worker", "leased"), index_of=_job_index)
 WORKER = Kind(name="worker")
 
 
@@ -65,7 +85,7 @@ def job_of(record: Record) -> Job:
     )
 
 
-def new_job(body: JobBody, *, now: int) -> Insert:
+def new_job(project: str, body: JobBody, *, now: int) -> Insert:
     """The write that makes a job."""
     return Insert(
         kind="job",
@@ -73,7 +93,7 @@ def new_job(body: JobBody, *, now: int) -> Insert:
         created_at=now,
         body=encode(body),
         fence=1,
-        index=body.index(),
+        index=body.index(project),
     )
 
 
@@ -85,5 +105,5 @@ def moved(job: Job, body: JobBody, *, fence: int) -> Replace:
         version=job.version,
         body=encode(body),
         fence=fence,
-        index=body.index(),
+        index=body.index(job.project),
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from famulus import NoSettings, Plugin, need
 from famulus.testing import kernel_with
-from famulus_jobs.board import fairly
+from famulus_jobs.board import Turns, fairly
 from famulus_jobs.kinds import JobBody, encode
 from famulus_schemas.jobs import Job, Jobs, given_back_unless_done
 from famulus_schemas.ports import JOBS, RECORDS
@@ -393,12 +393,24 @@ def record(number: int, project: str, priority: int) -> Record:
 
 def test_one_project_with_much_to_do_does_not_hold_up_another() -> None:
     many = [record(n, "busy", 0) for n in range(5)]
-    taken = fairly([*many, record(9, "small", 0)])
+    taken = fairly([*many, record(9, "small", 0)], turns=Turns(), limit=10)
     assert [one.id for one in taken] == ["0", "9", "1", "2", "3", "4"]
 
 
+def test_a_project_has_its_turn_though_only_one_place_is_free_at_a_time() -> None:
+    turns = Turns()
+    waiting = [*(record(n, "busy", 0) for n in range(5)), *(record(n, "small", 0) for n in (8, 9))]
+    taken = []
+    while waiting:
+        (one,) = fairly(waiting, turns=turns, limit=1)
+        waiting.remove(one)
+        taken.append(one.id)
+    assert taken == ["0", "8", "1", "9", "2", "3", "4"]
+
+
 def test_lower_priorities_go_first() -> None:
-    taken = fairly([record(1, "p", 5), record(2, "p", 0), record(3, "p", -1)])
+    mixed = [record(1, "p", 5), record(2, "p", 0), record(3, "p", -1)]
+    taken = fairly(mixed, turns=Turns(), limit=3)
     assert [one.id for one in taken] == ["3", "2", "1"]
 
 
@@ -407,7 +419,7 @@ def test_taking_fairly_loses_nothing_and_keeps_each_projects_order(
     given_jobs: list[tuple[str, int]],
 ) -> None:
     records = [record(n, project, priority) for n, (project, priority) in enumerate(given_jobs)]
-    taken = fairly(records)
+    taken = fairly(records, turns=Turns(), limit=len(records))
     assert sorted(one.seq for one in taken) == list(range(len(records)))
     for project in "abc":
         for priority in range(3):
@@ -417,6 +429,39 @@ def test_taking_fairly_loses_nothing_and_keeps_each_projects_order(
                 if one.project == project and given_jobs[one.seq][1] == priority
             ]
             assert mine == sorted(mine)
+
+
+async def test_any_number_of_waiting_jobs_of_one_project_hides_none_of_the_others(
+    open_office: Any,
+) -> None:
+    async with open_office(jobs={"scan_max": 5}) as office:
+        for n in range(60):
+            await office.promise(f"busy {n}", project="busy")
+        for project in "abcdefgh":
+            await office.promise(f"small {project}", project=project)
+        await office.promise("urgent", project="busy", priority=-1)
+        office.jobs.handle("work", office.do, at_once_max=1)
+        await office.none_left()
+        order = [job.key for job in office.given]
+        assert len(order) == 69
+        assert order.index("urgent") == 0
+        last_small = max(order.index(f"small {project}") for project in "abcdefgh")
+        assert last_small < 45
+
+
+async def test_how_many_wait_is_known_though_more_do_than_are_looked_at(open_office: Any) -> None:
+    async with open_office(jobs={"scan_max": 5}) as office:
+        office.go_on.clear()
+        office.jobs.handle("work", office.do, at_once_max=2)
+        for n in range(42):
+            await office.promise(str(n))
+        async with asyncio.timeout(20):
+            while office.jobs.waiting("work") != 40:
+                await asyncio.sleep(0.005)
+            office.go_on.set()
+            await office.none_left()
+            while office.jobs.waiting("work"):
+                await asyncio.sleep(0.005)
 
 
 async def test_a_lost_lease_is_told_by_readiness(tmp_path: Path) -> None:

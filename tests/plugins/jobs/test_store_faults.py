@@ -158,7 +158,7 @@ async def test_a_job_of_a_worker_that_is_gone_is_found(
             created_at=0,
             body=encode(body),
             fence=1,
-            index=body.index(),
+            index=body.index("p"),
         )
         store.memory.commit("p", [orphan])
         await all_done(store)
