@@ -213,7 +213,9 @@ class Board:
             worker=self.worker if is_mine else "",
             priority=priority,
         )
-        job = Job(project=project, kind=kind, key=key, attempt=1, fence=1, version=1)
+        job = Job(
+            project=project, kind=kind, key=key, attempt=1, fence=1, version=1, priority=priority
+        )
         unit = [new_job(project, body, now=self._now())]
         ticket = Ticket(kind=kind, unit=unit, job=job if is_mine else None)
         # Nobody says when it is committed, so that a place kept for it would never be free again.
@@ -275,7 +277,7 @@ class Board:
 
     def park(self, job: Job) -> Unit:
         """As Jobs.park."""
-        body = JobBody(kind=job.kind, key=job.key, state="parked")
+        body = JobBody(kind=job.kind, key=job.key, state="parked", priority=job.priority)
         return [moved(job, body, fence=job.fence)]
 
     async def discard(self, project: str, kind: str, key: str) -> Unit | None:

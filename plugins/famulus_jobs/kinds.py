@@ -82,6 +82,7 @@ def job_of(record: Record) -> Job:
         attempt=body.attempt,
         fence=record.fence,
         version=record.version,
+        priority=body.priority,
     )
 
 

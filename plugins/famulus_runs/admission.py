@@ -56,7 +56,9 @@ class Admission:
         for _ in range(ADMIT_ATTEMPTS_MAX):
             ticket = None
             if behind is None:
-                ticket = plugin.jobs.enqueue(self._project, JOB, new.run.id)
+                ticket = plugin.jobs.enqueue(
+                    self._project, JOB, new.run.id, priority=new.extra.priority
+                )
             try:
                 with given_back_unless_done(plugin.jobs, ticket):
                     await self._commit(new, ticket, behind)
@@ -85,7 +87,11 @@ class Admission:
             place = plugin.threads.occupy(run.thread_id, run.id)
         else:
             place = plugin.threads.line_up(behind, run.id)
-        of_job = ticket.unit if ticket else plugin.jobs.shelve(self._project, JOB, run.id)
+        of_job = (
+            ticket.unit
+            if ticket
+            else plugin.jobs.shelve(self._project, JOB, run.id, priority=new.extra.priority)
+        )
         insert = Insert(
             kind="run",
             id=run.id,

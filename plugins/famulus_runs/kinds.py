@@ -31,6 +31,7 @@ class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     reasoning_effort: str | None = None
     include: tuple[str, ...] = ()
+    priority: int = 0
     principal: str = ""
     """Who created it, for what is committed on its behalf."""
     usage_is_estimate: bool = False

@@ -19,6 +19,7 @@ from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_fram
 from famulus_runs.kinds import JOB, RunExtra, decode_extra, decode_run, encode, tells_contents
 from famulus_runs.log import Teller, last_position, log_writes
 from famulus_runs.positions import START, Position, parse
+from famulus_runs.priority import priority_of
 from famulus_runs.resolve import new_run
 from famulus_runs.resume import steps_of
 from famulus_runs.tool_outputs import check_outputs, events_of, resumed, with_outputs, writes_of
@@ -76,7 +77,8 @@ class RunOperations:
         """Run an assistant on a thread; refused while another run is active on it.
 
         With the header `X-Famulus-On-Busy: queue` it waits for its turn, and with `cancel` the
-        runs before it are cancelled.
+        runs before it are cancelled. Of runs that wait for room, those with a lower
+        `X-Famulus-Priority` go first.
         """
         _check(body)
         if body.stream and (again := await self._picked_up(call)):
@@ -102,6 +104,7 @@ class RunOperations:
         extra = RunExtra(
             reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,
             include=tuple(query.include),
+            priority=priority_of(call.headers),
             principal=call.principal.id,
         )
         return await self._created(call, run, extra, added, (), body.stream)
@@ -130,7 +133,11 @@ class RunOperations:
             run_s=plugin.settings.run_s,
         )
         _check_choice(run)
-        extra = RunExtra(reasoning_effort=assistant.reasoning_effort, principal=call.principal.id)
+        extra = RunExtra(
+            reasoning_effort=assistant.reasoning_effort,
+            priority=priority_of(call.headers),
+            principal=call.principal.id,
+        )
         return await self._created(call, run, extra, lambda _: made, (thread,), body.stream)
 
     async def _picked_up(self, call: Call) -> EventStream[AssistantStreamEvent] | None:

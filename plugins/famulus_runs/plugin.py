@@ -34,6 +34,7 @@ from famulus_runs.kinds import (
 from famulus_runs.log import last_position
 from famulus_runs.operations import RunOperations
 from famulus_runs.positions import Position
+from famulus_runs.priority import Prioritized
 from famulus_runs.prompt import ThreadPrompter
 from famulus_runs.rest import Resting
 from famulus_runs.resume import Past, read_past
@@ -268,7 +269,7 @@ class Runs(Plugin[RunSettings]):
         )
         engine = Engine(
             run,
-            model=self.inference,
+            model=Prioritized(self.inference, extra.priority) if extra.priority else self.inference,
             prompter=prompter,
             toolbox=toolbox,
             forms=forms,

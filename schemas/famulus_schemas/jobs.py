@@ -29,6 +29,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     fence: int
     version: int
     """Of the job's record, as this worker holds it."""
+    priority: int = 0
 
     def guard(self) -> Guard:
         """What every unit that is committed for the job must carry."""
