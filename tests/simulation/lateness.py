@@ -55,6 +55,10 @@ class Lateness:
             if record.kind != "run":
                 continue
             run = decode_run(record.body)
+            job = world.store.records.get((record.project, "job", f"run:{run.id}"))
+            if job is not None and decode_job(job.body).state == "leased":
+                # Its worker ends it; one that does not know that it has it finds out in two sweeps.
+                continue
             if run.status in ("queued", "requires_action") and run.expires_at is not None:
                 late = world.now() - max(run.expires_at + world.profile.skew_s, self._trouble)
                 promise = "a run that waits expires in time"
