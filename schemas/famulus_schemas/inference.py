@@ -24,7 +24,7 @@ class ImageUrl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a picture is: an https or data URL."""
 
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 class ImageContent(msgspec.Struct, frozen=True, kw_only=True, tag="image_url", tag_field="type"):

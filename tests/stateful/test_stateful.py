@@ -30,7 +30,6 @@ MUTANT_EXAMPLES = 200
 SELDOM = {
     *ENDS,
     "requires_action",
-    "queued at a new start",
     "in_progress at a new start",
     "picked up amid a stream",
 }
