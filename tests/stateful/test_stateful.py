@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
 from tests.stateful.expected import ENDS  # noqa: E402
 from tests.stateful.machine import Machine  # noqa: E402
 from tests.stateful.mutants import ALL  # noqa: E402
+from tests.stateful.place import AT_ONCE_MAX  # noqa: E402
 
 EXAMPLES = int(os.environ.get("FAMULUS_STATEFUL_EXAMPLES", "60"))
 STEPS = int(os.environ.get("FAMULUS_STATEFUL_STEPS", "20"))
@@ -30,6 +31,7 @@ MUTANT_EXAMPLES = 200
 SELDOM = {
     *ENDS,
     "requires_action",
+    "queued at a new start",
     "in_progress at a new start",
     "picked up amid a stream",
 }
@@ -50,12 +52,26 @@ def settings_of(examples: int, **more: Any) -> settings:
     )
 
 
+def outlive_a_kill_while_waiting() -> None:
+    """A history that chance seldom comes to: a server dies while a run waits for room."""
+    machine = Machine()
+    try:
+        runs = [("waits", False)] * (AT_ONCE_MAX + 1)
+        machine.begin_with_some_runs({"model": "says"}, [], runs)
+        machine.everything_is_as_it_must_be()
+        machine.kill_and_start()
+        machine.everything_is_as_it_must_be()
+    finally:
+        machine.teardown()
+
+
 @pytest.mark.timeout(7200)
 def test_whatever_is_asked_in_whatever_order_is_answered_as_it_must_be() -> None:
     # Each history that fails is printed as it is: to shorten one takes minutes.
     phases = [Phase.generate, Phase.shrink] if IS_RANDOM else [Phase.generate]
     Machine.seen.clear()
 
+    outlive_a_kill_while_waiting()
     run_state_machine_as_test(Machine, settings=settings_of(EXAMPLES, phases=phases))
 
     if EXAMPLES * STEPS >= 60 * 20:
