@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from famulus_schemas.inference import Backend, PromptMessage
     from famulus_schemas.notices import Notice
     from famulus_schemas.records import Unit, Write
+    from famulus_schemas.retrieval import Chunker, Extractor
     from famulus_schemas.runs import Run
     from famulus_schemas.tooling import ToolKind
 
@@ -58,6 +59,16 @@ def register_backends() -> list[Backend]:
 @hookspec
 def register_tools() -> list[ToolKind]:
     """List the kinds of tool that this plugin can run for a model."""
+
+
+@hookspec
+def register_extractors() -> list[Extractor]:
+    """List the types of files that this plugin can read, and the functions that read them."""
+
+
+@hookspec
+def register_chunkers() -> list[Chunker]:
+    """List ways of cutting up what files say; `[extraction] chunker` chooses one."""
 
 
 # --- Request: asked while a request or a run is served. ----------------------------------------

@@ -17,7 +17,7 @@ from famulus_schemas.blobs import Blobs
 from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
 from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
-from famulus_schemas.retrieval import Embedder, Vectors
+from famulus_schemas.retrieval import Embedder, Extraction, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from famulus_schemas.files import File, FilePurpose
     from famulus_schemas.identity import Principal
     from famulus_schemas.messages import CreateMessage, Message
+    from famulus_schemas.retrieval import Passage, Predicate, Ranking
     from famulus_schemas.threads import CreateThread, OnBusy, Thread
+    from famulus_schemas.tools import CreateAttachedVectorStore
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -315,6 +317,70 @@ class Threads(Protocol):
         ...
 
 
+class Stores(Protocol):
+    """The vector stores of a project, for those who make, fill or search them for others.
+
+    What changes something returns writes, to be committed in the caller's unit together with
+    what caused them; files are read and embedded after that, in the background.
+    """
+
+    async def require(self, project: str, named: Mapping[str, str]) -> None:
+        """Make sure that stores are there. `named` is the parameter of each, and its id.
+
+        Raises Problem (404) naming the parameter of the first one that is not.
+        """
+        ...
+
+    async def create(
+        self,
+        project: str,
+        request: CreateAttachedVectorStore,
+        *,
+        named: str = "",
+        days: int | None = None,
+    ) -> tuple[str, Unit]:
+        """A new store with its files; its id, and the writes that make it.
+
+        `named` is the parameter that asks for it, for the Problem (400) that is raised where it
+        names files that are not there. With `days` it expires so long after it was last used.
+        """
+        ...
+
+    async def attach(
+        self, project: str, store_id: str, file_ids: Sequence[str], *, named: Sequence[str]
+    ) -> Unit:
+        """The writes that add files to a store; those that it has already stay as they are.
+
+        `named` is the parameter of each. Raises Problem: 404 where there is no such store, 400
+        where there is no such file. The unit is refused (Conflict) where the store was changed
+        meanwhile: ask for the writes again.
+        """
+        ...
+
+    async def ready(self, project: str, store_ids: Sequence[str], *, within_s: float) -> int:
+        """Wait until the files of these stores are read, or the time is up; how many are not.
+
+        Stores that are gone, or have expired, have no files.
+        """
+        ...
+
+    async def search(
+        self,
+        project: str,
+        store_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        limit: int,
+        ranking: Ranking,
+        where: Predicate | None = None,
+    ) -> Sequence[Passage]:
+        """The passages that fit any of the queries best, of all of the stores, best first.
+
+        Stores that are gone, or have expired, have nothing. Counts as a use of the stores.
+        """
+        ...
+
+
 RECORDS = RecordsPort("records")
 BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
@@ -324,7 +390,9 @@ ASSISTANTS: Port[Assistants] = Port("assistants")
 THREADS: Port[Threads] = Port("threads")
 JOBS: Port[Jobs] = Port("jobs")
 EMBEDDER: Port[Embedder] = Port("embedder")
+EXTRACTION: Port[Extraction] = Port("extraction")
 VECTORS: Port[Vectors] = Port("vectors")
+STORES: Port[Stores] = Port("stores")
 
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
@@ -336,7 +404,9 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     FILES,
     ASSISTANTS,
     THREADS,
+    EXTRACTION,
     EMBEDDER,
     VECTORS,
+    STORES,
 )
 """Every port, in the order in which they build on each other."""

@@ -7,7 +7,7 @@ VECTORS provides, is made from them and can be made anew.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -72,6 +72,39 @@ class Chunker(Protocol):
 
     def chunks(self, sections: Sequence[Section], chunking: Chunking) -> Sequence[Chunk]:
         """The document's chunks in order. Runs in the process that extracts."""
+        ...
+
+
+class ExtractionRefused(Exception):
+    """A file cannot be made into chunks, now or later: the user is told why."""
+
+    def __init__(self, code: Literal["unsupported_file", "invalid_file"], message: str) -> None:
+        self.code: Literal["unsupported_file", "invalid_file"] = code
+        """Whether files of that kind are not read at all, or this one is broken or too much."""
+        self.message = message
+        super().__init__(message)
+
+
+class Extraction(Protocol):
+    """Reads files and cuts them up; what `need(EXTRACTION)` gives.
+
+    A file is read in a process of its own, under limits of time, memory and output, so that a
+    hostile one costs nobody but itself.
+    """
+
+    def chunks(
+        self,
+        content: AsyncIterable[bytes],
+        *,
+        filename: str,
+        media_type: str = "",
+        chunking: Chunking,
+    ) -> AsyncIterator[Sequence[Chunk]]:
+        """The file's chunks in order, some at a time.
+
+        Raises ExtractionRefused, before the first of them; what reading the content raises is
+        raised on. Any other exception is the server's fault, and may not happen again.
+        """
         ...
 
 
@@ -164,6 +197,33 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in its document, from 0."""
     text: str
     vector: bytes
+
+
+class Ranking(msgspec.Struct, frozen=True, kw_only=True):
+    """How what is found is put in order, and what is too bad to be told."""
+
+    ranker: str = "auto"
+    score_threshold: float = 0.0
+    """From 0 to 1; what scores below it is left out."""
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """A chunk that a search found, with where it comes from."""
+
+    store: str
+    file_id: str
+    filename: str
+    attributes: Attributes
+    number: int
+    """The chunk's place in its file, from 0."""
+    text: str
+    score: float
+    """From 0 to 1."""
+    start: int
+    """Offset in the file's text, in characters."""
+    end: int
+    page: int | None = None
+    heading: str | None = None
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):

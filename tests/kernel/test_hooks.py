@@ -37,6 +37,7 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.inference import Backend, PromptMessage
 from famulus_schemas.notices import Notice, RequestServed
 from famulus_schemas.records import Insert, Unit, Write
+from famulus_schemas.retrieval import Chunker, Extractor
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import ToolKind
 
@@ -86,7 +87,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 15
+    assert len(hook_names()) == 17
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -178,7 +179,12 @@ class Gatherer(Plugin[NoSettings]):
     """Asks for what others list, as it starts."""
 
     name = "gatherer"
-    gathers: ClassVar[tuple[str, ...]] = ("register_backends", "register_tools")
+    gathers: ClassVar[tuple[str, ...]] = (
+        "register_backends",
+        "register_tools",
+        "register_extractors",
+        "register_chunkers",
+    )
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -211,7 +217,31 @@ async def test_hook_register_tools() -> None:
         assert server.plugin("gatherer").found["register_tools"] == [kind]
 
 
-@pytest.mark.parametrize("hook", ["register_backends", "register_tools"])
+async def test_hook_register_extractors() -> None:
+    rot13 = Extractor(
+        name="rot13", function="secrets_plugin.rot13:sections", media_types=(), suffixes=(".rot",)
+    )
+
+    def register_extractors(self: Any) -> list[Extractor]:
+        return [rot13]
+
+    plugin = with_hooks("secrets", register_extractors=register_extractors)
+    async with kernel_with(plugin, Gatherer) as server:
+        assert server.plugin("gatherer").found["register_extractors"] == [rot13]
+
+
+async def test_hook_register_chunkers() -> None:
+    chunker = object()
+
+    def register_chunkers(self: Any) -> list[Chunker]:
+        return [chunker]  # type: ignore[list-item]
+
+    plugin = with_hooks("verses", register_chunkers=register_chunkers)
+    async with kernel_with(plugin, Gatherer) as server:
+        assert server.plugin("gatherer").found["register_chunkers"] == [chunker]
+
+
+@pytest.mark.parametrize("hook", Gatherer.gathers)
 async def test_one_that_raises_while_it_lists_fails_alone(hook: str) -> None:
     def raises(self: Any) -> list[Any]:
         raise KeyError("oops")
