@@ -82,7 +82,7 @@ def _attempts(wall: Wall, bait: Bait) -> list[tuple[str, str]]:
         ("files", attempts.READ_FILES.format(secret=bait.secret)),
         (
             "environment",
-            attempts.READ_ENVIRONMENT.format(known=VARIABLES, all_processes=isolated),
+            attempts.READ_ENVIRONMENT.format(known=VARIABLES, server=os.getpid()),
         ),
         ("network", network),
         ("descriptors", attempts.DESCRIPTORS),

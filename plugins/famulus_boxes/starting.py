@@ -83,7 +83,7 @@ async def start(wall: Wall, limits: BoxLimits, settings: BoxSettings) -> Started
     try:
         async with asyncio.timeout(settings.start_s):
             python = await _greeted(channel, launch, settings)
-        grip = wall.grip(process.pid)
+        grip = wall.grip(process.pid, launch)
     except BaseException as error:
         complaint = channel.text("stderr")[:_COMPLAINT_BYTES].decode(errors="replace").strip()
         await _undone(process, channel, launch)

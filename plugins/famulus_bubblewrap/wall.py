@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from famulus_boxes.environment import Environment
+from famulus_boxes.processes import memory_file
 from famulus_boxes.seccomp import denying, program
 from famulus_boxes.starting import BOOTSTRAP
 from famulus_boxes.syscalls import numbers
@@ -67,8 +68,8 @@ class BubblewrapWall:
         without = self._without | ({"--seccomp"} if "seccomp" in self._without else set())
         words = arguments(environment, limits, as_root=as_root, without=without)
         held = [
-            _memory("filter", filter_bytes),
-            _memory("arguments", b"".join(word.encode() + b"\0" for word in words)),
+            memory_file("filter", filter_bytes),
+            memory_file("arguments", b"".join(word.encode() + b"\0" for word in words)),
         ]
         plan = {
             "command": command,
@@ -81,7 +82,7 @@ class BubblewrapWall:
             "arguments": held[1],
             "run": [environment.python, "-I", "-S", "-c", BOOTSTRAP],
         }
-        held.append(_memory("plan", json.dumps(plan).encode()))
+        held.append(memory_file("plan", json.dumps(plan).encode()))
         launcher = Path(__file__).with_name("launch.py")
         return Launch(
             command=(sys.executable, "-I", "-S", str(launcher), str(held[2])),
@@ -93,7 +94,7 @@ class BubblewrapWall:
             clean=lambda: None,
         )
 
-    def grip(self, pid: int) -> Grip:
+    def grip(self, pid: int, launch: Launch) -> Grip:
         """Take hold of a box."""
         return NamespaceGrip(pid)
 
@@ -105,16 +106,8 @@ class BubblewrapWall:
             "RLIMIT_NOFILE": _FILES_OPEN_MAX,
             "RLIMIT_CORE": 0,
             "RLIMIT_MSGQUEUE": 0,
-            "RLIMIT_MEMLOCK": 65_536,
+            "RLIMIT_MEMLOCK": 0,
             "RLIMIT_NICE": 0,
             "RLIMIT_RTPRIO": 0,
         }
         return {name: value for name, value in found.items() if name not in self._without}
-
-
-def _memory(name: str, data: bytes) -> int:
-    """A descriptor of a file in memory, at its beginning."""
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
-    os.write(descriptor, data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

@@ -51,6 +51,7 @@ def made(
     provides: tuple[Port[Any], ...] = (),
     fills: tuple[Port[Any], ...] | None = None,
     stand_in: bool = False,
+    by_name_only: bool = False,
     start: Callable[[], Any] | None = None,
     stop: Callable[[], Any] | None = None,
 ) -> type[Plugin[Any]]:
@@ -74,6 +75,7 @@ def made(
         "name": name,
         "provides": provides,
         "stand_in": stand_in,
+        "by_name_only": by_name_only,
         "lifespan": lifespan,
         "__doc__": f"The {name} of a test.",
     }
@@ -336,6 +338,22 @@ async def test_a_stand_in_stays_off_where_another_provides_the_port() -> None:
     async with kernel_with(pond, river, angler) as server:
         assert server.state("pond") == ("off", "river does its job")
         assert server.plugin("angler").need_water == "water of river"
+
+
+async def test_a_provider_that_must_be_chosen_is_off_until_it_is() -> None:
+    puddle = made("puddle", provides=(WATER,), by_name_only=True)
+    pond = made("pond", provides=(WATER,), stand_in=True)
+    angler = made("angler", wants=(WATER,))
+    async with kernel_with(puddle, pond, angler) as server:
+        assert server.state("puddle") == ("off", "pond does its job")
+        assert server.plugin("angler").want_water == "water of pond"
+    async with kernel_with(puddle, angler) as server:
+        reason = 'it is used only where [ports] water = "puddle" says so'
+        assert server.state("puddle") == ("off", reason)
+        assert server.plugin("angler").want_water is None
+    async with kernel_with(puddle, pond, angler, ports={"water": "puddle"}) as server:
+        assert server.state("pond") == ("off", "puddle does its job")
+        assert server.plugin("angler").want_water == "water of puddle"
 
 
 async def test_two_providers_of_one_port_refuse_to_boot_and_say_what_to_set(
