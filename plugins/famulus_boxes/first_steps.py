@@ -26,11 +26,12 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def hold_only(descriptors: Sequence[int]) -> None:
+def hold_only(descriptors: Sequence[int], *, close: bool = True) -> None:
     """Have these, from `FIRST` on, and the three streams; no others."""
     # Out of the way first: one of them may have the number that another is to get.
     away = max(*descriptors, FIRST + len(descriptors)) + 1
     moved = [os.dup2(each, away + at) for at, each in enumerate(descriptors)]
     for at, each in enumerate(moved):
         os.dup2(each, FIRST + at, inheritable=True)
-    os.closerange(FIRST + len(moved), os.sysconf("SC_OPEN_MAX"))
+    if close:
+        os.closerange(FIRST + len(moved), os.sysconf("SC_OPEN_MAX"))

@@ -33,10 +33,11 @@ def main(descriptor: int) -> None:
         if plan["shown"]:
             show(plan["shown"])
         become(plan["uid"])
-    hold_only([plan["requests"], plan["replies"], plan["seccomp"], plan["arguments"]])
+    wanted = [plan["requests"], plan["replies"], plan["seccomp"], plan["arguments"]]
+    hold_only(wanted, close=not plan["holds_all"])
     words = ["bwrap", "--args", str(ARGUMENTS), "--", *plan["run"]]
-    # Without a variable: bubblewrap is the first process in the box, and may be looked at there.
-    os.execve(plan["command"], words, {})  # noqa: S606
+    # It has no variables: bubblewrap is the first process in the box, and looked at there.
+    os.execve(plan["command"], words, plan["environment"])  # noqa: S606
 
 
 def show(places: list[tuple[str, str]]) -> None:

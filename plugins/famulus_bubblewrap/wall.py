@@ -15,7 +15,7 @@ from famulus_boxes.seccomp import denying, program
 from famulus_boxes.starting import BOOTSTRAP
 from famulus_boxes.syscalls import numbers
 from famulus_boxes.wall import Grip, Launch
-from famulus_bubblewrap.arguments import PACKAGES, arguments, shown
+from famulus_bubblewrap.arguments import PACKAGES, arguments, shown_folders
 from famulus_bubblewrap.grip import NamespaceGrip
 from famulus_bubblewrap.settings import BubblewrapSettings
 from famulus_schemas.sandbox import HOME, BoxLimits, Level
@@ -36,11 +36,14 @@ class BubblewrapWall:
         environment: Environment,
         *,
         without: Collection[str] = (),
+        shown: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._without = frozenset(without)
-        """Protections that are left out, so that tests see that the probe misses them."""
+        self._shown = [word for each in shown for word in ("--ro-bind", each, each)]
+        """Protections that are left out, and folders that boxes must not see, so that tests see
+        that the probe misses them. Nothing but tests gives these."""
 
     def unusable(self) -> Sequence[str]:
         """Why no box can be started."""
@@ -67,6 +70,7 @@ class BubblewrapWall:
         filter_bytes = b"" if "seccomp" in self._without else program(denying())
         without = self._without | ({"--seccomp"} if "seccomp" in self._without else set())
         words = arguments(environment, limits, as_root=as_root, without=without)
+        words[-2:-2] = self._shown
         held = [
             memory_file("filter", filter_bytes),
             memory_file("arguments", b"".join(word.encode() + b"\0" for word in words)),
@@ -74,12 +78,14 @@ class BubblewrapWall:
         plan = {
             "command": command,
             "uid": self._settings.uid if as_root else None,
-            "shown": shown(environment),
+            "shown": shown_folders(environment),
             "nice": self._settings.nice,
             "requests": requests,
             "replies": replies,
             "seccomp": held[0],
             "arguments": held[1],
+            "environment": dict(os.environ) if "empty-environment" in without else {},
+            "holds_all": "close-descriptors" in without,
             "run": [environment.python, "-I", "-S", "-c", BOOTSTRAP],
         }
         held.append(memory_file("plan", json.dumps(plan).encode()))
@@ -87,7 +93,7 @@ class BubblewrapWall:
         return Launch(
             command=(sys.executable, "-I", "-S", str(launcher), str(held[2])),
             descriptors=held,
-            environment=dict(os.environ) if "empty-environment" in self._without else {},
+            environment={},
             home=HOME,
             packages=[PACKAGES] if environment.packages_folder is not None else [],
             rlimits=self._rlimits(limits),

@@ -33,11 +33,11 @@ class User(Plugin[NoSettings]):
 
 
 @asynccontextmanager
-async def opened(folder: Path, **settings: Any) -> AsyncIterator[Sandbox]:
+async def opened(data_dir: Path, **settings: Any) -> AsyncIterator[Sandbox]:
     given = {"landlock": {**SMALL, "python": python_of_the_machine(), **settings}}
     ports = {"sandbox": "landlock"}
     async with kernel_with(
-        "landlock", User, data_dir=folder, settings=given, ports=ports
+        "landlock", User, data_dir=data_dir, settings=given, ports=ports
     ) as server:
         yield server.plugin("user").sandbox
 
