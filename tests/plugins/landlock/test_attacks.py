@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any, cast
@@ -72,4 +74,17 @@ async def test_a_box_that_spins_and_forks_is_gone_when_it_is_closed(sandbox: San
             await box.close()
             await anext(outputs)
     assert len(held) > 10
+    assert survivors(held) == set()
+
+
+def test_a_server_that_is_killed_leaves_no_process() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.plugins.box_server", "landlock"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        held = {int(each) for each in server.stdout.readline().split()}
+        server.kill()
+    assert len(held) >= 5
     assert survivors(held) == set()
