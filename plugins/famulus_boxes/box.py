@@ -94,9 +94,9 @@ class LiveBox:
         """The version of its Python."""
         return self._started.python
 
-    def usage(self) -> Usage:
+    def usage(self, limits: BoxLimits | None = None) -> Usage:
         """What it takes; may block for milliseconds."""
-        return self._started.grip.usage(self.limits)
+        return self._started.grip.usage(limits or self.limits)
 
     # -- cells -----------------------------------------------------------------------------
 
