@@ -32,11 +32,6 @@ DATA = "FAMULUS_BENCH_SANDBOX"
 STARTS, CELLS, AT_ONCE = 10, 300, 8
 PYTHON, BOX, WARM = "bare python -I -S", "box, opened", "box, taken warm"
 PACKED = "packages imported"
-    "bare python -I -S",
-    "box, opened",
-    "box, taken warm",
-    "packages imported",
-)
 ECHO, CELL = "a line through a bare Python", "cell"
 ALONE = "GET, no box"
 HOSTILE = {

@@ -379,13 +379,14 @@ class LiveBox:
 
     async def _end(self) -> None:
         started = self._started
+        # Without a limit: as long as something of it lives, its place must not be another's.
         try:
             await started.grip.kill()
             await started.process.wait()
-        finally:
             started.grip.close()
             started.channel.close()
             await asyncio.to_thread(started.launch.clean)
+        finally:
             self.on_gone()
 
     async def _die(self, why: Why, message: str) -> NoReturn:

@@ -29,6 +29,12 @@ pytestmark = [pytest.mark.anyio, needs_bubblewrap]
 
 
 @pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that servers run; the other tests have asyncio's own."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="module")
 def trap() -> Iterator[Bait]:
     with pytest.MonkeyPatch.context() as patch, bait() as trap:
         patch.setenv("FAMULUS_CANARY", CANARY)
