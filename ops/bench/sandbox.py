@@ -26,7 +26,7 @@ from famulus_bubblewrap.wall import BubblewrapWall
 from famulus_schemas.sandbox import Box, BoxGone, CellLimits
 
 ABOUT = "sandbox: boxes by bubblewrap"
-DATA = "FAMULUS_BENCH_SANDBOX"
+DATA = "BENCH_SANDBOX"
 """A data folder in which `famulus sandbox install` was run; without it there are no packages."""
 
 STARTS, CELLS, AT_ONCE = 10, 300, 8
