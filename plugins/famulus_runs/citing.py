@@ -62,7 +62,7 @@ class Citing:
             self._begun += text
             if _JSON.match(self._begun):
                 self._is_json = True
-            elif len(self._begun.lstrip()) > 1:
+            elif len("".join(self._begun.split())) > 1:
                 self._is_json = False
         return bool(self._is_json)
 

@@ -1,6 +1,7 @@
 """Where sentences end in a text that comes in pieces, as models write it: in Markdown.
 
-No text is held back but blanks, until it is seen what follows them. How the text was cut makes no difference.
+No text is held back but blanks, until it is seen what follows them. How the text was cut makes no
+difference.
 """
 
 from __future__ import annotations
