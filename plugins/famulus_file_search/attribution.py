@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-
-import msgspec
+from functools import cached_property
 
 from famulus_file_search.comparison import (
     contradicts,
@@ -24,7 +23,7 @@ from famulus_file_search.comparison import (
 )
 from famulus_file_search.lexicon import SUBJECTS
 from famulus_file_search.reading import contrasted, is_assertion, parts_of, sentences_in
-from famulus_file_search.words import Token, Words, names_in, words_of
+from famulus_file_search.words import Token, Words, keys_in, names_in, words_of
 
 CANDIDATES_MAX = 24
 """Sentences with most of the words, which are looked at closely."""
@@ -36,16 +35,35 @@ RARE_MIN = 3
 """Words that no more sentences have are not just what all passages are about."""
 
 
-class _Sentence(msgspec.Struct, frozen=True):
-    """A sentence of a passage."""
+class _Sentence:
+    """A sentence of a passage, which is read closely only where something may rest on it."""
 
-    passage: int
-    words: Words
-    context: frozenset[str]
-    """Keys of the heading and of the sentence before it."""
-    keys: frozenset[str]
-    is_joined: bool = False
-    """Whether it says two things that differ, so that only what says both is said by it."""
+    def __init__(
+        self,
+        text: str,
+        passage: int,
+        *,
+        context: frozenset[str],
+        names: frozenset[str],
+        is_joined: bool = False,
+    ) -> None:
+        self.passage = passage
+        self.context = context
+        """Keys of the heading and of the sentence before it."""
+        self.is_joined = is_joined
+        """Whether it says two things that differ, so that only what says both is said by it."""
+        self._text = text
+        self._names = names
+
+    @cached_property
+    def words(self) -> Words:
+        """What it says."""
+        return words_of(self._text, self._names)
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Of the words that mean something."""
+        return frozenset(token.key for token in self.words.content)
 
 
 class Evidence:
@@ -58,33 +76,39 @@ class Evidence:
         )
         self._sentences: list[_Sentence] = []
         self._with: defaultdict[str, list[int]] = defaultdict(list)
+        """By the keys that are seen at a glance, the sentences that have them."""
         for number, of_one in enumerate(texts):
             self._read(number, of_one)
-        counts = Counter(key for sentence in self._sentences for key in sentence.keys)
         self._rare_max = max(RARE_MIN, int(RARE_SHARE * len(self._sentences)))
-        self._counts = counts
 
     def _read(self, number: int, sentences: Sequence[tuple[bool, str]]) -> None:
         heading: frozenset[str] = frozenset()
         before: frozenset[str] = frozenset()
         for is_heading, text in sentences:
-            words = words_of(text, self._names)
-            keys = frozenset(token.key for token in words.content)
+            keys = keys_in(text)
             if is_heading:
                 heading, before = keys, frozenset()
                 continue
             parts = contrasted(text)
-            self._add(_Sentence(number, words, heading | before, keys, len(parts) > 1))
+            self._add(text, number, keys, context=heading | before, is_joined=len(parts) > 1)
             for part in parts if len(parts) > 1 else ():
-                words = words_of(part, self._names)
-                keys = frozenset(token.key for token in words.content)
-                self._add(_Sentence(number, words, heading | before, keys))
+                keys = keys_in(part)
+                self._add(part, number, keys, context=heading | before)
                 before = keys
             before = keys
 
-    def _add(self, sentence: _Sentence) -> None:
-        for key in sentence.keys:
+    def _add(
+        self,
+        text: str,
+        passage: int,
+        keys: frozenset[str],
+        *,
+        context: frozenset[str],
+        is_joined: bool = False,
+    ) -> None:
+        for key in keys:
             self._with[key].append(len(self._sentences))
+        sentence = _Sentence(text, passage, context=context, names=self._names, is_joined=is_joined)
         self._sentences.append(sentence)
 
     def supports(self, sentence: str) -> Sequence[int]:
@@ -136,8 +160,12 @@ class Evidence:
         matched = [token for token in content if token.key in sentence.keys]
         missing = [token for token in content if token.key not in sentence.keys]
         said = {token.key for token in content}
+        # What it is about may be named before it; what is said of that may not.
+        begin = min((token.place for token in matched), default=0)
         in_context = [
-            token for token in missing if token.key in sentence.context and token.kind != "number"
+            token
+            for token in missing
+            if token.key in sentence.context and token.kind != "number" and token.place < begin
         ]
         if not self._is_enough(matched, in_context):
             return 0
@@ -161,5 +189,5 @@ class Evidence:
         return (
             len(matched) >= max(MATCHED_MIN - has_anchor, len(in_context))
             and any(token.kind != "name" for token in matched)
-            and any(self._counts[token.key] <= self._rare_max for token in matched)
+            and any(len(self._with.get(token.key, ())) <= self._rare_max for token in matched)
         )

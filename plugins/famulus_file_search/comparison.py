@@ -87,9 +87,14 @@ def has_same_numbers(source: Words, words: Words, said: set[str]) -> bool:
     for token in source.tokens:
         if token.kind == "number":
             theirs[token.key].append(token)
+    tells_of_several = not theirs.keys() <= said
     numbers = [token for token in words.tokens if token.kind == "number"]
     return all(
-        any(_is_same_number(token, other, source, said) for other in theirs[token.key])
+        any(
+            _is_same_number(token, other, source, said)
+            and (not tells_of_several or _comes_after(token, other, words, source))
+            for other in theirs[token.key]
+        )
         for token in numbers
     )
 
@@ -119,6 +124,17 @@ def _is_same_number(token: Token, other: Token, source: Words, said: set[str]) -
         _is_of_another(one, other, source, said, is_parallel=is_parallel)
         for one in around
         if before < one.place < after and one.key not in said and one.text not in MONTHS
+    )
+
+
+def _comes_after(token: Token, other: Token, words: Words, source: Words) -> bool:
+    """Whether the word before the number is not one that there comes only in a later part."""
+    before = [one for one in words.content if one.place < token.place]
+    if not before or before[-1].segment != token.segment:
+        return True
+    there = [one for one in source.content if one.key == before[-1].key]
+    return not there or any(
+        one.segment == other.segment or one.place < other.place for one in there
     )
 
 

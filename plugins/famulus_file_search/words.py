@@ -35,6 +35,8 @@ _TOKEN = re.compile(
     r"|(?P<sign>[%\u20ac$\u00a3])"
     r"|(?P<stop>[,;:()\u2013\u2014\u2026.!?])"
 )
+_GLANCE = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_][^\W_]*(?:'s)?|[%\u20ac$\u00a3]")
+_LARGE = re.compile(r"(?<=[^\W\d_][ ,] )\b[^\W\d_a-z][^\W_]+|(?<=[^\W\d_] )[^\W\d_a-z][^\W_]+")
 _THOUSANDS = re.compile(r"[.,](?=\d{3}(?:\D|$))")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 _ENDINGS = (
@@ -96,9 +98,22 @@ def words_of(sentence: str, names: frozenset[str] = frozenset()) -> Words:
 
 def names_in(sentence: str) -> Iterator[str]:
     """Words that can only be names: written large, and not because a sentence begins."""
-    for token in _tokens(sentence, frozenset()):
-        if token.kind == "name":
-            yield token.text
+    return (found[0].lower() for found in _LARGE.finditer(sentence))
+
+
+def keys_in(sentence: str) -> frozenset[str]:
+    """The keys of its words, seen at a glance: numbers of several words are not put together."""
+    return frozenset(map(_key_at_a_glance, _GLANCE.findall(sentence))) - {""}
+
+
+@lru_cache(maxsize=16_384)
+def _key_at_a_glance(word: str) -> str:
+    lower = word.lower().removesuffix("'s")
+    if lower[0].isdigit() or lower in NUMBERS or lower in TENS:
+        return _number(lower)
+    if lower in EMPTY or lower in NEGATIONS:
+        return ""
+    return _key(lower)
 
 
 def _tokens(sentence: str, names: frozenset[str]) -> Iterator[Token]:
