@@ -100,7 +100,7 @@ class Router:
     ) -> Sequence[Sequence[float]]:
         """One unit-length vector a text, in order. Raises Problem where the model cannot."""
         try:
-            attempts = Attempts(await self._candidates(model), self._policy)
+            attempts = Attempts(_same_model(await self._candidates(model)), self._policy)
             async for candidate in attempts:
                 backend = candidate.backend
                 try:
@@ -187,7 +187,10 @@ class Router:
     async def open(self, request: RelayRequest) -> RoutedRelay:
         """The answer of the first server that accepts the request. Raises Problem."""
         try:
-            attempts = Attempts(await self._candidates(request.model), self._policy)
+            candidates = await self._candidates(request.model)
+            if request.endpoint == "embeddings":
+                candidates = _same_model(candidates)
+            attempts = Attempts(candidates, self._policy)
             async for candidate in attempts:
                 relay = RoutedRelay(request, candidate, self._typed)
                 try:
@@ -219,6 +222,11 @@ class Router:
         for chunk in batch:
             if chunk.usage:
                 self._ratios.learn(_key(served), request, chunk.usage)
+
+
+def _same_model(candidates: Sequence[Served]) -> Sequence[Served]:
+    """Those that may answer for the first: no two models' vectors can be compared."""
+    return [one for one in candidates if one.card.id == candidates[0].card.id]
 
 
 def _key(served: Served) -> str:
