@@ -5,6 +5,7 @@ It is a cache: whatever is wrong with it, it is thrown away and made anew from t
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ create index piece_document on piece (document);
 create virtual table words using fts5 (
     text, tokenize = "porter unicode61 remove_diacritics 2"
 );
-create table about (form integer not null, dimensions integer not null);
+create table about (form integer not null, dimensions integer not null, mark text not null);
 """
 _MATCHING: Final = """
 select rowid, -rank from words where words match :terms order by rank
@@ -88,6 +89,8 @@ class StoreFile:
         self._log = log
         self._reading = threading.Lock()
         self.is_open = True
+        self.mark = ""
+        """Another one for each file that is made: the numbers of its documents are its own."""
         self._writer, self._reader = self._opened()
 
     # -- opening ----------------------------------------------------------------------------------
@@ -127,10 +130,13 @@ class StoreFile:
             if not writer.execute("select 1 from sqlite_schema limit 1").fetchone():
                 for statement in _TABLES.split(";\n"):
                     writer.execute(statement)
-                writer.execute("insert into about values (?, ?)", (FORM, self.dimensions))
-        about = writer.execute("select form, dimensions from about").fetchall()
-        if about != [(FORM, self.dimensions)]:
-            raise Damaged(f"it is of form and dimensions {about}, not {FORM, self.dimensions}")
+                about = FORM, self.dimensions, secrets.token_hex(16)
+                writer.execute("insert into about values (?, ?, ?)", about)
+        form, dimensions, self.mark = about_of(writer)
+        if (form, dimensions) != (FORM, self.dimensions):
+            raise Damaged(
+                f"it has form {form} and dimensions {dimensions}, not {FORM} and {self.dimensions}"
+            )
 
     def close(self) -> None:
         """Let go of the file, once nobody looks for words in it."""
@@ -149,18 +155,7 @@ class StoreFile:
 
     def pieces(self) -> Iterator[Piece]:
         """All vectors of whole documents. Raises Damaged for one that is not what we wrote."""
-        rows = self._writer.execute(
-            "select p.document, p.numbers, p.vectors, p.sum from piece p "
-            "join document d on d.id = p.document where d.is_whole order by p.id"
-        )
-        for document, numbers, vectors, total in rows:
-            if crc32(vectors, crc32(numbers, document & 0xFFFFFFFF)) != total:
-                raise Damaged("a sum of its vectors is another one")
-            yield Piece(
-                document,
-                np.frombuffer(numbers, "<i4"),
-                np.frombuffer(vectors, "<f4").reshape(-1, self.dimensions),
-            )
+        return pieces_of(self._writer, self.dimensions)
 
     def write(self, parts: Sequence[Part]) -> tuple[Mapping[str, int], list[Piece]]:
         """Add parts of documents; the documents that are whole now, and what was added."""
@@ -192,11 +187,11 @@ class StoreFile:
         vectors, fits = rows_of([entry.vector for entry in part.entries], self.dimensions)
         if wrong := sum(not fit for fit in fits) - sum(not each.vector for each in part.entries):
             self._log.warning("vectors_left_out", chunks=wrong, dimensions=self.dimensions)
-        numbers = np.array([entry.number for entry in part.entries], "<i4")[fits]
+        numbers = np.array([entry.number for entry in part.entries], "<i8")[fits]
         kept = numbers.tobytes(), vectors.astype("<f4").tobytes()
         self._writer.execute(
             "insert into piece (document, numbers, vectors, sum) values (?, ?, ?, ?)",
-            (id, *kept, crc32(kept[1], crc32(kept[0], id & 0xFFFFFFFF))),
+            (id, *kept, _sum(id, *kept)),
         )
         return Piece(id, numbers, vectors)
 
@@ -246,6 +241,34 @@ class StoreFile:
             finally:
                 cursor.close()
         return found
+
+
+def about_of(connection: sqlite3.Connection) -> tuple[int, int, str]:
+    """A file's form, its dimensions, and a mark that no other file has. Raises Damaged."""
+    rows: list[tuple[int, int, str]] = connection.execute("select * from about").fetchall()
+    if len(rows) != 1:
+        raise Damaged(f"it says {len(rows)} times what it is")
+    return rows[0]
+
+
+def pieces_of(connection: sqlite3.Connection, dimensions: int) -> Iterator[Piece]:
+    """All vectors of whole documents. Raises Damaged for one that is not what we wrote."""
+    rows = connection.execute(
+        "select p.document, p.numbers, p.vectors, p.sum from piece p "
+        "join document d on d.id = p.document where d.is_whole order by p.id"
+    )
+    for document, numbers, vectors, total in rows:
+        if _sum(document, numbers, vectors) != total:
+            raise Damaged("a sum of its vectors is another one")
+        yield Piece(
+            document,
+            np.frombuffer(numbers, "<i8"),
+            np.frombuffer(vectors, "<f4").reshape(-1, dimensions),
+        )
+
+
+def _sum(document: int, numbers: bytes, vectors: bytes) -> int:
+    return crc32(vectors, crc32(numbers, document & 0xFFFFFFFF))
 
 
 def expression(terms: Sequence[Term], phrases: Sequence[Term]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from famulus_indexes.filtering import Flags
 
 Vectors: TypeAlias = NDArray[np.float32]
-Numbers: TypeAlias = NDArray[np.int32]
+Numbers: TypeAlias = NDArray[np.int64]
 
 ROWS_MIN: Final = 256
 GATHERED_BYTES: Final = 8_388_608
@@ -20,10 +20,21 @@ GATHER_BELOW: Final = 0.3
 
 
 class Found(NamedTuple):
-    """Rows, best first, and their scores."""
+    """Chunks, best first: their documents' numbers, their places there, and their scores."""
 
-    rows: NDArray[np.int64]
+    documents: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     scores: Vectors
+
+    def best(self, limit: int) -> Found:
+        """The best of these, which may be in any order."""
+        if limit < len(self.scores):
+            at = np.argpartition(self.scores, len(self.scores) - limit)[-limit:]
+        else:
+            at = np.arange(len(self.scores))
+        # Of those that are as good, the one that came first.
+        at = at[np.lexsort((at, -self.scores[at]))]
+        return Found(self.documents[at], self.numbers[at], self.scores[at])
 
 
 class Rows(NamedTuple):
@@ -38,33 +49,28 @@ class Rows(NamedTuple):
 
     def nearest(self, query: Vectors, passing: Flags | None, limit: int) -> Found:
         """The rows with the greatest products, of documents that pass."""
-        if passing is None:
-            if not self.removed:
-                return best(None, self.vectors @ query, limit)
-            rows = np.flatnonzero(self.documents >= 0)
+        if passing is None and not self.removed:
+            found = Found(self.documents, self.numbers, self.vectors @ query)
         else:
-            rows = np.flatnonzero(passing[self.documents])
-        return best(rows, self._scored(rows, query), limit)
+            found = self.scored(self.passing(passing), query)
+        return found.best(limit)
 
-    def _scored(self, rows: NDArray[np.int64], query: Vectors) -> Vectors:
+    def passing(self, passing: Flags | None) -> NDArray[np.int64]:
+        """The rows of documents that pass, or of all that are there."""
+        if passing is None:
+            return np.flatnonzero(self.documents >= 0)
+        return np.flatnonzero(passing[self.documents])
+
+    def scored(self, rows: NDArray[np.int64], query: Vectors) -> Found:
+        """Some rows with their products, in the order in which they are named."""
         if len(rows) > GATHER_BELOW * len(self.vectors):
-            return (self.vectors @ query)[rows]
-        scores = np.empty(len(rows), np.float32)
-        step = max(1, GATHERED_BYTES // (4 * max(1, len(query))))
-        for at in range(0, len(rows), step):
-            scores[at : at + step] = self.vectors[rows[at : at + step]] @ query
-        return scores
-
-
-def best(rows: NDArray[np.int64] | None, scores: Vectors, limit: int) -> Found:
-    """The best of these rows; of all of them in order where they are not named."""
-    if limit < len(scores):
-        at = np.argpartition(scores, len(scores) - limit)[len(scores) - limit :]
-    else:
-        at = np.arange(len(scores))
-    # Of those that are as good, the one that came first.
-    at = at[np.lexsort((at, -scores[at]))]
-    return Found(at if rows is None else rows[at], scores[at])
+            scores = (self.vectors @ query)[rows]
+        else:
+            scores = np.empty(len(rows), np.float32)
+            step = max(1, GATHERED_BYTES // (4 * max(1, len(query))))
+            for at in range(0, len(rows), step):
+                scores[at : at + step] = self.vectors[rows[at : at + step]] @ query
+        return Found(self.documents[rows], self.numbers[rows], scores)
 
 
 class Matrix:
@@ -74,7 +80,7 @@ class Matrix:
         self.dimensions = dimensions
         self._vectors: Vectors = np.empty((0, dimensions), np.float32)
         self._documents = np.empty(0, np.int64)
-        self._numbers: Numbers = np.empty(0, np.int32)
+        self._numbers: Numbers = np.empty(0, np.int64)
         self._size = 0
         self._removed = 0
 
@@ -125,7 +131,7 @@ class Matrix:
             vectors[: self._size] = self._vectors[: self._size]
         documents = np.full(len(vectors), -1, np.int64)
         documents[: self._size] = self._documents[: self._size]
-        numbers = np.zeros(len(vectors), np.int32)
+        numbers = np.zeros(len(vectors), np.int64)
         numbers[: self._size] = self._numbers[: self._size]
         self._vectors, self._documents, self._numbers = vectors, documents, numbers
 

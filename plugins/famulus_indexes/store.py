@@ -30,14 +30,12 @@ class View(NamedTuple):
     file: StoreFile
 
     def hits(self, found: Found) -> list[Hit]:
-        """The chunks of rows."""
-        names, rows = self.documents.names, self.rows
-        documents = rows.documents[found.rows].tolist()
-        numbers = rows.numbers[found.rows].tolist()
-        scores = found.scores.clip(-1.0, 1.0).tolist()
+        """What was found, by the names of its documents."""
+        names = self.documents.names
+        columns = found.documents, found.numbers, found.scores.clip(-1.0, 1.0)
         return [
             Hit(document=names[document], number=number, score=score)
-            for document, number, score in zip(documents, numbers, scores, strict=True)
+            for document, number, score in zip(*(each.tolist() for each in columns), strict=True)
         ]
 
 
