@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
+from famulus_extraction.archives import check_archive, is_archive
 from famulus_extraction.document import document
 from famulus_extraction.limits import allow_seconds, be_limited, die_with
 from famulus_extraction.loading import load
@@ -89,7 +90,10 @@ def _read(job: Job, limits: Limits) -> Reply:
     except Exception as error:  # Whatever a plugin's module raises, it is not the file's fault.
         return Failed(message=_described(error))
     try:
-        sections = document(extract(Path(job.source)), limits.text_bytes_max)
+        source = Path(job.source)
+        if is_archive(source):
+            check_archive(source, limits)
+        sections = document(extract(source), limits.text_bytes_max)
     except MemoryError:
         raise
     except ImportError as error:

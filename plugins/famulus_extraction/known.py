@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from famulus_extraction.archives import SIGNATURE
 from famulus_schemas.retrieval import Chunker, Extractor
 
 EXTRA = 'pip install "famulus[documents]"'
 PDF = b"%PDF-"
-ZIP = b"PK\x03\x04"
 
 TEXT_SUFFIXES = (
     "txt text log rst adoc org tex bib srt vtt eml "
@@ -76,7 +76,7 @@ def extractors() -> list[Extractor]:
                 "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
             ),
             suffixes=(".docx", ".docm"),
-            signatures=(ZIP,),
+            signatures=(SIGNATURE,),
             missing=_missing("docx"),
         ),
         Extractor(
@@ -86,7 +86,7 @@ def extractors() -> list[Extractor]:
                 "application/vnd.openxmlformats-officedocument.presentationml.presentation",
             ),
             suffixes=(".pptx", ".pptm"),
-            signatures=(ZIP,),
+            signatures=(SIGNATURE,),
             missing=_missing("pptx"),
         ),
         Extractor(
@@ -94,7 +94,7 @@ def extractors() -> list[Extractor]:
             function="famulus_extraction.read_xlsx:sections",
             media_types=("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",),
             suffixes=(".xlsx", ".xlsm"),
-            signatures=(ZIP,),
+            signatures=(SIGNATURE,),
             missing=_missing("openpyxl"),
         ),
     ]

@@ -16,11 +16,10 @@ PARAGRAPHS = HEADINGS | {
     *("p", "div", "section", "article", "main", "header", "footer", "nav", "aside", "body"),
     *("ul", "ol", "dl", "table", "blockquote", "pre", "figure", "form", "fieldset", "hr"),
 }
-LINES = frozenset({"br", "li", "tr", "dt", "dd", "option", "caption", "figcaption", "legend"})
+LINES = frozenset({"li", "tr", "dt", "dd", "option", "caption", "figcaption", "legend"})
 CELLS = frozenset({"td", "th"})
 _BLANKS = re.compile(r"[ \t\n\f]+")
-_MANY_LINES = re.compile(r"[ \t]*\n[ \t]*(?:\n[ \t]*)+")
-_AROUND_LINE_END = re.compile(r" *\n *")
+_MANY_LINES = re.compile(r"\n{3,}")
 
 
 def sections(path: Path) -> Iterator[Section]:
@@ -63,9 +62,11 @@ class _Page(HTMLParser):
             self.end_section()
             self._heading_from = len(self._parts)
         elif tag in PARAGRAPHS:
-            self._parts.append("\n\n")
+            self._end_line("\n\n")
+        elif tag == "br":
+            self._end_line("\n")
         elif tag in LINES:
-            self._parts.append("\n")
+            self._begin_line()
         if tag == "pre":
             self._preformatted += 1
 
@@ -76,13 +77,13 @@ class _Page(HTMLParser):
             self._unseen -= tag == self._unseen_tag
         elif tag in HEADINGS:
             self._end_heading()
-            self._parts.append("\n\n")
+            self._end_line("\n\n")
         elif tag in PARAGRAPHS:
-            self._parts.append("\n\n")
+            self._end_line("\n\n")
         elif tag in CELLS:
             self._parts.append("\t")
         elif tag in LINES:
-            self._parts.append("\n")
+            self._begin_line()
         if tag == "pre" and self._preformatted:
             self._preformatted -= 1
 
@@ -96,7 +97,24 @@ class _Page(HTMLParser):
             self._heading = self._heading or data.strip() or None
         if self._in_title or self._unseen:
             return
-        self._parts.append(data if self._preformatted else _BLANKS.sub(" ", data))
+        if not self._preformatted:
+            data = _BLANKS.sub(" ", data)
+            if not self._parts or self._parts[-1].endswith(("\n", " ", "\t")):
+                data = data.lstrip(" ")
+        if data:
+            self._parts.append(data)
+
+    def _end_line(self, end: str) -> None:
+        if not self._preformatted:
+            while self._parts and self._parts[-1] in (" ", "\t"):
+                self._parts.pop()
+            if self._parts:
+                self._parts[-1] = self._parts[-1].rstrip(" ")
+        self._parts.append(end)
+
+    def _begin_line(self) -> None:
+        if self._parts and not self._parts[-1].endswith("\n"):
+            self._end_line("\n")
 
     def _end_heading(self) -> None:
         if self._heading_from is not None:
@@ -107,8 +125,7 @@ class _Page(HTMLParser):
     def end_section(self) -> None:
         """Make a section of what was gathered."""
         self._end_heading()
-        text = "".join(self._parts)
-        text = _MANY_LINES.sub("\n\n", _AROUND_LINE_END.sub("\n", text)).strip("\n")
+        text = _MANY_LINES.sub("\n\n", "".join(self._parts)).strip("\n")
         self._parts = []
         if text.strip():
             self.sections.append(Section(text=text, heading=self._heading))
