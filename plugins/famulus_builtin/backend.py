@@ -54,7 +54,9 @@ class BuiltinBackend:
     async def models(self) -> Sequence[ModelCard]:
         """The stand-in, with a note that says what it is."""
         context = self._settings.context_tokens
-        return [ModelCard(id=MODEL, backend=self.name, context_tokens=context, note=NOTE)]
+        return [
+            ModelCard(id=MODEL, backend=self.name, context_tokens=context, sees=False, note=NOTE)
+        ]
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """Answer by the rules of `reply`, a word at a time. Raises BackendFault."""
