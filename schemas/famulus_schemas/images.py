@@ -43,8 +43,9 @@ def scheme_of(url: str) -> str:
 
 
 def data_bytes(url: str) -> int:
-    """How many bytes the content of a data URL has, about."""
-    return len(url.partition(",")[2]) * 3 // 4
+    """How many bytes the content of a data URL has, if it is in base64."""
+    padding = len(url) - len(url.rstrip("="))
+    return max(0, (len(url) - url.find(",") - 1) * 3 // 4 - min(padding, 2))
 
 
 def with_true_type(url: str) -> str | None:
