@@ -63,7 +63,7 @@ class BuiltinBackend:
         """The stand-in and the embedder, with notes that say what they are."""
         context, longest = self._settings.context_tokens, self._settings.embedding_tokens_max
         return [
-            ModelCard(id=MODEL, backend=self.name, context_tokens=context, note=NOTE),
+            ModelCard(id=MODEL, backend=self.name, context_tokens=context, sees=False, note=NOTE),
             ModelCard(
                 id=LEXICAL,
                 backend=self.name,
