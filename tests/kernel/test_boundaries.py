@@ -14,10 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 LIBRARIES = {
     "famulus_http_models": "speaks to model servers over HTTP for those that reach one",
+    "famulus_indexes": "searches vectors and words in this process, exactly",
 }
 """Folders in `plugins/` that are no plugin, each with what it is for."""
 
 MAY_IMPORT = {
+    ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }
@@ -33,6 +35,7 @@ SYSTEM_RECORDS = {
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_runs": "ends runs of every project whose client never came back",
+    "famulus_vector_stores": "ends vector stores of every project that have expired",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",
 }
 """The only plugins that see the records of all projects, each with its reason."""
