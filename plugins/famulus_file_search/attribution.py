@@ -22,7 +22,13 @@ from famulus_file_search.comparison import (
     may_miss,
 )
 from famulus_file_search.lexicon import SUBJECTS
-from famulus_file_search.reading import contrasted, is_assertion, parts_of, sentences_in
+from famulus_file_search.reading import (
+    contrasted,
+    is_assertion,
+    parts_of,
+    sentences_in,
+    without_marks,
+)
 from famulus_file_search.words import Token, Words, keys_in, names_in, words_of
 
 CANDIDATES_MAX = 24
@@ -113,6 +119,7 @@ class Evidence:
 
     def supports(self, sentence: str) -> Sequence[int]:
         """The numbers of the passages that say what the sentence says; empty where none does."""
+        sentence = without_marks(sentence)
         if not is_assertion(sentence):
             return ()
         is_joined = len(contrasted(sentence)) > 1

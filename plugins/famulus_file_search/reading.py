@@ -19,6 +19,7 @@ _ABBREVIATED = re.compile(
 )
 _CONTRAST = re.compile(r";\s+|,?\s+(?:but|while|whereas|although|aber|mais|pero)\s+")
 _PARTS = re.compile(r";\s+|,?\s+(?:and|but|while|whereas)\s+|,\s+(?=which\b|with\b)")
+_MARK = re.compile("\u3010[^\u3011]*\u3011")
 _QUESTION = re.compile(r"[?\uff1f][\"'\u201d)*_]*\Z")
 _TO_THE_USER = re.compile(
     r"(?:[-*>]\s*)?(?:i|i'm|sorry|unfortunately|let me|please|hello|hi|thanks?|sure|of course|"
@@ -31,6 +32,11 @@ _NOT_FOUND = re.compile(
     r"information|details?|mentions?|answer)\b",
     re.IGNORECASE,
 )
+
+
+def without_marks(sentence: str) -> str:
+    """The sentence less what looks like a mark and is none, or is another tool's."""
+    return _MARK.sub(" ", sentence)
 
 
 def is_assertion(sentence: str) -> bool:
