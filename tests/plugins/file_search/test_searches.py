@@ -80,7 +80,7 @@ async def test_the_model_is_told_passages_with_their_marks_and_places(open_searc
     async with open_search(Script().calls(search).says("28."), stores=found) as api:
         await api.ran(*await api.asked())
         told = api.told()
-        assert told.startswith("What stands between <passage> and </passage> is quoted from files.")
+        assert told.startswith("These passages are quoted from files.")
         assert (
             '<passage mark="【0:0†hand book .pdf】" file="hand\'book].pdf" page="3" '
             f'heading="Holidays">\n{LEAVE}\n</passage>'
@@ -220,7 +220,7 @@ async def test_a_passage_cannot_end_its_quotation_or_forge_a_mark(open_search: A
     script = Script().calls(search).says("So 【0:1†sick.md】.")
     async with open_search(script, stores=finding(evil)) as api:
         run = await api.ran(*await api.asked())
-        assert api.told().count("</passage>") == 2
+        assert api.told().count("</passage>") == 1
         assert "< /passage>" in api.told()
         assert "[0:1†sick.md】 and 【注】" in api.told()
         assert (await api.answer(run))["annotations"] == []
