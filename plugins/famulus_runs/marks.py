@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 import msgspec
 
@@ -31,6 +32,11 @@ from famulus_schemas.tooling import Mark
 VARIANT_CHARS_MAX = 256
 """Longer ones are no marks."""
 
+ALIKE_RATIO = 0.8
+"""From there on, two names are one that is misspelt."""
+
+_FILE_NAME = re.compile(r"\.\w{1,5}(?!\w)")
+_NO_NAME = re.compile(r"[\W_]+")
 _WORD_GOES_ON = re.compile(r"[\w/-]|\.\w")
 _SHORT = re.compile(r"\s?([^\s\u2020\[\]\u3010\u3011]*)\s?")
 _BRACKET = re.compile(r"[\[\]\u3010\u3011\n]")
@@ -130,12 +136,28 @@ class MarkScan:
             bracket = _BRACKET.search(text, end, at + VARIANT_CHARS_MAX)
             if bracket is None:
                 return None, 0, is_end or len(text) >= at + VARIANT_CHARS_MAX
-            is_closed = bracket[0] in ("]", _CLOSE)
-            return (mark, bracket.end() - at, True) if is_closed else (None, 0, True)
+            name = text[end + 1 : bracket.start()]
+            is_meant = bracket[0] in ("]", _CLOSE) and not _is_of_another(name, mark)
+            return (mark, bracket.end() - at, True) if is_meant else (None, 0, True)
         # In plain brackets two numbers may be anything.
         if text[at] == _OPEN and text[end : end + 1] in ("]", _CLOSE):
             return mark, end + 1 - at, True
         return None, 0, True
+
+
+def _is_of_another(name: str, mark: Mark) -> bool:
+    """Whether a mark that is written with this name means another file's.
+
+    Earlier runs numbered theirs alike, and the model may have read those.
+    """
+    if not _FILE_NAME.search(name):
+        return False
+    ours, theirs = (
+        _NO_NAME.sub("", one).casefold() for one in (mark.text.partition(_DAGGER)[2], name)
+    )
+    if ours in theirs or theirs in ours:
+        return False
+    return SequenceMatcher(None, ours, theirs).ratio() < ALIKE_RATIO
 
 
 def _ends_as_word(mark: Mark) -> bool:

@@ -85,8 +85,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shown: str = ""
     """What the message says in its place; empty leaves the mark itself."""
     short: str = ""
-    """What of it alone says which it is, such as `4:0`: then `【4:0】`, `【4:0†other】` and
-    `[4:0†other]` are taken for it too, and written as it is."""
+    """What of it alone says which it is, such as `4:0`: then `【4:0】`, `【4:0†source】` and
+    `[4:0†source]` are taken for it too, and written as it is; not with another file's name."""
 
 
 class SourceSpan(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,7 +101,9 @@ def shown(known: list[Mark], text: str, size: int = 100) -> str:
         "【4:0】",
         "【4:0†source】",
         "[4:0†source]",
-        "【4:0†other.md†L1】",
+        "【4:0†notse.md】",
+        "【4:0†My Notes.md†L1】",
+        "【4:0†passage 4】",
         "【 4:0 】",
     ],
 )
@@ -119,6 +121,7 @@ def test_it_is_enough_that_it_is_clear_which_mark_is_meant(written: str) -> None
         "【4†notes.md】",
         "[notes.md]",
         "【4:0†notes",
+        "【4:0†handbook.pdf】",
         "【4:0 and more】",
         "a[4:0",
         "【4:0†" + "x" * 300 + "】",
