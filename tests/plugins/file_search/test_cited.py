@@ -109,13 +109,6 @@ async def test_a_mark_of_an_earlier_run_is_not_taken_for_one_of_this(open_search
         assert text == {"value": "So it is 【0:0†contract.pdf】.", "annotations": []}
 
 
-async def test_a_mark_of_an_earlier_run_is_not_taken_for_one_of_this(open_search: Any) -> None:
-    script = Script().calls(search).says("So it is 【0:0†contract.pdf】.")
-    async with open_search(script) as api:
-        text = await api.answer(await api.ran(*await api.asked()))
-        assert text == {"value": "So it is 【0:0†contract.pdf】.", "annotations": []}
-
-
 async def test_an_answer_that_was_cut_off_is_cited_as_far_as_it_is_whole(open_search: Any) -> None:
     says = f"{SICK} Every employee has 28 days of paid holiday"
     async with open_search(Script().calls(search).says(says).finishes("length")) as api:
