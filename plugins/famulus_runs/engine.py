@@ -19,6 +19,7 @@ from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
 from famulus_runs.call_drafts import Forms
 from famulus_runs.calling import LOST, Caller
+from famulus_runs.citers import cite_of
 from famulus_runs.citing import Cite
 from famulus_runs.drafts import Batch, Kept, MessageDraft
 from famulus_runs.repair import is_json
@@ -565,7 +566,7 @@ class Engine:
     async def _make_citer(self) -> None:
         if self._sources:
             limit = self._limits.sources_max
-            self._cite = await self._toolbox.cite(self._sources, limit=limit)
+            self._cite = await cite_of(self._toolbox, self._sources, limit=limit, log=self._log)
 
     async def _run_calls(self, turn: Turn) -> AsyncIterator[Batch]:
         """Run at once what the server runs; each output is stored as soon as it is there."""

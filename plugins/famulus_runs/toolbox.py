@@ -9,17 +9,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from famulus_runs.citing import Cite
 from famulus_schemas.inference import OfferedFunction, OfferedTool
 from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import (
     CallForm,
-    Citer,
-    CitingKind,
     EquippedKind,
     FormedKind,
-    Source,
     ToolKind,
     ToolScope,
     ToolUnusable,
@@ -95,22 +91,6 @@ class Toolbox:
         """In which form steps show the calls of a function; None where as a function's."""
         offer = self.offers.get(name)
         return offer.kind.form if offer and isinstance(offer.kind, FormedKind) else None
-
-    async def cite(self, sources: Mapping[str, Sequence[Source]], *, limit: int) -> Cite | None:
-        """What cites the newest of these passages, which functions of these names gave.
-
-        None where nothing is to be cited but what the model cites itself.
-        """
-        citers: list[Citer] = []
-        for name, found in sources.items():
-            offer = self.offers.get(name)
-            if offer is None or not isinstance(offer.kind, CitingKind):
-                continue
-            if (citer := await offer.kind.citer(found[-limit:])) is not None:
-                citers.append(citer)
-        if not citers:
-            return None
-        return lambda sentence: next(filter(None, (one.cite(sentence) for one in citers)), ())
 
     def offered(self) -> tuple[OfferedTool, ...] | None:
         """As a chat request lists them; None where there are none."""

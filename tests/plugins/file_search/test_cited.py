@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from openai import AsyncAssistantEventHandler, AsyncOpenAI
@@ -15,7 +15,19 @@ from tests.plugins.runs.added_up import added_up
 from tests.plugins.runs.conftest import PLUGINS
 from tests.plugins.runs.test_replay import again, stream
 
+from famulus import NoSettings, Plugin, hookimpl
 from famulus.testing import Script, ScriptedBackend, live_server, make_kernel, tool
+from famulus_schemas.inference import OfferedFunction
+from famulus_schemas.tooling import (
+    Citer,
+    Mark,
+    Source,
+    SourceSpan,
+    ToolCall,
+    ToolKind,
+    ToolOutput,
+    ToolScope,
+)
 
 search = tool("file_search", {"queries": ["holiday"]}, id="call_s")
 HANDBOOK, SICKNESS = "【0:0†handbook.md】", "【0:1†sickness.md】"
@@ -225,3 +237,62 @@ async def test_the_official_client_adds_up_what_it_then_retrieves(tmp_path: Path
                     assert content.value[one.start_index : one.end_index] == one.text
                     value = value.replace(one.text, f" [{number}]")
                 assert "【" not in value
+
+
+# -- a stranger's kind ---------------------------------------------------------------------
+
+
+class Notes:
+    """Gives one note, and cites it as a test says."""
+
+    type = "function"
+    place: Literal["server", "client"] = "server"
+
+    def __init__(self, fails_at: str = "") -> None:
+        self._fails_at = fails_at
+
+    def offers(self, definition: Mapping[str, Any]) -> Sequence[OfferedFunction]:
+        name = definition["function"]["name"]
+        return [OfferedFunction(name=name)] if name == "read_notes" else []
+
+    async def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
+        mark = Mark(text="[note 1]", file_id="file_note")
+        span = SourceSpan(start=6, end=16, mark=mark)
+        yield ToolOutput(text="note: It rained.", marks=(mark,), sources=(span,))
+
+    async def citer(self, sources: Sequence[Source]) -> Citer | None:
+        assert [source.text for source in sources] == ["It rained."]
+        if self._fails_at == "citer":
+            raise RuntimeError("no words")
+        return self
+
+    def cite(self, sentence: str) -> Sequence[Mark]:
+        if self._fails_at == "cite":
+            raise RuntimeError("no sentence")
+        return [Mark(text="[note 1]", file_id="file_note")] if "rain" in sentence else []
+
+
+@pytest.mark.parametrize("fails_at", ["", "citer", "cite"])
+async def test_any_kind_can_cite_and_none_can_fail_a_run_by_it(
+    fails_at: str, open_search: Any
+) -> None:
+    class Brings(Plugin[NoSettings]):
+        """Brings the kind."""
+
+        name = "brings_notes"
+
+        @hookimpl
+        def register_tools(self) -> list[ToolKind]:
+            return [Notes(fails_at)]
+
+    script = Script().calls(tool("read_notes", {})).says("There was rain. There was snow.")
+    async with open_search(script, also=(Brings,)) as api:
+        tools = [{"type": "function", "function": {"name": "read_notes"}}]
+        run = await api.ran(await api.thread("How was it?"), await api.assistant(tools=tools))
+        assert run["status"] == "completed"
+        text = await api.answer(run)
+        if fails_at:
+            assert text == {"value": "There was rain. There was snow.", "annotations": []}
+        else:
+            assert text["value"] == "There was rain.[note 1] There was snow."
+            assert places(text) == [("[note 1]", "file_note")]
