@@ -85,7 +85,8 @@ class Processes:
                 reply = await process.read(job, wall_s=self._settings.wall_s)
             except TimeoutError:
                 await process.kill()
-                return Refused(message=_took_too_long(self._settings.wall_s)), process.files
+                message = _took_too_long(self._settings.wall_s)
+                return Refused(nonce=job.nonce, message=message, limit="time"), process.files
             except ProcessFailed as error:
                 await process.kill()
                 self._log.warning("file_ended_its_process", reason=str(error), kind=job.kind)
