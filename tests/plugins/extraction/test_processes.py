@@ -183,6 +183,11 @@ async def test_what_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
         assert reading.processes.idle == []
 
 
+async def test_the_least_memory_that_may_be_set_is_enough_for_text(tmp_path: Path) -> None:
+    async with strangely(tmp_path, memory_bytes_max=128 * MB) as reading:
+        assert len(await reading.chunks(b"Some words. " * 100_000)) > 100
+
+
 async def test_what_says_too_much_is_refused(tmp_path: Path) -> None:
     async with strangely(tmp_path, text_bytes_max=5 * MB) as reading:
         _, message = await reading.refusal(b"a", "a.floods")
@@ -363,6 +368,18 @@ async def test_no_process_is_left_when_the_server_stops(tmp_path: Path) -> None:
         assert len(pids) == 2
     assert not any(map(lives, pids))
     assert list((tmp_path / "extraction").iterdir()) == []
+
+
+async def test_a_file_that_is_being_read_when_the_server_stops_fails_for_now(
+    tmp_path: Path,
+) -> None:
+    async with strangely(tmp_path) as reading:
+        sign = tmp_path / "sign"
+        task = asyncio.create_task(reading.chunks(str(sign).encode(), "a.waits"))
+        await eventually(lambda: sign.exists() and bool(sign.read_text()))
+    assert not lives(int(sign.read_text()))
+    with pytest.raises(ExtractionFailed):
+        await task
 
 
 async def test_whoever_does_not_wait_has_the_process_ended(strange: Reading) -> None:
