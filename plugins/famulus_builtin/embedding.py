@@ -1,7 +1,7 @@
 """Embeddings by feature hashing: texts that share words are close. Nothing here knows meaning.
 
-The weights were chosen on the tuning half of `ops/bench/corpus`. Whoever changes what comes out of
-`embed` gives the model that serves it the next number (`backend.LEXICAL`): stores keep their vectors.
+The weights were chosen on the tuning half of `ops/bench/corpus`. Whoever changes what comes out
+gives the model that serves it the next number (`backend.LEXICAL`): stores keep their vectors.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _REPEATED = 0.6
 
 
 def embed(text: str, dimensions: int) -> list[float]:
-    """A vector of length one; equal texts have equal vectors, and a text of no words the first axis.
+    """A vector of length one; equal texts have equal vectors, on every machine.
 
-    The same on every machine and in every process, up to the last bits of a float64.
+    A text of no words has the first axis.
     """
     vector = [0.0] * dimensions
     for (code, weight), count in _features(text).items():
