@@ -12,8 +12,6 @@ from famulus_extraction.tokens import count
 
 CHARACTERS_PER_TOKEN = 8
 """A piece that is longer than this for each token it may have is cut without being counted."""
-RUN = 64
-"""Characters of a word without end, such as Base64, that are looked at together."""
 EXTENSION_MAX = 32
 """How far a cut is put off because of marks that belong to the character before them."""
 
@@ -23,7 +21,7 @@ _LINE = re.compile(r"[^\n]*\n{1,64}|[^\n]+")
 _SENTENCE_END = re.compile(r"[.!?…]{1,8}[\"'”’)\]]{0,4}\s{1,64}|[。！？；]{1,8}[”’」』）]{0,4}")
 _PHRASE = re.compile(r"(?:\S+\s{0,64}){1,6}|\s{1,64}")
 _WORD = re.compile(r"\S+\s{0,64}|\s{1,64}")
-_RUN = re.compile(r"[^,;})\]>|，、]{1,64}[,;})\]>|，、]{0,4}|[,;})\]>|，、]{1,64}")
+_RUN = re.compile(r"(?s:.{0,63}[,;})\]>|，、]|.{1,64})")
 _ZERO_WIDTH_JOINER = "\u200d"
 
 

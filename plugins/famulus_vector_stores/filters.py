@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from famulus_schemas.errors import INVALID, Problem
 from famulus_schemas.retrieval import AttributeValue, Comparison, Group, Predicate
 from famulus_schemas.vector_stores import (
@@ -57,11 +55,15 @@ class Filters:
             )
             return Group(op="and" if isinstance(given, AndFilter) else "or", parts=parts)
         op, value = _OPS[type(given)], given.value
-        is_list = isinstance(value, list)
-        if is_list != (op in ("in", "nin")):
-            expected = "one string, number or boolean" if is_list else "a list of values"
-            raise _invalid(f"{name}.value", f"the comparison '{op}' takes {expected}.")
-        kept = tuple(value) if isinstance(value, list) else cast(AttributeValue, value)
+        kept: AttributeValue | tuple[AttributeValue, ...]
+        if op in ("in", "nin"):
+            # One value stands for a list of it.
+            kept = tuple(value) if isinstance(value, list) else (value,)
+        elif isinstance(value, list):
+            reason = f"the comparison '{op}' takes one string, number or boolean, and no list."
+            raise _invalid(f"{name}.value", reason)
+        else:
+            kept = value
         return Comparison(op=op, key=given.key, value=kept)  # type: ignore[arg-type]
 
 

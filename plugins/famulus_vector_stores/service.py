@@ -76,6 +76,8 @@ class StoreService:
         if record is None:
             raise missing("vector store", store_id)
         ledger = Ledger(record, now=plugin.now())
+        if ledger.is_over:
+            raise missing("vector store", store_id)
         unit, tickets = await plugin.attaching.add(project, ledger, files, keeps=True)
         ledger.used()
         plugin.nudges.expect(project, tickets)

@@ -94,7 +94,7 @@ Scalar: TypeAlias = str | int | float | bool
 ComparedValue: TypeAlias = Scalar | list[str | int | float]
 
 
-class _Comparison(Request, frozen=True, kw_only=True, tag_field="type"):
+class _Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     key: str
     value: ComparedValue
 

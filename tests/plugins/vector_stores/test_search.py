@@ -102,6 +102,7 @@ async def test_a_question_is_searched_for_what_is_asked(api: Api) -> None:
         ({"type": "eq", "key": "public", "value": True}, {"parking", "lunch"}),
         ({"type": "eq", "key": "number", "value": True}, set()),
         ({"type": "in", "key": "topic", "value": ["lunch", "notice"]}, {"lunch", "notice"}),
+        ({"type": "in", "key": "topic", "value": "lunch"}, {"lunch"}),
         ({"type": "nin", "key": "number", "value": [0, 1]}, {"parking", "lunch"}),
         (
             {
@@ -159,8 +160,8 @@ EQ = {"type": "eq", "key": "a", "value": 1}
             "filters.filters[1].value",
         ),
         (
-            {"query": "x", "filters": {"type": "and", "filters": [{**EQ, "type": "in"}]}},
-            "filters.filters[0].value",
+            {"query": "x", "filters": {"type": "and", "filters": [EQ, {**EQ, "value": ["b"]}]}},
+            "filters.filters[1].value",
         ),
         ({"query": "x", "filters": {**EQ, "value": [1]}}, "filters.value"),
         ({"query": "x", "filters": nested(9)}, "filters" + ".filters[0]" * 8),
