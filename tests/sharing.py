@@ -18,8 +18,11 @@ ONE_BY_ONE = (
 )
 LONGEST = (
     "tests/crash/test_crash.py::test_a_server_killed_anywhere",
+    "tests/crash/test_crash.py::test_a_broken_promise_is_found[no_fence",
     "tests/stateful/test_stateful.py::test_whatever_is_asked",
     "tests/simulation/test_simulation.py::test_promises_hold",
+    "tests/stateful/test_stateful.py",
+    "tests/e2e/test_idempotency.py",
     "tests/e2e/test_scenarios.py",
     "conformance/test_fuzz.py",
     "conformance/test_report.py",
