@@ -91,5 +91,6 @@ class Names:
         default = self._settings.default_model
         if default is not None:
             return listing.named(self._unaliased(default))
+        chatting = [served for served in listing.models.values() if served.card.chats]
         # Of several, nobody can say which was meant.
-        return next(iter(listing.models.values())) if len(listing.models) == 1 else None
+        return chatting[0] if len(chatting) == 1 else None

@@ -104,7 +104,7 @@ class Router:
     ) -> Sequence[Sequence[float]]:
         """One unit-length vector a text, in order. Raises Problem where the model cannot."""
         try:
-            attempts = Attempts(await self._candidates(model), self._policy)
+            attempts = Attempts(_same_model(await self._candidates(model)), self._policy)
             async for candidate in attempts:
                 backend = candidate.backend
                 try:
@@ -198,6 +198,8 @@ class Router:
         try:
             candidates = await self._candidates(request.model)
             self._refuse_unseen(request.model, candidates[0], partial(relays_images, request))
+            if request.endpoint == "embeddings":
+                candidates = _same_model(candidates)
             attempts = Attempts(candidates, self._policy)
             async for candidate in attempts:
                 relay = RoutedRelay(request, candidate, self._typed)
@@ -230,6 +232,11 @@ class Router:
         for chunk in batch:
             if chunk.usage:
                 self._ratios.learn(_key(served), request, chunk.usage)
+
+
+def _same_model(candidates: Sequence[Served]) -> Sequence[Served]:
+    """Those that may answer for the first: no two models' vectors can be compared."""
+    return [one for one in candidates if one.card.id == candidates[0].card.id]
 
 
 def _key(served: Served) -> str:

@@ -171,6 +171,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """The backend's own name for it, where `id` is an alias."""
     note: str | None = None
     """What a user should know about it."""
+    chats: bool = True
+    """False for a model of which it is known that it does nothing but embed."""
 
 
 CANNOT_SEE = "image_input_unsupported"

@@ -13,6 +13,7 @@ from famulus_schemas.inference import (
     ChatRequest,
     ImageContent,
     ImageUrl,
+    ModelCard,
     PromptMessage,
 )
 
@@ -21,6 +22,13 @@ pytestmark = pytest.mark.anyio
 
 def backend(name: str, *models: str) -> ScriptedBackend:
     return ScriptedBackend(Script().says(f"I am {name}").forever(), name=name, models=models)
+
+
+class OnlyEmbeds(ScriptedBackend):
+    """Says of its models that they do not chat."""
+
+    async def models(self) -> list[ModelCard]:
+        return [ModelCard(id=id, backend=self.name, chats=False) for id in self.model_ids]
 
 
 async def ids(server) -> list[str]:
@@ -217,3 +225,17 @@ async def test_a_typed_chat_with_pictures_is_refused_likewise(routed):
         with pytest.raises(BackendFault, match="cannot be shown pictures") as caught:
             [batch async for batch in server.inference.chat(request)]
     assert caught.value.code == CANNOT_SEE
+
+
+async def test_a_retired_name_goes_to_the_only_model_that_chats(routed):
+    async with routed(OnlyEmbeds(name="e", models=("e1", "e2")), backend("a", "m1")) as server:
+        assert await ids(server) == ["m1", "e1", "e2"]
+        assert await server.chat("gpt-4o") == "I am a"
+
+
+async def test_the_last_resort_is_listed_beside_models_that_only_embed(routed):
+    embeds = OnlyEmbeds(name="e", models=("e1",))
+    async with routed(embeds, backend("builtin", "stand-in")) as server:
+        assert await ids(server) == ["stand-in", "e1"]
+        assert await server.chat("gpt-4o") == "I am builtin"
+        assert len(await server.inference.embed("e1", ["Oslo"])) == 1
