@@ -64,7 +64,7 @@ class BuiltinBackend:
         """The stand-in and the embedder, with notes that say what they are."""
         context = self._settings.context_tokens
         return [
-            ModelCard(id=MODEL, backend=self.name, context_tokens=context, note=NOTE),
+            ModelCard(id=MODEL, backend=self.name, context_tokens=context, sees=False, note=NOTE),
             ModelCard(id=LEXICAL, backend=self.name, note=LEXICAL_NOTE, chats=False),
         ]
 

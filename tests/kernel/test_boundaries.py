@@ -36,6 +36,7 @@ SYSTEM_RECORDS = {
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_runs": "ends runs of every project whose client never came back",
+    "famulus_vector_stores": "ends vector stores of every project that have expired",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",
 }
 """The only plugins that see the records of all projects, each with its reason."""
