@@ -29,6 +29,8 @@ def condition(predicate: Predicate, parameters: list[Any]) -> str:
 
 def _comparison(comparison: Comparison, parameters: list[Any]) -> str:
     op, value = comparison.op, comparison.value
+    if op in _ORDERS and isinstance(value, bool):
+        return "false"
     found = f"(attributes -> {_add(parameters, storable(comparison.key))}::text)"
     if op in ("in", "nin"):
         assert isinstance(value, tuple)
@@ -40,8 +42,6 @@ def _comparison(comparison: Comparison, parameters: list[Any]) -> str:
         wanted = msgspec.json.encode(_value(value)).decode()
         holds = f"coalesce({found} = {_add(parameters, wanted)}::jsonb, false)"
         return holds if op == "eq" else f"not {holds}"
-    if isinstance(value, bool):
-        return "false"
     if isinstance(value, str):
         # Characters are compared by their numbers, as Python does.
         asked = (

@@ -23,6 +23,11 @@ ROWS_MAX: Final = 2**31 - 1
 _IS_INDEXED: Final = """
 select exists (select from pg_index where indexrelid = to_regclass($1) and indisvalid)
 """
+# The one plan that is meant is the walk along the index, whatever the planner thinks of its cost.
+_BY_INDEX: Final = """
+select set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true)
+"""
+_BY_ANYTHING: Final = "select set_config('enable_sort', 'on', true)"
 
 
 def index_name(store: int) -> str:
@@ -91,7 +96,7 @@ async def _by_index(
     if wanted > WIDTH_MAX or not await is_indexed(connection, row.id):
         return None
     width = max(wanted, settings.search_width)
-    await connection.execute("select set_config('hnsw.ef_search', $1, true)", str(width))
+    await connection.execute(_BY_INDEX, str(width))
     near = f"c.embedding::vector({row.dimensions:d}) <=> $2::vector({row.dimensions:d})"
     rows = await connection.fetch(
         f"""
@@ -106,6 +111,7 @@ async def _by_index(
         """,  # noqa: S608  # Numbers of ours; of a predicate, only parameters are from outside.
         *parameters,
     )
+    await connection.execute(_BY_ANYTHING)
     return _hits(rows)
 
 
