@@ -63,6 +63,7 @@ def _be_silent() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _decoded(asked: BinaryIO, kind: type[T]) -> T | None:
@@ -81,14 +82,14 @@ def _reply(job: Job, limits: Limits) -> Reply:
     try:
         return _read(job, limits)
     except MemoryError:
-        return Refused(message=TOO_MUCH_MEMORY, limit="memory")
+        return Refused(nonce=job.nonce, message=TOO_MUCH_MEMORY, limit="memory")
 
 
 def _read(job: Job, limits: Limits) -> Reply:
     try:
         extract, cut = load(job.extractor), load(job.chunker)
     except Exception as error:  # Whatever a plugin's module raises, it is not the file's fault.
-        return Failed(message=_described(error))
+        return Failed(nonce=job.nonce, message=_described(error))
     try:
         source = Path(job.source)
         if is_archive(source):
@@ -97,19 +98,22 @@ def _read(job: Job, limits: Limits) -> Reply:
     except MemoryError:
         raise
     except ImportError as error:
-        return Failed(message=_described(error))
+        return Failed(nonce=job.nonce, message=_described(error))
     except Exception as error:  # A broken file can make any library raise anything.
-        return Refused(message=_sentence(error, job.kind))
+        return Refused(nonce=job.nonce, message=_sentence(error, job.kind))
     try:
-        return Done(chunks=_write(job.output, cut(sections, job.chunking), sections))
+        written = _write(job.output, cut(sections, job.chunking), sections)
+        if not written:
+            return Failed(nonce=job.nonce, message="the chunker made no chunk of a text")
+        return Done(nonce=job.nonce, chunks=written)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            return Refused(message=TOO_MANY_CHUNKS)
-        return Failed(message=_described(error))
+            return Refused(nonce=job.nonce, message=TOO_MANY_CHUNKS)
+        return Failed(nonce=job.nonce, message=_described(error))
     except MemoryError:
         raise
     except Exception as error:  # A chunker must manage any text: it is not the file's fault.
-        return Failed(message=_described(error))
+        return Failed(nonce=job.nonce, message=_described(error))
 
 
 def _sentence(error: Exception, kind: str) -> str:

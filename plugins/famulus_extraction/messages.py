@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One file to be read."""
 
+    nonce: str
+    """Its answer carries it: one that was given before it was asked cannot."""
     source: str
     """Path of the content."""
     output: str
@@ -61,20 +63,23 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     """The file's chunks are in the output, so many of them."""
 
+    nonce: str
     chunks: int
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     """The file cannot be read, for a reason that lies in it."""
 
+    nonce: str
     message: str
     limit: str | None = None
-    """Which limit it met, where a fresh process could do better: `memory`."""
+    """Which limit it met, where a fresh process could do better: `memory` or `time`."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """The process or a plugin is at fault."""
 
+    nonce: str
     message: str
 
 

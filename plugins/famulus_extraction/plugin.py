@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from famulus_extraction.settings import ExtractionSettings
 from famulus_extraction.spool import spool_folder
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EXTRACTION
-from famulus_schemas.retrieval import Chunker
+from famulus_schemas.retrieval import Chunker, Extractor
 
 
 class ExtractionPlugin(Plugin[ExtractionSettings]):
@@ -33,9 +33,7 @@ class ExtractionPlugin(Plugin[ExtractionSettings]):
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; no process is started before there is a file."""
         # Others' come first: so they can take over a type that we read.
-        readers = [*self.gather("register_extractors"), *extractors()]
-        for reader in readers:
-            named(reader.function)
+        readers = [*self._well_named(self.gather("register_extractors")), *extractors()]
         ways = [*self.gather("register_chunkers"), *chunkers()]
         chunker = _chosen(self.settings.chunker, ways)
         self._choice = Choice(readers)
@@ -53,6 +51,15 @@ class ExtractionPlugin(Plugin[ExtractionSettings]):
                 yield
             finally:
                 await self._processes.close()
+
+    def _well_named(self, readers: Sequence[Extractor]) -> Iterator[Extractor]:
+        for reader in readers:
+            try:
+                named(reader.function)
+            except ValueError as error:
+                self.log.error("extractor_left_out", extractor=reader.name, reason=str(error))
+            else:
+                yield reader
 
     @hookimpl
     async def check_health(self) -> Health:
@@ -72,7 +79,10 @@ class ExtractionPlugin(Plugin[ExtractionSettings]):
 def _chosen(name: str, ways: Sequence[Chunker]) -> Chunker:
     for way in ways:
         if way.name == name:
-            named(way.function)
+            try:
+                named(way.function)
+            except ValueError as error:
+                raise CannotStart(f"the chunker {name!r} is of no use: {error}") from error
             return way
     known = ", ".join(sorted({way.name for way in ways}))
     raise CannotStart(f"there is no chunker {name!r}; there are: {known}")

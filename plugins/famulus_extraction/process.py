@@ -82,7 +82,10 @@ class ReadingProcess:
         """What it answers. Raises TimeoutError, Ended or ProcessFailed; then it must be killed."""
         self.files += 1
         async with asyncio.timeout(wall_s):
-            return await self._ask(frame(job))
+            reply = await self._ask(frame(job))
+        if isinstance(reply, Ready) or reply.nonce != job.nonce:
+            raise ProcessFailed("the process that reads files answered what it was not asked")
+        return reply
 
     async def _ask(self, message: bytes) -> Reply:
         stdin, stdout = self._process.stdin, self._process.stdout

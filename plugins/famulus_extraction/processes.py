@@ -54,6 +54,8 @@ class Processes:
             wall_s=settings.wall_s,
             niceness=settings.niceness,
         )
+        self._busy: set[ReadingProcess] = set()
+        self._is_closed = False
         self._idle: dict[ReadingProcess, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.trouble = ""
@@ -85,7 +87,8 @@ class Processes:
                 reply = await process.read(job, wall_s=self._settings.wall_s)
             except TimeoutError:
                 await process.kill()
-                return Refused(message=_took_too_long(self._settings.wall_s)), process.files
+                message = _took_too_long(self._settings.wall_s)
+                return Refused(nonce=job.nonce, message=message, limit="time"), process.files
             except ProcessFailed as error:
                 await process.kill()
                 self._log.warning("file_ended_its_process", reason=str(error), kind=job.kind)
@@ -99,12 +102,15 @@ class Processes:
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[ReadingProcess]:
         process = self._take() or await self._start()
+        self._busy.add(process)
         try:
             yield process
         except BaseException:
             # Whoever leaves in the middle, as by being cancelled, leaves it with a file.
             await process.kill()
             raise
+        finally:
+            self._busy.discard(process)
 
     def _take(self) -> ReadingProcess | None:
         if not self._idle:
@@ -123,10 +129,13 @@ class Processes:
             self._log.error("reading_process_did_not_start", reason=str(error))
             raise ExtractionFailed(str(error)) from error
         self.trouble = ""
+        if self._is_closed:
+            await process.kill()
+            raise ExtractionFailed("the server is being stopped")
         return process
 
     def _keep(self, process: ReadingProcess) -> None:
-        if process.files >= self._settings.files_per_process_max:
+        if self._is_closed or process.files >= self._settings.files_per_process_max:
             self._end(process)
             return
         loop = asyncio.get_running_loop()
@@ -142,8 +151,11 @@ class Processes:
         task.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
-        """End those that are idle."""
+        """End all of them; a file that one still reads fails, to be read another time."""
+        self._is_closed = True
         while process := self._take():
+            await process.kill()
+        for process in tuple(self._busy):
             await process.kill()
         if self._ending:
             await asyncio.wait(self._ending)

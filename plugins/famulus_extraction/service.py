@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from famulus_extraction.choosing import Choice
 from famulus_extraction.loading import named
-from famulus_extraction.messages import Job
+from famulus_extraction.messages import Done, Job
 from famulus_extraction.processes import ExtractionFailed, Processes
 from famulus_extraction.spool import BrokenOutput, Spooled, spooled
 from famulus_schemas.retrieval import Chunk, Chunker, Chunking
@@ -50,19 +51,20 @@ class FileExtraction:
             # Given back before the chunks are: who takes them may need long for each.
             async with self._slots:
                 await files.fill(content, bytes_max=self._settings.file_bytes_max)
-                await self._read(files, filename, media_type, chunking)
+                done = await self._read(files, filename, media_type, chunking)
             try:
-                async for batch in files.batches():
+                async for batch in files.batches(done.chunks):
                     yield batch
             except BrokenOutput as error:
                 raise ExtractionFailed(str(error)) from error
 
     async def _read(
         self, files: Spooled, filename: str, media_type: str, chunking: Chunking
-    ) -> None:
+    ) -> Done:
         extractor = self._choice.of(filename, media_type, files.head)
-        await self._processes.read(
+        return await self._processes.read(
             Job(
+                nonce=secrets.token_hex(8),
                 source=str(files.source),
                 output=str(files.output),
                 kind=extractor.name,

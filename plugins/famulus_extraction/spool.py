@@ -74,10 +74,13 @@ class Spooled:
         if not size:
             raise ExtractionRefused("invalid_file", "The file is empty.")
 
-    async def batches(self) -> AsyncIterator[Sequence[Chunk]]:
-        """What the process wrote. Raises BrokenOutput."""
+    async def batches(self, chunks: int) -> AsyncIterator[Sequence[Chunk]]:
+        """What the process wrote, so many chunks. Raises BrokenOutput."""
         while batch := await on_disk(self._batch):
+            chunks -= len(batch)
             yield batch
+        if chunks:
+            raise BrokenOutput("the chunks of a file are not as many as there were to be")
 
     def _batch(self) -> Sequence[Chunk]:
         head = self._chunks.read(LENGTH_BYTES)

@@ -93,3 +93,27 @@ def _apart(questions: Sequence[Question]) -> Iterator[Question]:
         if used.isdisjoint(question.answers):
             used |= question.answers
             yield question
+
+
+def joined(corpus: Corpus, passages_max: int) -> Corpus:
+    """The same with longer passages: so many of a document's, one after the other, are one."""
+    longer: list[Passage] = []
+    place_of: list[int] = []
+    size = 0
+    for passage in corpus.passages:
+        if longer and longer[-1].title == passage.title and size < passages_max:
+            text = f"{longer[-1].text}\n\n{passage.text}"
+            longer[-1] = Passage(passage.domain, passage.title, text)
+            size += 1
+        else:
+            longer.append(passage)
+            size = 1
+        place_of.append(len(longer) - 1)
+
+    def moved(questions: Sequence[Question]) -> list[Question]:
+        return [
+            Question(one.domain, one.text, frozenset(place_of[place] for place in one.answers))
+            for one in questions
+        ]
+
+    return Corpus(longer, moved(corpus.tuning), moved(corpus.held_out))

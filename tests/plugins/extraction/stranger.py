@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from famulus_schemas.retrieval import Chunk, Chunking, Section
 
@@ -116,6 +117,17 @@ def lies(sections: Sequence[Section], chunking: Chunking) -> Iterator[Chunk]:
     yield Chunk(text="what never was there", tokens=1, start=0, end=20)
 
 
+def says_nothing(sections: Sequence[Section], chunking: Chunking) -> list[Chunk]:
+    return []
+
+
+def answers_the_next_file(path: Path) -> list[Section]:
+    """Answers twice: for this file, and for the one that is yet to come."""
+    os.write(_answers(), _done() * 2)
+    signal.pause()
+    return []
+
+
 def forges(path: Path) -> list[Section]:
     """Writes to every pipe that it has, as a hostile file would have it do."""
     for descriptor in range(3, 20):
@@ -128,9 +140,6 @@ def forges(path: Path) -> list[Section]:
 
 def spoils_the_output(path: Path) -> list[Section]:
     """Puts what are no chunks where the chunks belong."""
-
-    class Never(str):
-        __slots__ = ()
 
     (path.parent / "chunks").write_bytes(b"\xff\xff\xff\xffno chunks")
     os.write(_answers(), _done())
@@ -168,8 +177,18 @@ def _is_a_pipe_to_write(descriptor: int) -> bool:
         return False
 
 
+def _nonce() -> str:
+    """What a file's answer must carry; it can be found by whoever runs in the process."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if "job" in frame.f_locals:
+            return str(frame.f_locals["job"].nonce)
+        frame = frame.f_back
+    raise LookupError
+
+
 def _done() -> bytes:
     import msgspec
 
-    body = msgspec.msgpack.encode({"type": "done", "chunks": 1})
+    body = msgspec.msgpack.encode({"type": "done", "nonce": _nonce(), "chunks": 1})
     return len(body).to_bytes(4, "big") + body
