@@ -21,6 +21,7 @@ LIBRARIES = {
 MAY_IMPORT = {
     ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
     ("famulus_hnsw", "famulus_indexes"): "is exact in small stores, and in what passes filters",
+    ("famulus_pgvector", "famulus_indexes"): "takes texts apart and brings stores in as others do",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }
