@@ -16,7 +16,15 @@ from harness import Options, Table
 from servers import HERE, NotReady, compiler_path, tail
 
 NAMES = (
-    *("start", "messages", "records", "chat", "runs", "first_call", "durable", "memory"),
+    "start",
+    "messages",
+    "records",
+    "chat",
+    "runs",
+    "first_call",
+    "durable",
+    "memory",
+    "retrieval_quality",
     "sandbox",
 )
 

@@ -147,8 +147,10 @@ def _parsed(method: Callable[..., Any]) -> Callable[..., Any]:
 def _content_type(method: Callable[..., Any], *, streams: bool) -> str:
     if streams:
         return "text/event-stream"
-    # The one method of the client that answers with a file's bytes.
-    return "application/octet-stream" if method.__name__ == "content" else "application/json"
+    # The one method of the client that answers with a file's bytes; one of vector stores has its
+    # name.
+    is_file = (method.__module__, method.__name__) == ("openai.resources.files", "content")
+    return "application/octet-stream" if is_file else "application/json"
 
 
 def _renewed(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ class Landlock(Plugin[LandlockSettings]):
 
     name = "landlock"
     provides = (SANDBOX,)
-    by_name_only = True
+    by_choice = True
     _keeper: Keeper | None = None
 
     @asynccontextmanager

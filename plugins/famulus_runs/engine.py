@@ -19,6 +19,8 @@ from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
 from famulus_runs.call_drafts import Forms
 from famulus_runs.calling import LOST, Caller
+from famulus_runs.citers import cite_of
+from famulus_runs.citing import Cite
 from famulus_runs.drafts import Batch, Kept, MessageDraft
 from famulus_runs.repair import is_json
 from famulus_runs.resume import Past
@@ -40,7 +42,9 @@ from famulus_schemas.events import (
     ThreadRunInProgress,
     ThreadRunRequiresAction,
 )
+from famulus_schemas.formats import ResponseFormatText
 from famulus_schemas.inference import (
+    CANNOT_SEE,
     BackendFault,
     ChatChunk,
     ChatRequest,
@@ -96,6 +100,10 @@ class AttachedInVain(Exception):
         )
 
 
+class PromptRefused(Exception):
+    """The thread holds what the model cannot or may not be shown; says what to do."""
+
+
 class PromptTooLong(Exception):
     """Not even the newest message fits into what the run may still read."""
 
@@ -114,7 +122,7 @@ class Prompter(Protocol):
     ) -> Prompt:
         """What to ask the model now; less than was `refused` as too long.
 
-        Raises PromptTooLong or AttachedInVain.
+        Raises PromptTooLong, PromptRefused or AttachedInVain.
         """
         ...
 
@@ -167,6 +175,9 @@ class Engine:
         self._tools = past.tools
         self._marks = past.marks
         """By which the model can refer to what the run's calls gave."""
+        self._sources = past.sources
+        self._cite: Cite | None = None
+        """What cites those passages where the model does not."""
         self._content = past.content
         """With what the next message begins."""
         self._resources = resources
@@ -207,6 +218,7 @@ class Engine:
             self._log.info("tools_ignored", run=self.run.id, tools=unserved)
         try:
             await self._toolbox.equip(self._scope_of, within_s=self._limits.tool_s)
+            await self._make_citer()
             async for batch in self._go_on():
                 yield batch
             while self.run.status == "in_progress" and len(self.turns) < self._limits.turns_max:
@@ -215,7 +227,7 @@ class Engine:
             if self.run.status != "in_progress":
                 return
         except BackendFault as fault:
-            yield self.end("failed", error=_run_error(fault))
+            yield self.end("failed", error=_run_error(fault, self.run.model))
             return
         except Problem as problem:
             # Worded for a client already, such as a model that nobody serves.
@@ -224,6 +236,9 @@ class Engine:
             return
         except PromptTooLong:
             yield self._cut_off(NO_ROOM, "max_prompt_tokens")
+            return
+        except PromptRefused as error:
+            yield self.end("failed", error=RunError(code="invalid_prompt", message=str(error)))
             return
         except (AttachedInVain, ToolUnusable) as error:
             yield self.end("failed", error=RunError(code="server_error", message=str(error)))
@@ -234,6 +249,7 @@ class Engine:
     async def _go_on(self) -> AsyncGenerator[Batch, None]:
         """Take up what a lost worker had open; nothing for a run that begins."""
         if self._message is not None:
+            self._message.cite_by(self._cite, is_data=_wants_data(self.run))
             yield self._message.reopened()
             failpoint("resume_message_reopened")
         if self._tools is None:
@@ -297,9 +313,10 @@ class Engine:
             prompt = await self._prompter.request(
                 self.run, self._toolbox, self.turns, self._spent, refused=refused
             )
-            answer = self._answer = Answer(prompt)
+            kept = prompt.without_images()
+            answer = self._answer = Answer(kept)
             try:
-                async for batch in self._receive(answer, turn):
+                async for batch in self._receive(prompt.request, answer, turn):
                     yield batch
             except BackendFault as fault:
                 if fault.code != CONTEXT_EXCEEDED or answer.has_begun:
@@ -307,14 +324,16 @@ class Engine:
                 self._answer = None
                 if refused is not None:
                     raise PromptTooLong from fault
-                refused = prompt
+                refused = kept
             else:
                 return
 
-    async def _receive(self, answer: Answer, turn: Turn) -> AsyncGenerator[Batch, None]:
+    async def _receive(
+        self, request: ChatRequest, answer: Answer, turn: Turn
+    ) -> AsyncGenerator[Batch, None]:
         self.asked = answer.prompt.request
         failpoint("model_before_asked")
-        chunks_of = self._chunks(answer.prompt.request)
+        chunks_of = self._chunks(request)
         try:
             async for chunks in chunks_of:
                 if batch := self._take(chunks, turn, answer):
@@ -409,7 +428,13 @@ class Engine:
     def _new_message(self) -> MessageDraft:
         content, self._content = self._content, []
         return MessageDraft.new(
-            self.run, self._new_id, self._now(), marks=self._marks, content=content
+            self.run,
+            self._new_id,
+            self._now(),
+            marks=self._marks,
+            content=content,
+            cite=self._cite,
+            is_data=_wants_data(self.run),
         )
 
     def _take_calls(self, chunk: ChatChunk) -> Batch:
@@ -530,10 +555,18 @@ class Engine:
             return
         self._marks = [*self._marks, *self._tools.marks()][-self._limits.marks_max :]
         self._content = [*self._content, *self._tools.content()]
+        for name, sources in self._tools.sources().items():
+            self._sources.setdefault(name, []).extend(sources)
         # Forgotten first: whoever cancels the run at this moment finds nothing left to end.
         completed, self._tools = self._tools.completed(self._now()), None
         yield completed
         failpoint("calls_completed")
+        await self._make_citer()
+
+    async def _make_citer(self) -> None:
+        if self._sources:
+            limit = self._limits.sources_max
+            self._cite = await cite_of(self._toolbox, self._sources, limit=limit, log=self._log)
 
     async def _run_calls(self, turn: Turn) -> AsyncIterator[Batch]:
         """Run at once what the server runs; each output is stored as soon as it is there."""
@@ -655,6 +688,12 @@ class Engine:
         )
 
 
+def _wants_data(run: Run) -> bool:
+    """Whether the answer is to be JSON."""
+    is_free = run.response_format in (None, "auto")
+    return not is_free and not isinstance(run.response_format, ResponseFormatText)
+
+
 def _unserved(types: Sequence[str]) -> str:
     names = ", ".join(types)
     return (
@@ -707,7 +746,20 @@ _OF_PROMPT = (None, 400, 413, 422)
 """Statuses with which a server refuses what it was asked, and not who or how it was asked."""
 
 
-def _run_error(fault: BackendFault) -> RunError:
+def cannot_see(model: str, backend: str, said: str = "") -> str:
+    """What the user of a model that cannot see is told."""
+    words = f" ({said.rstrip('.')})" if said else ""
+    return (
+        f"The model '{model}' of the model server '{backend}' cannot be shown pictures{words}, and "
+        "messages of the thread hold some. Name a model that sees, or delete these messages, and "
+        "create the run again."
+    )
+
+
+def _run_error(fault: BackendFault, model: str) -> RunError:
+    if fault.code == CANNOT_SEE:
+        message = cannot_see(model, fault.backend, fault.message)
+        return RunError(code="invalid_prompt", message=message)
     code, text = _wording(fault)
     if not fault.backend:
         # It came to no server, and says all that there is to say.

@@ -186,13 +186,17 @@ class Message(Answer, frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
+SHOWN_FILE = "image_file.file_id"
+"""How the parameters end by which a message names pictures."""
+
+
 def files_of(message: CreateMessage, *, within: str = "") -> dict[str, str]:
     """The files that a new message names: the parameter of each, and its id."""
     named = {}
     blocks = () if isinstance(message.content, str) else message.content
     for index, block in enumerate(blocks):
         if isinstance(block, ImageFileContentBlock):
-            named[f"{within}content[{index}].image_file.file_id"] = block.image_file.file_id
+            named[f"{within}content[{index}].{SHOWN_FILE}"] = block.image_file.file_id
     for index, attachment in enumerate(message.attachments or ()):
         if attachment.file_id is not UNSET:
             named[f"{within}attachments[{index}].file_id"] = attachment.file_id
@@ -207,4 +211,21 @@ def files_of_messages(
         param: id
         for index, message in enumerate(messages)
         for param, id in files_of(message, within=f"{named}[{index}].").items()
+    }
+
+
+def searchable_files(
+    messages: Sequence[CreateMessage], *, named: str = "additional_messages"
+) -> dict[str, str]:
+    """The files that new messages attach to be searched: the parameter of each, and its id.
+
+    `named` is the list that the messages are in; that of one by itself is empty.
+    """
+    return {
+        f"{within}attachments[{number}].file_id": attachment.file_id
+        for index, message in enumerate(messages)
+        for within in [f"{named}[{index}]." if named else ""]
+        for number, attachment in enumerate(message.attachments or ())
+        if attachment.file_id is not UNSET
+        and any(isinstance(tool, FileSearchToolTypeOnly) for tool in attachment.tools)
     }
