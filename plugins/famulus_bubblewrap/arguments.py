@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from famulus_boxes.environment import Environment
 from famulus_bubblewrap.launch import SECCOMP
 from famulus_schemas.sandbox import HOME, BoxLimits
@@ -56,13 +58,20 @@ def _machine() -> list[Argument]:
     return [
         ("--ro-bind", "/usr", "/usr"),
         ("--tmpfs", "/usr/local"),
-        ("--symlink", "usr/lib", "/lib"),
-        ("--symlink", "usr/lib64", "/lib64"),
-        ("--symlink", "usr/bin", "/bin"),
+        *(_beside_usr(name) for name in ("/bin", "/lib", "/lib64") if os.path.exists(name)),
         ("--dir", "/etc"),
+        # By which programs find libraries that are not where they look first.
+        ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"),
         ("--proc", "/proc"),
         ("--dev", "/dev"),
     ]
+
+
+def _beside_usr(name: str) -> Argument:
+    """A folder that most machines have in `/usr`, and some beside it."""
+    if os.path.islink(name):
+        return ("--symlink", f"usr{name}", name)
+    return ("--ro-bind", name, name)
 
 
 def shown_folders(environment: Environment) -> list[tuple[str, str]]:
