@@ -162,7 +162,8 @@ class Indexes:
             few = len(self._entrances) <= self._settings.open_max
             if few and taken <= self._settings.memory_bytes_max:
                 return
-            if entrance.users:
+            # Others may have closed it meanwhile, or be in it.
+            if entrance.users or self._entrances.get(key) is not entrance:
                 continue
             del self._entrances[key]
             taken -= entrance.index.size_bytes
