@@ -31,6 +31,18 @@ COUNTS_MAX: Final = 10_000
 SHIFT: Final = 32
 """A chunk's row among the words is its document's number, and below that many bits its place."""
 
+NO_DAMAGE: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+"""What keeps a file from being used would keep a new one from it, too."""
+
+
 _TABLES: Final = """
 create table document (
     id integer primary key autoincrement,
@@ -110,6 +122,8 @@ class StoreFile:
         try:
             return self._open()
         except (sqlite3.DatabaseError, Damaged) as error:
+            if not is_damage(error):
+                raise
             self._log.warning("index_made_anew", file=self.path.name, reason=str(error))
             remove(self.path)
             return self._open()
@@ -319,6 +333,11 @@ def _sum(document: int, numbers: bytes, vectors: bytes) -> int:
 def expression(terms: Sequence[Term], phrases: Sequence[Term]) -> str:
     """A query of FTS5. Its terms hold letters and digits only, and stand in quotes."""
     return " OR ".join('"' + " ".join(term) + '"' for term in (*terms, *phrases))
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that the file is not what we wrote, and not that it cannot be used."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in NO_DAMAGE
 
 
 def remove(path: Path) -> None:
