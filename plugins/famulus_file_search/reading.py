@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 PASSAGE_SENTENCES_MAX = 400
+SENTENCE_CHARS_MAX = 2_000
+"""Of a longer one, such as a line of data, the beginning is read."""
 
 _HEADING = re.compile(r"\s*#{1,6}\s")
-_HEADING_LINE = re.compile(r"^(\s*#{1,6}\s.*)$", re.MULTILINE)
+_HEADING_LINE = re.compile(r"^([ \t]*#{1,6}[ \t].*)$", re.MULTILINE)
 _BREAK = re.compile(
     r"(?<=[.!?\u2026\u3002\uff01\uff1f])[\"'\u201d\u2019)\]*_]*\s+|(?<=[\u3002\uff01\uff1f])|\n\s*\n"
     r"|\n(?=\s*(?:[-*+|#>]|\d+[.)]\s))"
@@ -53,10 +55,10 @@ def sentences_in(passage: str) -> Iterator[tuple[bool, str]]:
     for text in _BREAK.split(_HEADING_LINE.sub(r"\1\n", passage), PASSAGE_SENTENCES_MAX):
         begun = f"{begun} {text.strip()}".strip()
         if begun and not _ABBREVIATED.search(begun):
-            yield bool(_HEADING.match(begun)), begun
+            yield bool(_HEADING.match(begun)), begun[:SENTENCE_CHARS_MAX]
             begun = ""
     if begun:
-        yield bool(_HEADING.match(begun)), begun
+        yield bool(_HEADING.match(begun)), begun[:SENTENCE_CHARS_MAX]
 
 
 def contrasted(sentence: str) -> Sequence[str]:
