@@ -18,6 +18,7 @@ from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
 from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
 from famulus_schemas.retrieval import Embedder, Extraction, Vectors
+from famulus_schemas.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
@@ -412,6 +413,7 @@ EMBEDDER: Port[Embedder] = Port("embedder")
 EXTRACTION: Port[Extraction] = Port("extraction")
 VECTORS: Port[Vectors] = Port("vectors")
 STORES: Port[Stores] = Port("stores")
+SANDBOX: Port[Sandbox] = Port("sandbox")
 
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
@@ -427,5 +429,6 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     EMBEDDER,
     VECTORS,
     STORES,
+    SANDBOX,
 )
 """Every port, in the order in which they build on each other."""
