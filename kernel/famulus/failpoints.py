@@ -73,6 +73,8 @@ POINTS: Final = (
     "resume_message_reopened",
     "resume_calls_reopened",
     "resume_calls_told_anew",
+    "code_session_before_commit",
+    "code_session_committed",
     # What it tells.
     "journal_before_commit",
     "journal_committed",
