@@ -45,6 +45,9 @@ FILES = frozenset(
 )
 """Not passed by this load: `tests/plugins/files/test_killed.py` kills a server at each of them."""
 
+CODE = frozenset({"code_session_before_commit", "code_session_committed"})
+"""Not passed by this load: `tests/plugins/code_interpreter/test_killed.py` kills there."""
+
 TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
 """Not passed by this load, whose tools tell nothing while they run; the simulation dies there."""
 ALONE = STARTING.keys() | EXPIRING
@@ -56,7 +59,7 @@ PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
     """The points that a store is tested at: all that the load passes but those of the other."""
     others = "postgres_" if store == "sqlite" else "sqlite_"
-    elsewhere = FILES | TELLING
+    elsewhere = FILES | CODE | TELLING
     own = [name for name in POINTS if not name.startswith(others) and name not in elsewhere]
     later = [
         f"{name}:{passage}"

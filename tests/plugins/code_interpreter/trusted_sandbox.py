@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import os
 import shutil
 import signal
 import sys
@@ -41,7 +42,7 @@ from famulus_schemas.sandbox import (
     TextOutput,
 )
 
-LOOP = Path(__file__).with_name("trusted_loop.py")
+LOOP = Path(os.environ.get("TRUSTED_LOOP") or Path(__file__).with_name("trusted_loop.py"))
 
 
 class TrustedBox:
