@@ -246,8 +246,9 @@ class Lifecycle:
             self.filler[port] = self._filler(port, chosen.get(port))
         for slot in self.slots.values():
             if slot.alive and slot.provides and slot.name not in self.filler.values():
-                others = {self.filler[port.name] for port in slot.provides}
-                slot.become(State.OFF, f"{', '.join(sorted(others))} does its job")
+                others = {self.filler[port.name] for port in slot.provides} - {""}
+                done = f"{', '.join(sorted(others))} does its job"
+                slot.become(State.OFF, done if others else "[ports] does not name it")
 
     def _filler(self, port: str, chosen: str | None) -> str:
         able = [
@@ -264,6 +265,7 @@ class Lifecycle:
                     f"[ports] {port} = {chosen!r}, but it is {slot.state}: {slot.reason}"
                 )
             return chosen
+        able = [slot for slot in able if not _by_choice(slot)]
         first = [slot for slot in able if not _stands_in(slot)] or able
         if len(first) > 1:
             names = " and ".join(sorted(slot.name for slot in first))
@@ -489,3 +491,7 @@ class Lifecycle:
 
 def _stands_in(slot: Slot) -> bool:
     return bool(slot.plugin_type and slot.plugin_type.stand_in)
+
+
+def _by_choice(slot: Slot) -> bool:
+    return bool(slot.plugin_type and slot.plugin_type.by_choice)

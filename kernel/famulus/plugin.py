@@ -156,6 +156,8 @@ class Plugin(Generic[S_co]):
     """Boot hooks whose answers its lifespan asks for; whoever implements them starts before."""
     stand_in: ClassVar[bool] = False
     """An embedded default: it stays off where another plugin provides the same ports."""
+    by_choice: ClassVar[bool] = False
+    """It fills its ports only where `[ports]` names it, whoever else provides them or not."""
     settings_type: ClassVar[type[Settings]] = NoSettings
 
     def __init__(self, settings: S_co, host: Host) -> None:

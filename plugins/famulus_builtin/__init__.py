@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from famulus import Plugin, hookimpl
-from famulus_builtin.backend import MODEL, BuiltinBackend
+from famulus_builtin.backend import LEXICAL, MODEL, BuiltinBackend
 from famulus_builtin.settings import BuiltinSettings
 from famulus_schemas.inference import Backend
 
-__all__ = ["MODEL", "Builtin", "BuiltinBackend", "BuiltinSettings"]
+__all__ = ["LEXICAL", "MODEL", "Builtin", "BuiltinBackend", "BuiltinSettings"]
 
 
 class Builtin(Plugin[BuiltinSettings]):
-    """Registers the stand-in as the backend `builtin`, which serves `famulus-builtin`."""
+    """Registers the backend `builtin`: the stand-in `famulus-builtin`, and the lexical embedder."""
 
     name = "builtin"
 

@@ -1,4 +1,4 @@
-"""The stand-in as a backend: streams its answers, counts its tokens, embeds texts."""
+"""The backend: the stand-in streams its answers and counts its tokens; the embedder embeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from famulus_builtin import tokens
 from famulus_builtin.conversation import Conversation
-from famulus_builtin.embedding import embed
+from famulus_builtin.embedding import LEXICAL_DIMENSIONS, embed
 from famulus_builtin.functions import CannotCall
 from famulus_builtin.refs import SchemaUnusable
 from famulus_builtin.reply import Reply, reply_to
@@ -27,12 +27,20 @@ from famulus_schemas.inference import (
 )
 
 MODEL = "famulus-builtin"
+LEXICAL = "famulus-lexical-1"
+"""Whoever changes what its vectors are gives it the next number: stores keep what they have."""
 NOTE = (
     "A stand-in, not a language model: no weights, fixed rules. It answers plainly, calls "
     "functions, quotes passages and fills in schemas, so that everything around a model can be "
     "tried without one."
 )
+LEXICAL_NOTE = (
+    "Embeds texts by the words in them, with no weights: texts that share words are close, and "
+    "meaning plays no part."
+)
 DIMENSIONS_MAX = 4_096
+TEXTS_AT_ONCE = 64
+"""Texts that are embedded in one go of a thread."""
 MESSAGE_TOKENS = 4
 """What each message counts besides its text, as real chat templates add."""
 
@@ -52,13 +60,22 @@ class BuiltinBackend:
         self._sleep = sleep
 
     async def models(self) -> Sequence[ModelCard]:
-        """The stand-in, with a note that says what it is."""
-        context = self._settings.context_tokens
-        return [ModelCard(id=MODEL, backend=self.name, context_tokens=context, note=NOTE)]
+        """The stand-in and the embedder, with notes that say what they are."""
+        context, longest = self._settings.context_tokens, self._settings.embedding_tokens_max
+        return [
+            ModelCard(id=MODEL, backend=self.name, context_tokens=context, sees=False, note=NOTE),
+            ModelCard(
+                id=LEXICAL,
+                backend=self.name,
+                context_tokens=longest,
+                note=LEXICAL_NOTE,
+                chats=False,
+            ),
+        ]
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
         """Answer by the rules of `reply`, a word at a time. Raises BackendFault."""
-        self._check_model(request.model)
+        self._check_chats(request.model)
         prompt_tokens = self._prompt_tokens(request)
         answer = _Answer(self._reply(request), request)
         for chunk, size in answer.chunks():
@@ -76,16 +93,21 @@ class BuiltinBackend:
     ) -> Sequence[Sequence[float]]:
         """Hash the words of each text into a vector of length one. Raises BackendFault."""
         self._check_model(model)
-        size = dimensions or self._settings.embedding_size
+        usual = LEXICAL_DIMENSIONS if model == LEXICAL else self._settings.embedding_size
+        size = dimensions or usual
         if not 1 <= size <= DIMENSIONS_MAX:
             raise self._fault(f"dimensions must be from 1 to {DIMENSIONS_MAX}", param="dimensions")
-        vectors = []
+        vectors: list[Sequence[float]] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = texts[start : start + TEXTS_AT_ONCE]
+            # Off the loop: hashing a long text takes milliseconds.
+            vectors += await asyncio.to_thread(self._embedded, some, size)
+        return vectors
+
+    def _embedded(self, texts: Sequence[str], size: int) -> list[list[float]]:
         for text in texts:
             self._check_size(tokens.count(text), self._settings.embedding_tokens_max, "input")
-            vectors.append(embed(text, size))
-            # Hashing a long text takes milliseconds; the server must get a turn between texts.
-            await self._sleep(0)
-        return vectors
+        return [embed(text, size) for text in texts]
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int]:
         """Count by the rule of `tokens`. Raises BackendFault for another model."""
@@ -122,9 +144,14 @@ class BuiltinBackend:
         rate = self._settings.tokens_per_s
         await self._sleep(size / rate if rate else 0)
 
+    def _check_chats(self, model: str) -> None:
+        self._check_model(model)
+        if model == LEXICAL:
+            raise self._fault("it embeds texts, and does not chat", kind="unsupported")
+
     def _check_model(self, model: str) -> None:
-        if model != MODEL:
-            text = f"The built-in backend serves {MODEL} and no {model!r:.80}."
+        if model not in (MODEL, LEXICAL):
+            text = f"The built-in backend serves {MODEL} and {LEXICAL}, and no {model!r:.80}."
             raise self._fault(text, kind="not_found", param="model")
 
     def _fault(

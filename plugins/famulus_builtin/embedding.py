@@ -9,6 +9,8 @@ from zlib import crc32
 
 from famulus_builtin.words import EMPTY, stem, words
 
+LEXICAL_DIMENSIONS = 512
+
 _EMPTY_WORD_WEIGHT = 0.15
 _PAIR_WEIGHT = 0.4
 _TRIGRAM_WEIGHT = 0.2

@@ -91,6 +91,11 @@ EXCUSES = (
         why="PostgreSQL keeps no text with a NUL, so none is taken, whatever the store.",
     ),
     Excuse(
+        param=r".*image_url[.]url",
+        message="Invalid .*",
+        why="A picture is given by an address on the web or as bytes; the document has any URI.",
+    ),
+    Excuse(
         check=NEGATIVE,
         operation="|".join(RAW_OPERATIONS),
         why="What is said to a model goes to its server as it came, which judges it.",

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
 from famulus import Problem
-from famulus_files.access import Access
+from famulus_files.access import Access, as_file
 from famulus_files.contents import Contents
 from famulus_files.kinds import decode_file, decode_file_extra
 from famulus_files.making import Maker
 from famulus_files.removal import Removal
-from famulus_schemas.errors import FILE_NOT_THERE
+from famulus_schemas.errors import FILE_NOT_THERE, INVALID
 from famulus_schemas.files import File, FilePurpose
 from famulus_schemas.identity import Principal
+from famulus_schemas.messages import SHOWN_FILE
 from famulus_schemas.records import Unit
+
+SHOWN_PURPOSES = ("vision", "assistants", "assistants_output", "user_data")
+"""Of the files that a message may show; what code has made is one of them."""
 
 
 class FileService:
@@ -33,13 +37,15 @@ class FileService:
 
     async def require(self, project: str, named: Mapping[str, str]) -> None:
         """As Files.require."""
-        there: set[str] = set()
+        there: dict[str, File] = {}
         for param, id in named.items():
-            if id in there:
-                continue
-            if await self._access.get(project, id) is None:
-                raise Problem(FILE_NOT_THERE, param=param, id=id)
-            there.add(id)
+            if id not in there:
+                record = await self._access.get(project, id)
+                if record is None:
+                    raise Problem(FILE_NOT_THERE, param=param, id=id)
+                there[id] = as_file(record)
+            if param.endswith(SHOWN_FILE) and there[id].purpose not in SHOWN_PURPOSES:
+                raise _not_shown(param, there[id])
 
     async def open(
         self, project: str, file_id: str, *, start: int = 0, end: int | None = None
@@ -67,3 +73,12 @@ class FileService:
         """As Files.delete."""
         record = await self._access.found(principal.project, file_id)
         await self._removal.delete(principal, record)
+
+
+def _not_shown(param: str, file: File) -> Problem:
+    purposes = ", ".join(SHOWN_PURPOSES)
+    reason = (
+        f"the file {file.id} has the purpose '{file.purpose}', and pictures are files of one of "
+        f"the purposes {purposes}. Upload it again with the purpose 'vision'."
+    )
+    return Problem(INVALID, param=param, name=param, reason=reason)

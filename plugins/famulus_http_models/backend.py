@@ -98,7 +98,11 @@ class HttpBackend:
             return [self._card(id) for id in self._server.models]
         body = await self._ask_small(self._address.api + "/models", None)
         await self._recognise()
-        return read_models(body, backend=self.name, context_tokens=self._server.context_tokens)
+        cards = read_models(body, backend=self.name, context_tokens=self._server.context_tokens)
+        vision = self._server.vision
+        if vision is None:
+            return cards
+        return [msgspec.structs.replace(card, sees=vision) for card in cards]
 
     async def _recognise(self) -> None:
         if self._dialect is None:
@@ -110,6 +114,7 @@ class HttpBackend:
             backend=self.name,
             owned_by=self.name,
             context_tokens=self._server.context_tokens,
+            sees=self._server.vision,
         )
 
     async def chat(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from famulus_schemas.inference import BackendFault, FaultKind
+from famulus_schemas.inference import CANNOT_SEE, BackendFault, FaultKind
 
 MESSAGE_CHARS_MAX = 1000
 """Of a server's own message, what is passed on."""
@@ -21,6 +22,14 @@ _TOO_LONG = (
     "exceeds the available context size",
 )
 """By which vLLM and SGLang, older vLLMs, and llama.cpp say it, who have no code for it."""
+
+_CANNOT_SEE = re.compile(
+    r"at most 0 image|not a multimodal model|image input is not supported|"
+    r"not support image|image_url is only supported by|support image input|"
+    r"data required for image input",
+    re.IGNORECASE,
+)
+"""By which vLLM, llama.cpp, Ollama, OpenAI and hosted routers say it, under any status."""
 
 _KINDS: dict[int, FaultKind] = {
     404: "not_found",
@@ -70,6 +79,8 @@ def fault_of_error(body: bytes, *, backend: str) -> BackendFault | None:
     kind: FaultKind = "broken"
     if status is not None and 400 <= status < 600:
         kind = _kind(status)
+    if _CANNOT_SEE.search(said.message):
+        kind = "refused"
     message = said.message or "it sent an error without a message"
     return BackendFault(
         kind,
@@ -130,6 +141,9 @@ def _meaning(
     if status in (401, 403):
         # The server's own words are left out: they may repeat part of the key.
         return "refused", f"it does not accept our API key ({status}); set the server's api_key"
+    if _CANNOT_SEE.search(said.message):
+        # llama.cpp takes it for a fault of its own.
+        return "refused", said.message
     if 300 <= status < 400:
         target = headers.get("Location", "elsewhere").partition("?")[0]
         return "broken", f"it redirects to {target}; give that server's own URL"
@@ -143,6 +157,8 @@ def _code(said: Said) -> str | None:
     """A code in OpenAI's sense: a name, not a status again."""
     if any(words in said.message for words in _TOO_LONG):
         return CONTEXT_EXCEEDED
+    if _CANNOT_SEE.search(said.message):
+        return CANNOT_SEE
     return None if said.code is None or said.code.isdigit() else said.code
 
 

@@ -87,6 +87,13 @@ class Server(Settings, frozen=True, kw_only=True):
         int | None,
         Meta(description="Prompt and answer together, where the server does not say."),
     ] = None
+    vision: Annotated[
+        bool | None,
+        Meta(
+            description="Whether its models can be shown pictures; where left out, it is what the "
+            "server says of each, or tried. `vision` of the plugin `models` says it of one model."
+        ),
+    ] = None
     tokenizer: Annotated[
         str | None,
         Meta(description="Path of the models' `tokenizer.json`, to count tokens exactly."),

@@ -46,7 +46,7 @@ class Listing:
             self.qualified[qualified] = one
             self.models[qualified if one.card.id in self.models else one.card.id] = one
         if is_alone:
-            self.models = {one.card.id: one for one in last_resort}
+            self.models = {one.card.id: one for one in last_resort} | self.models
 
     def named(self, model: str) -> Served | None:
         """The model of exactly this name."""
@@ -185,8 +185,14 @@ class Catalog:
             [one for name, one in served if name != self._last_resort],
             {name: fault for name, fault in self._silent.items() if name != self._last_resort},
             [one for name, one in served if name == self._last_resort],
-            is_alone=all(backend.name == self._last_resort for backend in self._backends),
+            is_alone=all(self._leaves_chats(backend.name) for backend in self._backends),
         )
+
+    def _leaves_chats(self, name: str) -> bool:
+        """Whether the last resort is still wanted beside this backend."""
+        cards = self._cards.get(name)
+        only_embeds = bool(cards) and not any(card.chats for card in cards or ())
+        return name == self._last_resort or only_embeds
 
 
 def _relaying(backend: Backend) -> RelaysRequests | None:

@@ -52,7 +52,8 @@ class Names:
     def cards(self, listing: Listing) -> list[ModelCard]:
         """All models in the order of their servers, then the aliases that lead to one."""
         cards = [
-            msgspec.structs.replace(served.card, id=name) for name, served in listing.models.items()
+            msgspec.structs.replace(served.card, id=name, sees=self.sees(name, served))
+            for name, served in listing.models.items()
         ]
         for alias in self._settings.aliases:
             served = self.resolve(listing, alias)
@@ -63,9 +64,22 @@ class Names:
     def card(self, model: str, served: Served) -> ModelCard:
         """The model's card under the name that it was asked for by."""
         own = served.card.id
+        card = msgspec.structs.replace(served.card, id=model, sees=self.sees(model, served))
         if model in (own, f"{served.card.backend}/{own}"):
-            return msgspec.structs.replace(served.card, id=model)
-        return msgspec.structs.replace(served.card, id=model, alias_of=own)
+            return card
+        return msgspec.structs.replace(card, alias_of=own)
+
+    def sees(self, model: str, served: Served) -> bool | None:
+        """Whether the model can be shown pictures under the name that it was asked for by.
+
+        What is set for a name goes before what is set for what it stands for.
+        """
+        vision, card = self._settings.vision, served.card
+        names: list[str | None] = [model]
+        while (name := self._settings.aliases.get(names[-1] or "")) is not None:
+            names.append(name)
+        names += [f"{card.backend}/{card.id}", card.id]
+        return next((vision[name] for name in names if name in vision), card.sees)
 
     def _unaliased(self, model: str) -> str:
         # Settings refuse circles, so this ends.
@@ -77,5 +91,6 @@ class Names:
         default = self._settings.default_model
         if default is not None:
             return listing.named(self._unaliased(default))
+        chatting = [served for served in listing.models.values() if served.card.chats]
         # Of several, nobody can say which was meant.
-        return next(iter(listing.models.values())) if len(listing.models) == 1 else None
+        return chatting[0] if len(chatting) == 1 else None

@@ -12,9 +12,10 @@ from famulus_schemas.errors import (
     BACKEND_LIMIT,
     BACKEND_REFUSED,
     MODEL_NOT_FOUND,
+    NOT_SUPPORTED,
     Fault,
 )
-from famulus_schemas.inference import BackendFault
+from famulus_schemas.inference import CANNOT_SEE, BackendFault
 
 CANNOT_DO = Fault(
     400, "unsupported", "The model '{model}' on backend '{backend}' cannot do this: {reason}"
@@ -34,6 +35,14 @@ def problem_of(fault: BackendFault, *, model: str) -> Problem:
     if fault.kind == "not_found":
         return Problem(
             MODEL_NOT_FOUND, param="model", model=model, served=f"not by {fault.backend} any more"
+        )
+    if fault.code == CANNOT_SEE:
+        return Problem(
+            NOT_SUPPORTED,
+            param=fault.param or "messages",
+            model=model,
+            backend=fault.backend,
+            what="pictures",
         )
     if fault.kind == "unsupported":
         return Problem(CANNOT_DO, model=model, backend=fault.backend, reason=fault.message)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from famulus_models.counting import Memory, Ratios, split_known
 from famulus_models.names import Names
 from famulus_models.problems import problem_of
 from famulus_models.relay import RoutedRelay
+from famulus_models.seeing import cannot_see, has_images, relays_images
 from famulus_models.typed import TypedRelays
 from famulus_schemas.errors import BACKEND_DOWN, MODEL_NOT_FOUND
 from famulus_schemas.inference import (
@@ -74,7 +76,9 @@ class Router:
 
     async def chat(self, request: ChatRequest) -> AsyncIterator[Sequence[ChatChunk]]:
         """Stream an answer. Raises BackendFault; kind `not_found` for a model nobody serves."""
-        attempts = Attempts(await self._chat_candidates(request.model), self._policy)
+        candidates = await self._chat_candidates(request.model)
+        self._refuse_unseen(request.model, candidates[0], partial(has_images, request))
+        attempts = Attempts(candidates, self._policy)
         async for candidate in attempts:
             asked = msgspec.structs.replace(request, model=candidate.card.id)
             started = False
@@ -100,7 +104,7 @@ class Router:
     ) -> Sequence[Sequence[float]]:
         """One unit-length vector a text, in order. Raises Problem where the model cannot."""
         try:
-            attempts = Attempts(await self._candidates(model), self._policy)
+            attempts = Attempts(_same_model(await self._candidates(model)), self._policy)
             async for candidate in attempts:
                 backend = candidate.backend
                 try:
@@ -157,6 +161,11 @@ class Router:
                 kind, problem.body.message, status=problem.status, code=problem.body.code
             ) from problem
 
+    def _refuse_unseen(self, model: str, served: Served, asks_to_see: Callable[[], bool]) -> None:
+        """Raise BackendFault where a model is to be shown pictures that is known to see none."""
+        if self._names.sees(model, served) is False and asks_to_see():
+            raise cannot_see(served.card.backend)
+
     def _unknown(self, listing: Listing, model: str) -> Problem:
         if listing.silent:
             # It may well be served by one that cannot be asked: the client should try again.
@@ -187,7 +196,11 @@ class Router:
     async def open(self, request: RelayRequest) -> RoutedRelay:
         """The answer of the first server that accepts the request. Raises Problem."""
         try:
-            attempts = Attempts(await self._candidates(request.model), self._policy)
+            candidates = await self._candidates(request.model)
+            self._refuse_unseen(request.model, candidates[0], partial(relays_images, request))
+            if request.endpoint == "embeddings":
+                candidates = _same_model(candidates)
+            attempts = Attempts(candidates, self._policy)
             async for candidate in attempts:
                 relay = RoutedRelay(request, candidate, self._typed)
                 try:
@@ -219,6 +232,11 @@ class Router:
         for chunk in batch:
             if chunk.usage:
                 self._ratios.learn(_key(served), request, chunk.usage)
+
+
+def _same_model(candidates: Sequence[Served]) -> Sequence[Served]:
+    """Those that may answer for the first: no two models' vectors can be compared."""
+    return [one for one in candidates if one.card.id == candidates[0].card.id]
 
 
 def _key(served: Served) -> str:

@@ -16,6 +16,13 @@ class ModelsSettings(Settings, frozen=True, kw_only=True):
         dict[str, str],
         Meta(description='Further names of models, such as `gpt-4o = "qwen3"`.'),
     ] = {}
+    vision: Annotated[
+        dict[str, bool],
+        Meta(
+            description="Whether a model or alias can be shown pictures, such as `qwen3 = false`, "
+            "where its server does not say or is wrong."
+        ),
+    ] = {}
     default_model: Annotated[
         str | None,
         Meta(description="The model for names that OpenAI has retired; the only one by itself."),

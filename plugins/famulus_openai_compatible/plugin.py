@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -48,7 +49,7 @@ class OpenAICompatible(Plugin[OpenAICompatibleSettings]):
         async with self._open:
             for server in self.settings.servers():
                 self._backends.append(await self._backend(server))
-            if not self._backends and self._may_discover():
+            if not self._backends and await self._may_discover():
                 self._backends += await self._discover()
             yield
         self._backends.clear()
@@ -58,9 +59,23 @@ class OpenAICompatible(Plugin[OpenAICompatibleSettings]):
         """Every server that is named or was found."""
         return list(self._backends)
 
-    def _may_discover(self) -> bool:
-        others: Sequence[Any] = self.gather("register_backends")
-        return self.settings.discover and all(other.name == BUILTIN for other in others)
+    async def _may_discover(self) -> bool:
+        if not self.settings.discover:
+            return False
+        others: Sequence[Backend] = self.gather("register_backends")
+        for other in others:
+            if other.name != BUILTIN and await self._may_chat(other):
+                return False
+        return True
+
+    async def _may_chat(self, backend: Backend) -> bool:
+        """Whether it has, or may have, anything but embeddings."""
+        try:
+            async with asyncio.timeout(self.settings.discover_timeout_s):
+                cards = await backend.models()
+        except (BackendFault, TimeoutError):
+            return True
+        return not cards or any(card.chats for card in cards)
 
     async def _discover(self) -> list[Backend]:
         limit_s = self.settings.discover_timeout_s

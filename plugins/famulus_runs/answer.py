@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
+from famulus_runs.showing import images_of, with_parts
 from famulus_runs.usage import estimate
-from famulus_schemas.inference import ChatChunk, ChatRequest, FinishReason, TokenUsage
+from famulus_schemas.images import data_bytes, scheme_of
+from famulus_schemas.inference import (
+    ChatChunk,
+    ChatRequest,
+    FinishReason,
+    ImageContent,
+    PromptMessage,
+    TokenUsage,
+)
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,6 +23,37 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     request: ChatRequest
     tokens: int
+
+    def without_images(self) -> Prompt:
+        """The same with the size of each picture that is in it, in place of its content.
+
+        That is enough for whoever looks at it later, and a picture is megabytes.
+        """
+        if not any(map(images_of, self.request.messages)):
+            return self
+        messages = tuple(map(_without_images, self.request.messages))
+        return replace(self, request=replace(self.request, messages=messages))
+
+
+def _without_images(message: PromptMessage) -> PromptMessage:
+    if not images_of(message):
+        return message
+    assert not isinstance(message.content, str)
+    return with_parts(
+        message,
+        [
+            ImageContent(image_url=replace(part.image_url, url=_brief(part.image_url.url)))
+            if isinstance(part, ImageContent)
+            else part
+            for part in message.content or ()
+        ],
+    )
+
+
+def _brief(url: str) -> str:
+    if scheme_of(url) != "data":
+        return url
+    return f"{url.partition(',')[0]},({data_bytes(url)} bytes)"
 
 
 class Answer:

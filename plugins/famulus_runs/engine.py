@@ -41,6 +41,7 @@ from famulus_schemas.events import (
     ThreadRunRequiresAction,
 )
 from famulus_schemas.inference import (
+    CANNOT_SEE,
     BackendFault,
     ChatChunk,
     ChatRequest,
@@ -96,6 +97,10 @@ class AttachedInVain(Exception):
         )
 
 
+class PromptRefused(Exception):
+    """The thread holds what the model cannot or may not be shown; says what to do."""
+
+
 class PromptTooLong(Exception):
     """Not even the newest message fits into what the run may still read."""
 
@@ -114,7 +119,7 @@ class Prompter(Protocol):
     ) -> Prompt:
         """What to ask the model now; less than was `refused` as too long.
 
-        Raises PromptTooLong or AttachedInVain.
+        Raises PromptTooLong, PromptRefused or AttachedInVain.
         """
         ...
 
@@ -215,7 +220,7 @@ class Engine:
             if self.run.status != "in_progress":
                 return
         except BackendFault as fault:
-            yield self.end("failed", error=_run_error(fault))
+            yield self.end("failed", error=_run_error(fault, self.run.model))
             return
         except Problem as problem:
             # Worded for a client already, such as a model that nobody serves.
@@ -224,6 +229,9 @@ class Engine:
             return
         except PromptTooLong:
             yield self._cut_off(NO_ROOM, "max_prompt_tokens")
+            return
+        except PromptRefused as error:
+            yield self.end("failed", error=RunError(code="invalid_prompt", message=str(error)))
             return
         except (AttachedInVain, ToolUnusable) as error:
             yield self.end("failed", error=RunError(code="server_error", message=str(error)))
@@ -297,9 +305,10 @@ class Engine:
             prompt = await self._prompter.request(
                 self.run, self._toolbox, self.turns, self._spent, refused=refused
             )
-            answer = self._answer = Answer(prompt)
+            kept = prompt.without_images()
+            answer = self._answer = Answer(kept)
             try:
-                async for batch in self._receive(answer, turn):
+                async for batch in self._receive(prompt.request, answer, turn):
                     yield batch
             except BackendFault as fault:
                 if fault.code != CONTEXT_EXCEEDED or answer.has_begun:
@@ -307,14 +316,16 @@ class Engine:
                 self._answer = None
                 if refused is not None:
                     raise PromptTooLong from fault
-                refused = prompt
+                refused = kept
             else:
                 return
 
-    async def _receive(self, answer: Answer, turn: Turn) -> AsyncGenerator[Batch, None]:
+    async def _receive(
+        self, request: ChatRequest, answer: Answer, turn: Turn
+    ) -> AsyncGenerator[Batch, None]:
         self.asked = answer.prompt.request
         failpoint("model_before_asked")
-        chunks_of = self._chunks(answer.prompt.request)
+        chunks_of = self._chunks(request)
         try:
             async for chunks in chunks_of:
                 if batch := self._take(chunks, turn, answer):
@@ -707,7 +718,20 @@ _OF_PROMPT = (None, 400, 413, 422)
 """Statuses with which a server refuses what it was asked, and not who or how it was asked."""
 
 
-def _run_error(fault: BackendFault) -> RunError:
+def cannot_see(model: str, backend: str, said: str = "") -> str:
+    """What the user of a model that cannot see is told."""
+    words = f" ({said.rstrip('.')})" if said else ""
+    return (
+        f"The model '{model}' of the model server '{backend}' cannot be shown pictures{words}, and "
+        "messages of the thread hold some. Name a model that sees, or delete these messages, and "
+        "create the run again."
+    )
+
+
+def _run_error(fault: BackendFault, model: str) -> RunError:
+    if fault.code == CANNOT_SEE:
+        message = cannot_see(model, fault.backend, fault.message)
+        return RunError(code="invalid_prompt", message=message)
     code, text = _wording(fault)
     if not fault.backend:
         # It came to no server, and says all that there is to say.

@@ -6,12 +6,21 @@ and what they gave. What was broken off stays in it, because the user has seen i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from itertools import groupby
 
 import msgspec
 
+from famulus_runs.attached import AttachedFiles
 from famulus_runs.kinds import decode_step, step_extra
 from famulus_runs.resume import StoredStep
 from famulus_runs.settings import RunSettings
@@ -58,6 +67,12 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
 
 
+Shown = tuple[Message, PromptMessage, str]
+"""A message, how it is shown, and by which id its tokens are counted once."""
+Show = Callable[[Message], Awaitable[Shown | None]]
+_NAMED = "+files"
+
+
 class ThreadHistory:
     """Reads what a run's prompt may hold of its thread."""
 
@@ -68,18 +83,24 @@ class ThreadHistory:
         threads: Threads,
         counts: TokenCounts,
         settings: RunSettings,
+        attached: AttachedFiles,
     ) -> None:
+        self._attached = attached
         self._records = records
         self._threads = threads
         self._counts = counts
         self._settings = settings
 
-    async def read(self, run: Run, room: int) -> Said:
-        """The newest turns: as many messages as the run takes, and little more than fits."""
+    async def read(self, run: Run, room: int, *, names_files: bool = False) -> Said:
+        """The newest turns: as many messages as the run takes, and little more than fits.
+
+        With `names_files` the files that messages have for code are named in them.
+        """
         strategy = run.truncation_strategy
         last = strategy.last_messages if strategy else None
         limit = self._settings.prompt_messages_max
-        told = await self._told(run, room, min(last or limit + 1, limit + 1))
+        show = self._with_files if names_files else _plain
+        told = await self._told(run, room, min(last or limit + 1, limit + 1), show)
         is_cut = len(told) > limit
         steps = await self._steps(run, told)
         said = await self._in_turns(run.model, told, steps)
@@ -90,16 +111,21 @@ class ThreadHistory:
             return msgspec.structs.replace(said, turns=said.turns[1:])
         return msgspec.structs.replace(said, newest=said.newest[1:] or said.newest)
 
-    async def _told(self, run: Run, room: int, count_max: int) -> list[_Told]:
+    async def _with_files(self, message: Message) -> Shown | None:
+        notes = await self._attached.notes(message)
+        shown = shown_message(message, notes)
+        return None if shown is None else (message, shown, f"{message.id}{_NAMED if notes else ''}")
+
+    async def _told(self, run: Run, room: int, count_max: int, show: Show) -> list[_Told]:
         """The newest messages, oldest first, to the first that does not fit any more."""
         told: list[_Told] = []
         # This run's own messages are told by its turns.
         history = self._threads.history(self._records.project, run.thread_id, run_id=run.id)
-        async with aclosing(_batches(history, count_max)) as batches:
+        async with aclosing(_batches(history, count_max, show)) as batches:
             async for batch in batches:
-                items = [(message.id, [shown]) for message, shown in batch]
+                items = [(id, [shown]) for _, shown, id in batch]
                 counts = await self._counts.of_lasting(run.model, self._records.project, items)
-                for (message, shown), tokens in zip(batch, counts, strict=True):
+                for (message, shown, _), tokens in zip(batch, counts, strict=True):
                     told.append(_Told(message=message, shown=shown, tokens=tokens))
                     room -= tokens
                     if room < 0:
@@ -140,16 +166,21 @@ class ThreadHistory:
         )
 
 
+async def _plain(message: Message) -> Shown | None:
+    shown = shown_message(message)
+    return None if shown is None else (message, shown, message.id)
+
+
 async def _batches(
-    newest_first: AsyncIterator[Message], count_max: int
-) -> AsyncGenerator[list[tuple[Message, PromptMessage]], None]:
+    newest_first: AsyncIterator[Message], count_max: int, show: Show
+) -> AsyncGenerator[list[Shown], None]:
     """So many messages that have something to show, a few at a time."""
-    batch: list[tuple[Message, PromptMessage]] = []
+    batch: list[Shown] = []
     async for message in newest_first:
-        shown = shown_message(message)
+        shown = await show(message)
         if shown is None:
             continue
-        batch.append((message, shown))
+        batch.append(shown)
         count_max -= 1
         if len(batch) >= COUNTED_AT_ONCE or count_max <= 0:
             yield batch

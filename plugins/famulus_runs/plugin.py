@@ -41,6 +41,7 @@ from famulus_runs.resume import Past, read_past
 from famulus_runs.run_resources import ResourceReader
 from famulus_runs.runner import Runner, Work
 from famulus_runs.settings import RunSettings
+from famulus_runs.showing import contents_of
 from famulus_runs.step_operations import StepOperations
 from famulus_runs.token_counts import TokenCounts
 from famulus_runs.toolbox import Toolbox
@@ -96,7 +97,7 @@ class Runs(Plugin[RunSettings]):
         """Do jobs of runs until stopped; what is not done then is handed back."""
         await self.records.declare(RUN, STEP, LOG)
         self._kinds: list[ToolKind] = list(self.gather("register_tools"))
-        self._counts = TokenCounts(self.inference)
+        self._counts = TokenCounts(self.inference, self.settings)
         self._leaving: set[asyncio.Task[None]] = set()
         self.readers = Counter()
         self._fresh: OrderedDict[tuple[str, str], tuple[Run, RunExtra, Position]] = OrderedDict()
@@ -265,6 +266,7 @@ class Runs(Plugin[RunSettings]):
             settings=self.settings,
             prepare=self.host.hooks.prepare_messages,
             log=self.log,
+            files=self.files,
             reasoning_effort=extra.reasoning_effort,
         )
         engine = Engine(
@@ -323,10 +325,10 @@ class Runs(Plugin[RunSettings]):
 
     async def _count_usage(self, request: ChatRequest, answer: str) -> TokenUsage:
         """An estimate, for a backend that reports no usage."""
-        texts = [message.content for message in request.messages]
-        prompt = [text for text in texts if isinstance(text, str)]
+        prompt = [text for message in request.messages for text in contents_of(message)]
         counted = await self.inference.count_tokens(request.model, [*prompt, answer])
         asked, answered = sum(counted.counts[:-1]), counted.counts[-1]
+        asked += self._counts.of_images(request.messages)
         return TokenUsage(
             prompt_tokens=asked,
             completion_tokens=answered,

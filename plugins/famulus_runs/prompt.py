@@ -14,16 +14,18 @@ import msgspec
 
 from famulus.log import Log
 from famulus_runs.answer import Prompt
+from famulus_runs.attached import AttachedFiles
 from famulus_runs.engine import AttachedInVain, PromptTooLong
 from famulus_runs.history import Piece, Said, ThreadHistory
+from famulus_runs.images import Images
 from famulus_runs.settings import RunSettings
 from famulus_runs.showing import shown_calls
 from famulus_runs.token_counts import TokenCounts
 from famulus_runs.toolbox import Toolbox
 from famulus_runs.turns import Turn
 from famulus_schemas.formats import ResponseFormatText
-from famulus_schemas.inference import ChatRequest, Inference, PromptMessage
-from famulus_schemas.ports import Threads
+from famulus_schemas.inference import ChatRequest, Inference, ModelCard, PromptMessage
+from famulus_schemas.ports import Files, Threads
 from famulus_schemas.records import Records
 from famulus_schemas.runs import Run, RunUsage
 from famulus_schemas.tools import FunctionToolChoice
@@ -44,11 +46,17 @@ class ThreadPrompter:
         settings: RunSettings,
         prepare: Prepare,
         log: Log,
+        files: Files | None = None,
         reasoning_effort: str | None = None,
     ) -> None:
         self._history = ThreadHistory(
-            records=records, threads=threads, counts=counts, settings=settings
+            records=records,
+            threads=threads,
+            counts=counts,
+            settings=settings,
+            attached=AttachedFiles(files, records.project),
         )
+        self._images = Images(project=records.project, files=files, settings=settings)
         self._project = records.project
         self._inference = inference
         self._counts = counts
@@ -60,8 +68,8 @@ class ThreadPrompter:
         self._own: list[Piece] = []
         """The run's own turns, as far as they were counted."""
         self._fixed_tokens: int | None = None
-        self._context_tokens: int | None = None
-        """As the model's server says; None where it does not."""
+        self._card: ModelCard | None = None
+        """Of the model, once the fixed tokens are known."""
         self._room_max: int | None = None
         """What the model's server has shown to be too much, halved."""
 
@@ -74,18 +82,21 @@ class ThreadPrompter:
         *,
         refused: Prompt | None = None,
     ) -> Prompt:
-        """What to ask the model now. Raises PromptTooLong or AttachedInVain."""
+        """What to ask the model now. Raises PromptTooLong, PromptRefused or AttachedInVain."""
         fixed = await self._fixed(run, toolbox)
         room = self._room(run, spent) - fixed
         await self._count(run, turns)
         if self._said is None:
-            self._said = await self._history.read(run, room)
+            names_files = toolbox.offers_of("code_interpreter")
+            self._said = await self._history.read(run, room, names_files=names_files)
             self._hold_attachments(run, toolbox.unserved_of(self._said.attached_for))
         if refused is not None:
             self._room_max = (refused.tokens - fixed) // 2
         kept = _that_fit(self._said, self._own, room, self._room_max)
         tokens = fixed + sum(piece.tokens for piece in kept)
         shown = [message for piece in kept for message in piece.messages]
+        assert self._card is not None
+        shown = await self._images.shown(shown, self._card)
         messages = await self._prepare(run, [*_system(run, toolbox), *shown])
         request = ChatRequest(
             model=run.model,
@@ -99,9 +110,10 @@ class ThreadPrompter:
             top_p=run.top_p,
             max_tokens=self._answer_tokens(run, spent, tokens, is_tight=refused is not None),
         )
-        if refused is not None and request == refused.request:
+        prompt = Prompt(request=request, tokens=tokens)
+        if refused is not None and prompt.without_images().request == refused.request:
             raise PromptTooLong
-        return Prompt(request=request, tokens=tokens)
+        return prompt
 
     def _hold_attachments(self, run: Run, unserved: Sequence[str]) -> None:
         """Refuse files attached for tools that nobody runs, or log that they are ignored."""
@@ -126,7 +138,7 @@ class ThreadPrompter:
     async def _fixed(self, run: Run, toolbox: Toolbox) -> int:
         """Tokens of what every request of the run holds, its instructions and tools."""
         if self._fixed_tokens is None:
-            self._context_tokens = (await self._inference.find(run.model)).context_tokens
+            self._card = await self._inference.find(run.model)
             fixed = _system(run, toolbox)
             if offered := toolbox.offered():
                 text = msgspec.json.encode(offered).decode()
@@ -135,6 +147,11 @@ class ThreadPrompter:
                 run.model, self._project, [(run.id, fixed)]
             )
         return self._fixed_tokens
+
+    @property
+    def _context_tokens(self) -> int | None:
+        """As the model's server says; None where it does not."""
+        return None if self._card is None else self._card.context_tokens
 
     def _room(self, run: Run, spent: RunUsage) -> int:
         """Tokens that a prompt may have now."""

@@ -90,6 +90,46 @@ class RunSettings(Settings, frozen=True, kw_only=True):
             "0 leaves those of earlier runs out."
         ),
     ] = 100
+    image_urls: Annotated[
+        Literal["refuse", "pass"],
+        setting(
+            why="What becomes of a picture that a message gives by an http or https address. "
+            "`pass` has the model's server fetch it: whoever may create runs can then have that "
+            "server ask any address that it reaches, so let it only where it is told which hosts "
+            "it may ask (vLLM: `--allowed-media-domains`), or can reach nothing that matters. "
+            "`refuse` fails the run and says what to do; files and `data:` URLs are always shown."
+        ),
+    ] = "refuse"
+    unseen_images: Annotated[
+        Literal["fail", "note"],
+        setting(
+            why="What becomes of a run that would show pictures to a model that is known to see "
+            "none: it fails, or the model is told that there is one."
+        ),
+    ] = "fail"
+    image_bytes_max: Annotated[
+        int, setting(why="Size of a file that is shown as a picture; a larger one fails the run.")
+    ] = 20_971_520
+    prompt_images_max: Annotated[
+        int, setting(why="Pictures of one prompt; of older ones the model is told only the place.")
+    ] = 50
+    prompt_image_bytes_max: Annotated[
+        int,
+        setting(
+            why="Size of the pictures of one prompt together, which are in memory while it is "
+            "sent; of older ones the model is told only the place."
+        ),
+    ] = 52_428_800
+    image_tokens: Annotated[
+        int,
+        setting(
+            why="Tokens that a picture is taken for; by OpenAI's rule, which models' own rules are "
+            "about, a square one is so many."
+        ),
+    ] = 765
+    image_tokens_low: Annotated[
+        int, setting(why='Tokens that a picture with `detail: "low"` is taken for.')
+    ] = 85
     context_tokens_default: Annotated[
         int, setting(why="Context taken for a model whose backend does not say.")
     ] = 8_192

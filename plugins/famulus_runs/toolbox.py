@@ -51,6 +51,10 @@ class Toolbox:
             for offer in offers:
                 self.offers.setdefault(offer.function.name, offer)
 
+    def offers_of(self, type: str) -> bool:
+        """Whether the model may call a tool of this type."""
+        return any(offer.kind.type == type for offer in self.offers.values())
+
     def unserved_of(self, types: Iterable[str]) -> list[str]:
         """Which of these types no plugin of this server runs; none where the run calls none."""
         return sorted(set(types) - self._types) if self._may_call else []

@@ -18,6 +18,7 @@ from famulus_schemas.messages import (
 )
 from famulus_schemas.threads import CreateThread, Thread
 from famulus_schemas.tool_resources import settled
+from famulus_threads.images import hold_images
 from famulus_threads.settings import ThreadsSettings
 
 
@@ -40,8 +41,9 @@ class Maker:
     def message(
         self, request: CreateMessage, *, thread_id: str, now: int, within: str = ""
     ) -> Message:
-        """A new message, whole from the start. Raises Problem where its text is too long."""
+        """A new message, whole from the start. Raises Problem for what it cannot have."""
         self._hold_text(request.content, f"{within}content")
+        hold_images(request.content, f"{within}content", self._settings)
         return Message(
             id=self._make_id("msg_"),
             created_at=now,

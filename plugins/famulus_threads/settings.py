@@ -24,6 +24,17 @@ class ThreadsSettings(Settings, frozen=True):
     message_characters_max: Annotated[
         int, msgspec.Meta(ge=1), setting(why="Text of one message, all its parts together.")
     ] = 256_000
+    message_images_max: Annotated[
+        int, msgspec.Meta(ge=0), setting(why="Pictures of one message.")
+    ] = 10
+    image_data_bytes_max: Annotated[
+        int,
+        msgspec.Meta(ge=0),
+        setting(
+            why="Size of a picture that is given within a message, as a `data:` URL. It is stored "
+            "with the message, and the body's own limit (`body_bytes_max`) is the lower one."
+        ),
+    ] = 20_971_520
     messages_per_create_max: Annotated[
         int,
         msgspec.Meta(ge=1),

@@ -165,11 +165,18 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     owned_by: str = "famulus"
     context_tokens: int | None = None
     """Prompt and answer together; None where the backend does not say."""
+    sees: bool | None = None
+    """Whether it can be shown pictures; None where nobody has said so."""
     alias_of: str | None = None
     """The backend's own name for it, where `id` is an alias."""
     note: str | None = None
     """What a user should know about it."""
+    chats: bool = True
+    """False for a model of which it is known that it does nothing but embed."""
 
+
+CANNOT_SEE = "image_input_unsupported"
+"""The code of a fault that says that the model cannot be shown pictures."""
 
 FaultKind = Literal[
     "unreachable", "timeout", "overloaded", "refused", "not_found", "broken", "unsupported"

@@ -186,13 +186,17 @@ class Message(Answer, frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
+SHOWN_FILE = "image_file.file_id"
+"""How the parameters end by which a message names pictures."""
+
+
 def files_of(message: CreateMessage, *, within: str = "") -> dict[str, str]:
     """The files that a new message names: the parameter of each, and its id."""
     named = {}
     blocks = () if isinstance(message.content, str) else message.content
     for index, block in enumerate(blocks):
         if isinstance(block, ImageFileContentBlock):
-            named[f"{within}content[{index}].image_file.file_id"] = block.image_file.file_id
+            named[f"{within}content[{index}].{SHOWN_FILE}"] = block.image_file.file_id
     for index, attachment in enumerate(message.attachments or ()):
         if attachment.file_id is not UNSET:
             named[f"{within}attachments[{index}].file_id"] = attachment.file_id

@@ -131,7 +131,8 @@ class Files(Protocol):
     async def require(self, project: str, named: Mapping[str, str]) -> None:
         """Make sure that files are there. `named` is the parameter of each, and its id.
 
-        Raises Problem (400) naming the parameter of the first one that is not.
+        Raises Problem (400) naming the parameter of the first one that is not, or that is not of
+        a purpose for what the parameter is: pictures are not shown out of files for batches.
         """
         ...
 

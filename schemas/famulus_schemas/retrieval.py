@@ -191,12 +191,13 @@ def _is_so(op: str, order: int) -> bool:
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A chunk as an index needs it."""
+    """A chunk as an index needs it. A document has each number once."""
 
     number: int
     """Its place in its document, from 0."""
     text: str
     vector: bytes
+    """One of no length, or of another one than the store's, is found by its words only."""
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +242,7 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
     """Another one whenever anything of the rest is another."""
     dimensions: int
     documents: Mapping[str, Attributes]
+    """By names that stand for their chunks: a file that is cut up anew is another document."""
 
 
 class VectorSource(Protocol):
@@ -279,7 +281,8 @@ class Vectors(Protocol):
     ) -> Sequence[Hit]:
         """The chunks nearest to a vector, best first; scores are cosines.
 
-        Only documents for which `where` holds are looked at, before the limit is.
+        Only documents for which `where` holds are looked at, before the limit is. Raises
+        ValueError for what is no vector of the store's dimensions.
         """
         ...
 

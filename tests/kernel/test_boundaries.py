@@ -14,10 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 LIBRARIES = {
     "famulus_http_models": "speaks to model servers over HTTP for those that reach one",
+    "famulus_indexes": "searches vectors and words in this process, exactly",
 }
 """Folders in `plugins/` that are no plugin, each with what it is for."""
 
 MAY_IMPORT = {
+    ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }

@@ -51,6 +51,7 @@ def made(
     provides: tuple[Port[Any], ...] = (),
     fills: tuple[Port[Any], ...] | None = None,
     stand_in: bool = False,
+    by_choice: bool = False,
     start: Callable[[], Any] | None = None,
     stop: Callable[[], Any] | None = None,
 ) -> type[Plugin[Any]]:
@@ -74,6 +75,7 @@ def made(
         "name": name,
         "provides": provides,
         "stand_in": stand_in,
+        "by_choice": by_choice,
         "lifespan": lifespan,
         "__doc__": f"The {name} of a test.",
     }
@@ -336,6 +338,21 @@ async def test_a_stand_in_stays_off_where_another_provides_the_port() -> None:
     async with kernel_with(pond, river, angler) as server:
         assert server.state("pond") == ("off", "river does its job")
         assert server.plugin("angler").need_water == "water of river"
+
+
+async def test_one_by_choice_fills_a_port_only_where_it_is_named() -> None:
+    pond = made("pond", provides=(WATER,), stand_in=True)
+    canal = made("canal", provides=(WATER,), by_choice=True)
+    angler = made("angler", wants=(WATER,))
+    async with kernel_with(pond, canal, angler) as server:
+        assert server.state("canal") == ("off", "pond does its job")
+        assert server.plugin("angler").want_water == "water of pond"
+    async with kernel_with(pond, canal, angler, ports={"water": "canal"}) as server:
+        assert server.state("pond") == ("off", "canal does its job")
+        assert server.plugin("angler").want_water == "water of canal"
+    async with kernel_with(canal, angler) as server:
+        assert server.state("canal") == ("off", "[ports] does not name it")
+        assert server.plugin("angler").want_water is None
 
 
 async def test_two_providers_of_one_port_refuse_to_boot_and_say_what_to_set(

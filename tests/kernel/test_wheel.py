@@ -36,7 +36,7 @@ def test_every_file_of_every_package_is_in_it(wheel: zipfile.ZipFile) -> None:
         str(path.relative_to(source))
         for source in SOURCES
         for path in source.glob("famulus*/**/*")
-        if path.suffix in suffixes and "cache" not in str(path.relative_to(source))
+        if path.suffix in suffixes and "__pycache__" not in str(path.relative_to(source))
     }
     assert {"famulus/cli.py", "famulus_runs/py.typed", "famulus/api_page.html"} <= expected
     assert "famulus_conformance/overlay.toml" in expected
@@ -47,7 +47,7 @@ def test_nothing_else_is_in_it(wheel: zipfile.ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     known = {path.name for source in SOURCES for path in source.glob("famulus*")}
     assert {top for top in tops if not top.endswith(".dist-info")} == known
-    assert [name for name in wheel.namelist() if "cache" in name] == []
+    assert [name for name in wheel.namelist() if "__pycache__" in name] == []
 
 
 def test_every_entry_point_leads_into_it(wheel: zipfile.ZipFile) -> None:

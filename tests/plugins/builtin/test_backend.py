@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from famulus_builtin import MODEL, Builtin, BuiltinBackend, BuiltinSettings, tokens
+from famulus_builtin import LEXICAL, MODEL, Builtin, BuiltinBackend, BuiltinSettings, tokens
 from famulus_schemas.inference import (
     BackendFault,
     ChatChunk,
@@ -35,11 +35,12 @@ def text_of(chunks: list[ChatChunk]) -> str:
     return "".join(chunk.content for chunk in chunks)
 
 
-async def test_it_serves_one_model_whose_card_says_what_it_is(backend: BuiltinBackend) -> None:
-    (card,) = await backend.models()
-    assert (card.id, card.backend) == ("famulus-builtin", "builtin")
-    assert card.note is not None
-    assert "not a language model" in card.note
+async def test_it_serves_models_whose_cards_say_what_they_are(backend: BuiltinBackend) -> None:
+    stand_in, lexical = await backend.models()
+    assert (stand_in.id, stand_in.backend, stand_in.chats) == ("famulus-builtin", "builtin", True)
+    assert "not a language model" in str(stand_in.note)
+    assert (lexical.id, lexical.backend, lexical.chats) == ("famulus-lexical-1", "builtin", False)
+    assert "by the words" in str(lexical.note)
 
 
 async def test_an_answer_streams_word_by_word(backend: BuiltinBackend, chat_request: Make) -> None:
@@ -188,6 +189,17 @@ async def test_it_embeds_texts(backend: BuiltinBackend) -> None:
     assert len(one) == 384
     assert one != two
     assert len((await backend.embed(MODEL, ["Oslo"], 8))[0]) == 8
+
+
+async def test_the_lexical_model_embeds_and_does_not_chat(
+    backend: BuiltinBackend, chat_request: Make
+) -> None:
+    one, two = await backend.embed(LEXICAL, ["Oslo", "Rome"])
+    assert len(one) == len(two) == 512
+    request = msgspec.structs.replace(chat_request("Hello"), model=LEXICAL)
+    with pytest.raises(BackendFault, match="does not chat") as caught:
+        await chunks_of(backend, request)
+    assert caught.value.kind == "unsupported"
 
 
 @pytest.mark.parametrize("dimensions", [-1, 5000])

@@ -50,6 +50,43 @@ async def test_lists_are_read_as_servers_write_them(reach, answering, body, expe
     assert [(card.id, card.created, card.context_tokens) for card in cards] == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "sees"),
+    [
+        (b'{"data":[{"id":"m"}]}', None),
+        (b'{"data":[{"id":"m","architecture":{"input_modalities":["text","image"]}}]}', True),
+        (b'{"data":[{"id":"m","architecture":{"input_modalities":["text"]}}]}', False),
+        (b'{"data":[{"id":"m","architecture":"llama","capabilities":[1]}]}', None),
+        (b'{"data":[{"id":"m","capabilities":{"vision":true}}]}', True),
+        (b'{"data":[{"id":"m"}],"models":[{"model":"m","capabilities":["completion"]}]}', False),
+        (
+            b'{"data":[{"id":"m"}],"models":[{"name":"m","capabilities":["multimodal"]}]}',
+            True,
+        ),
+        (b'{"data":[{"id":"m"}],"models":[{"name":"n","capabilities":["multimodal"]},3]}', None),
+    ],
+    ids=["silent", "router sees", "router", "odd", "flag", "llama.cpp", "llama.cpp sees", "others"],
+)
+async def test_whether_a_model_sees_is_read_where_its_server_says_so(reach, answering, body, sees):
+    async with (
+        answering(json_answer(body)) as server,
+        reach(server.url, dialect="openai") as backend,
+    ):
+        (card,) = await backend.models()
+    assert card.sees is sees
+
+
+@pytest.mark.parametrize("models", [None, ["m"]])
+async def test_what_is_set_goes_before_what_a_server_says(reach, answering, models):
+    body = b'{"data":[{"id":"m","capabilities":{"vision":true}}]}'
+    async with (
+        answering(json_answer(body)) as server,
+        reach(server.url, dialect="openai", vision=False, models=models) as backend,
+    ):
+        (card,) = await backend.models()
+    assert card.sees is False
+
+
 async def test_a_vllm_server_is_recognised_and_gets_priorities(reach):
     scripted = ScriptedBackend(Script().says("Hi"))
     request = ChatRequest(

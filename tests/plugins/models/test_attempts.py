@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from famulus import Problem
 from famulus.testing.scripted import Script, ScriptedBackend, faults
 from famulus_schemas.inference import BackendFault, ChatRequest, PromptMessage
 
@@ -174,6 +175,18 @@ async def test_a_fallback_that_nobody_serves_is_passed_over(routed):
     a = one("a", Script().fails(faults.reset()).says("at last"))
     async with routed(a, fallbacks={"a-model": ["gone"]}) as server:
         assert await server.chat("a-model") == "at last"
+
+
+async def test_no_other_model_embeds_for_one_that_fails(routed):
+    a, b = one("a", Script()), one("b", Script())
+    a.faults["embeddings"] = faults.reset()
+    body = {"model": "a-model", "input": "Oslo"}
+    async with routed(a, b, fallbacks={"a-model": ["b-model"]}) as server:
+        with pytest.raises(Problem):
+            await server.inference.embed("a-model", ["Oslo"])
+        answer = await server.server.post("/v1/embeddings", body)
+    assert answer.status_code == 503
+    assert [each.endpoint for each in b.requests] == ["models"]
 
 
 async def test_leaving_a_typed_chat_aborts_it_on_its_server(routed):

@@ -7,13 +7,28 @@ import pytest
 from famulus import Problem
 from famulus.testing.scripted import Script, ScriptedBackend, faults
 from famulus_models.names import RETIRED
-from famulus_schemas.inference import BackendFault
+from famulus_schemas.inference import (
+    CANNOT_SEE,
+    BackendFault,
+    ChatRequest,
+    ImageContent,
+    ImageUrl,
+    ModelCard,
+    PromptMessage,
+)
 
 pytestmark = pytest.mark.anyio
 
 
 def backend(name: str, *models: str) -> ScriptedBackend:
     return ScriptedBackend(Script().says(f"I am {name}").forever(), name=name, models=models)
+
+
+class OnlyEmbeds(ScriptedBackend):
+    """Says of its models that they do not chat."""
+
+    async def models(self) -> list[ModelCard]:
+        return [ModelCard(id=id, backend=self.name, chats=False) for id in self.model_ids]
 
 
 async def ids(server) -> list[str]:
@@ -159,3 +174,68 @@ async def test_find_refuses_an_unknown_model(routed):
     async with routed(backend("a", "m1")) as server:
         with pytest.raises(Problem, match="does not exist"):
             await server.inference.find("nope")
+
+
+SEES = {
+    "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}],
+    "role": "user",
+}
+
+
+async def test_pictures_are_refused_for_a_model_that_is_known_to_see_nothing(routed):
+    async with routed(backend("a", "m"), vision={"m": False}) as server:
+        answer = await server.ask("m", messages=[SEES])
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "messages"
+        assert answer.json()["error"]["code"] == "unsupported"
+        assert "does not support pictures" in answer.json()["error"]["message"]
+        for content in ("image_url", '{"type":"image_url"}', [{"type": "text", "text": "x"}]):
+            fine = {"role": "user", "content": content}
+            assert (await server.ask("m", messages=[fine])).status_code == 200
+
+
+async def test_pictures_go_to_a_model_of_which_nobody_knows(routed):
+    async with routed(backend("a", "m")) as server:
+        assert (await server.ask("m", messages=[SEES])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("vision", "expected"),
+    [
+        ({}, [None, None, None]),
+        ({"m": False}, [False, False, False]),
+        ({"a/m": False}, [False, False, False]),
+        ({"house": True, "m": False}, [False, True, True]),
+        ({"door": False, "house": True}, [None, True, False]),
+    ],
+)
+async def test_what_is_set_for_a_name_goes_before_what_it_stands_for(routed, vision, expected):
+    aliases = {"house": "m", "door": "house"}
+    async with routed(backend("a", "m"), aliases=aliases, vision=vision) as server:
+        cards = [await server.inference.find(name) for name in ("m", "house", "door")]
+        assert [card.sees for card in cards] == expected
+        listed = {card.id: card.sees for card in await server.inference.models()}
+        assert [listed[name] for name in ("m", "house", "door")] == expected
+
+
+async def test_a_typed_chat_with_pictures_is_refused_likewise(routed):
+    image = ImageContent(image_url=ImageUrl(url="data:image/png;base64,AAAA"))
+    request = ChatRequest(model="m", messages=(PromptMessage(role="user", content=(image,)),))
+    async with routed(backend("a", "m"), vision={"m": False}) as server:
+        with pytest.raises(BackendFault, match="cannot be shown pictures") as caught:
+            [batch async for batch in server.inference.chat(request)]
+    assert caught.value.code == CANNOT_SEE
+
+
+async def test_a_retired_name_goes_to_the_only_model_that_chats(routed):
+    async with routed(OnlyEmbeds(name="e", models=("e1", "e2")), backend("a", "m1")) as server:
+        assert await ids(server) == ["m1", "e1", "e2"]
+        assert await server.chat("gpt-4o") == "I am a"
+
+
+async def test_the_last_resort_is_listed_beside_models_that_only_embed(routed):
+    embeds = OnlyEmbeds(name="e", models=("e1",))
+    async with routed(embeds, backend("builtin", "stand-in")) as server:
+        assert await ids(server) == ["stand-in", "e1"]
+        assert await server.chat("gpt-4o") == "I am builtin"
+        assert len(await server.inference.embed("e1", ["Oslo"])) == 1

@@ -14,10 +14,11 @@ import pytest
 
 from famulus.log import make_log
 from famulus.testing.kit import TestServer, kernel_with, serves
-from famulus.testing.scripted import Script, ScriptedBackend, ScriptedFault
+from famulus.testing.scripted import Script, ScriptedBackend, ScriptedFault, faults
 from famulus_models import Models
 from famulus_openai_compatible import OpenAICompatible
 from famulus_openai_compatible.discovery import HOST, USUAL_PORTS, listening
+from famulus_schemas.inference import ModelCard
 
 pytestmark = pytest.mark.anyio
 
@@ -155,6 +156,30 @@ async def test_the_stand_in_is_no_reason_not_to_look():
         started(stand_in, ports={"vllm": port_of(url)}) as (server, _),
     ):
         assert await ids(server) == ["m1"]
+
+
+async def test_what_only_embeds_is_no_reason_not_to_look():
+    class OnlyEmbeds(ScriptedBackend):
+        async def models(self) -> list[ModelCard]:
+            return [ModelCard(id="e1", backend=self.name, chats=False)]
+
+    found = ScriptedBackend(models=("m1",))
+    async with (
+        found.serve() as url,
+        started(serves(OnlyEmbeds(name="e")), ports={"vllm": port_of(url)}) as (server, _),
+    ):
+        assert await ids(server) == ["e1", "m1"]
+
+
+async def test_nobody_looks_where_another_plugin_names_a_server_that_is_down():
+    found, down = ScriptedBackend(models=("m1",)), ScriptedBackend(name="other", models=("m2",))
+    down.faults["models"] = faults.reset()
+    async with (
+        found.serve() as url,
+        started(serves(down), ports={"vllm": port_of(url)}) as (server, _),
+    ):
+        assert await ids(server) == []
+    assert list(found.requests) == []
 
 
 async def test_nobody_looks_where_it_is_switched_off():

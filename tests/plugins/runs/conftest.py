@@ -277,11 +277,13 @@ def open_api(
         *,
         settings: Mapping[str, Any] | None = None,
         models: Mapping[str, Any] | None = None,
-        also: Sequence[type[Plugin[Any]]] = (),
+        threads: Mapping[str, Any] | None = None,
+        also: Sequence[type[Plugin[Any]] | str] = (),
         **arguments: Any,
     ) -> AsyncIterator[Api]:
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
         tables = {"runs": dict(settings or {}), "models": dict(models or {})}
+        tables["threads"] = dict(threads or {})
         plugins = (*PLUGINS, ToolPlugin, *also)
         async with kernel_with(
             *plugins, backend=backend, settings=tables, data_dir=tmp_path, **arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,12 +30,14 @@ KEY = "sk-test-key-of-the-sdk-suite"
 
 
 @asynccontextmanager
-async def client_of(tmp_path: Path, script: Script, *plugins: Any) -> AsyncIterator[AsyncOpenAI]:
+async def client_of(
+    tmp_path: Path, script: Script | ScriptedBackend, *plugins: Any
+) -> AsyncIterator[AsyncOpenAI]:
     kernel = make_kernel(
         *PLUGINS,
         *plugins,
         data_dir=tmp_path,
-        backend=ScriptedBackend(script),
+        backend=script if isinstance(script, ScriptedBackend) else ScriptedBackend(script),
         settings={"keys": {"api_key": KEY}, "runs": {"poll_after_ms": 10}},
     )
     async with (
@@ -270,3 +273,29 @@ async def test_errors_have_the_clients_classes(tmp_path: Path) -> None:
         with pytest.raises(openai.AuthenticationError) as refused:
             await wrong.beta.threads.create()
         assert refused.value.code == "invalid_api_key"
+
+
+async def test_pictures_are_uploaded_and_shown(tmp_path: Path) -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + b"pixels" * 1_000
+    backend = ScriptedBackend(Script().says("A cat."))
+    async with client_of(tmp_path, backend, "local_blobs", "files") as client:
+        file = await client.files.create(file=("cat.png", picture), purpose="vision")
+        assistant = await client.beta.assistants.create(model="scripted")
+        run = await client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "What is this?"},
+                            {"type": "image_file", "image_file": {"file_id": file.id}},
+                        ],
+                    }
+                ]
+            },
+        )
+        assert run.status == "completed"
+        _, image = backend.chats[0].body["messages"][0]["content"]
+        data = image["image_url"]["url"].removeprefix("data:image/png;base64,")
+        assert base64.b64decode(data) == picture

@@ -1,0 +1,220 @@
+"""VECTORS in this process: one index a store, made when it is searched and kept as a cache."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from famulus.log import Log
+from famulus_indexes.settings import IndexSettings
+from famulus_indexes.slots import taken_slot
+from famulus_indexes.threads import Threads
+from famulus_schemas.retrieval import Hit, Predicate, VectorSource
+
+if TYPE_CHECKING:
+    from famulus_indexes.store import StoreIndex
+
+T = TypeVar("T")
+Key = tuple[str, str]
+
+ATTEMPTS_MAX: Final = 3
+"""A search whose file is closed or damaged meanwhile is made again, on another one."""
+
+
+class Entrance:
+    """One store's index, who is in it, and whose turn it is to bring things in."""
+
+    def __init__(self, index: StoreIndex) -> None:
+        self.index = index
+        self.users = 0
+        self.lock = asyncio.Lock()
+        self.begun = 0
+        """Rounds of bringing in that were begun."""
+        self.done = 0
+        """The last of them that brought in everything."""
+
+
+class Indexes:
+    """The Vectors port; made by `open_indexes`."""
+
+    def __init__(
+        self,
+        make: Callable[[Path], StoreIndex],
+        folder: Path,
+        *,
+        threads: Threads,
+        settings: IndexSettings,
+        log: Log,
+    ) -> None:
+        self._make = make
+        self._folder = folder
+        self._threads = threads
+        self._settings = settings
+        self._log = log
+        self._source: VectorSource | None = None
+        self._entrances: OrderedDict[Key, Entrance] = OrderedDict()
+        """The stores that are open, the one that was used last at the end."""
+        self._changed: OrderedDict[Key, None] = OrderedDict()
+        self._any_changed = asyncio.Event()
+
+    def use(self, source: VectorSource) -> None:
+        """As Vectors.use."""
+        self._source = source
+
+    async def changed(self, project: str, store: str) -> None:
+        """As Vectors.changed."""
+        if len(self._changed) < self._settings.changed_max:
+            self._changed[project, store] = None
+            self._any_changed.set()
+
+    async def nearest(
+        self, project: str, store: str, vector: bytes, *, where: Predicate | None, limit: int
+    ) -> Sequence[Hit]:
+        """As Vectors.nearest. Raises ValueError for what is no vector of the store."""
+        if limit <= 0:
+            return []
+        return await self._search(
+            (project, store), lambda index: partial(index.nearest, vector, where, limit)
+        )
+
+    async def matching(
+        self, project: str, store: str, text: str, *, where: Predicate | None, limit: int
+    ) -> Sequence[Hit]:
+        """As Vectors.matching."""
+        if limit <= 0:
+            return []
+        return await self._search(
+            (project, store), lambda index: partial(index.matching, text, where, limit)
+        )
+
+    async def bring_in_changed(self) -> None:
+        """Bring in what changes, for as long as it is not cancelled."""
+        while True:
+            await self._any_changed.wait()
+            self._any_changed.clear()
+            while self._changed:
+                key, _ = self._changed.popitem(last=False)
+                try:
+                    async with self._ready(key):
+                        pass
+                except Exception as error:  # Whoever searches the store is told of it.
+                    self._log.warning("bringing_in_failed", store=key[1], reason=repr(error))
+
+    async def close(self) -> None:
+        """Let go of everything; nobody may be searching."""
+        while self._entrances:
+            _, entrance = self._entrances.popitem()
+            await entrance.index.close()
+
+    async def _search(
+        self, key: Key, search: Callable[[StoreIndex], Callable[[], list[Hit]]]
+    ) -> list[Hit]:
+        from famulus_indexes.file import Closed
+
+        attempt = 0
+        while True:
+            attempt += 1
+            async with self._ready(key) as entrance:
+                generation = entrance.index.generation
+                try:
+                    return await self._threads.do(search(entrance.index))
+                except Closed:
+                    if attempt == ATTEMPTS_MAX:
+                        raise
+                except sqlite3.DatabaseError as error:
+                    if attempt == ATTEMPTS_MAX:
+                        raise
+                    self._log.warning("index_made_anew", store=key[1], reason=str(error))
+                    async with entrance.lock:
+                        if entrance.index.generation == generation:
+                            await entrance.index.discard()
+
+    @asynccontextmanager
+    async def _ready(self, key: Key) -> AsyncIterator[Entrance]:
+        """The store's index, with everything in it that is listed by now."""
+        assert self._source is not None, "nobody has said by `use` what to search"
+        entrance = await self._entered(key)
+        entrance.users += 1
+        try:
+            generation = await self._source.generation(*key)
+            if entrance.index.generation != generation:
+                await self._bring_in(key, entrance, self._source)
+            yield entrance
+        finally:
+            entrance.users -= 1
+
+    async def _entered(self, key: Key) -> Entrance:
+        if key not in self._entrances:
+            # numpy is imported with it, off the loop.
+            make = await self._threads.do(self._maker)
+            if key not in self._entrances:
+                self._entrances[key] = Entrance(make(self._folder / _file_name(key)))
+        self._entrances.move_to_end(key)
+        return self._entrances[key]
+
+    def _maker(self) -> Callable[[Path], StoreIndex]:
+        import famulus_indexes.store  # noqa: F401
+
+        return self._make
+
+    async def _bring_in(self, key: Key, entrance: Entrance, source: VectorSource) -> None:
+        begun = entrance.begun
+        async with entrance.lock:
+            # What was begun after this was asked for is as good.
+            if entrance.done > begun:
+                return
+            entrance.begun += 1
+            number = entrance.begun
+            await entrance.index.bring_in(*key, source)
+            entrance.done = number
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        taken = sum(entrance.index.size_bytes for entrance in self._entrances.values())
+        for key, entrance in list(self._entrances.items())[:-1]:
+            few = len(self._entrances) <= self._settings.open_max
+            if few and taken <= self._settings.memory_bytes_max:
+                return
+            if entrance.users:
+                continue
+            del self._entrances[key]
+            taken -= entrance.index.size_bytes
+            await entrance.index.close()
+
+
+def _file_name(key: Key) -> str:
+    return sha256("\0".join(key).encode("utf-8", "surrogatepass")).hexdigest()[:40] + ".db"
+
+
+@asynccontextmanager
+async def open_indexes(
+    folder: Path, settings: IndexSettings, *, log: Log
+) -> AsyncIterator[Indexes]:
+    """Search indexes that are kept in a folder, until left."""
+    threads = Threads(settings.threads_max)
+
+    def make(path: Path) -> StoreIndex:
+        from famulus_indexes.store import StoreIndex
+
+        return StoreIndex(path, threads=threads, words_max=settings.query_words_max, log=log)
+
+    try:
+        with taken_slot(folder) as slot:
+            indexes = Indexes(make, slot, threads=threads, settings=settings, log=log)
+            background = asyncio.create_task(indexes.bring_in_changed())
+            try:
+                yield indexes
+            finally:
+                background.cancel()
+                with suppress(asyncio.CancelledError):
+                    await background
+                await indexes.close()
+    finally:
+        threads.close()
