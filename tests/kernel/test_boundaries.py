@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LIBRARIES = {
+    "famulus_boxes": "what local sandboxes share: all but how a box is shut in",
     "famulus_http_models": "speaks to model servers over HTTP for those that reach one",
     "famulus_indexes": "searches vectors and words in this process, exactly",
 }
@@ -20,6 +21,7 @@ LIBRARIES = {
 
 MAY_IMPORT = {
     ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
+    ("famulus_bubblewrap", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }
