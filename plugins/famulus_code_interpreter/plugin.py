@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from famulus import Plugin, hookimpl, need, want
 from famulus_code_interpreter.kind import NO_SANDBOX, OFF, CodeInterpreter
@@ -28,30 +29,22 @@ class CodeInterpreterPlugin(Plugin[CodeInterpreterSettings]):
     sandbox = want(SANDBOX)
 
     sessions: Sessions
-    _probing: asyncio.Task[Probe | None]
+    _probing: asyncio.Task[Probe] | None = None
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Close boxes in time until stopped; those that are left are the sandbox's to close."""
         await self.records.declare(KIND)
         self.sessions = Sessions(self)
-        self._probing = asyncio.create_task(self._probe())
-        tasks = [asyncio.create_task(self._sweep()), self._probing]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._sweep())]
         try:
             yield
         finally:
+            tasks += [self._probing] if self._probing is not None else []
+            self._probing = None
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _probe(self) -> Probe | None:
-        """What the sandbox can do; found out at once, so that it is known why code is off."""
-        if self.sandbox is None:
-            return None
-        probe = await self.sandbox.probe()
-        if probe.level == "none":
-            self.log.warning("code_interpreter_off", reasons=list(probe.reasons))
-        return probe
 
     async def _sweep(self) -> None:
         while True:
@@ -80,11 +73,14 @@ class CodeInterpreterPlugin(Plugin[CodeInterpreterSettings]):
     @hookimpl
     async def check_health(self) -> Health:
         """Whether code can be run here; everything else works without."""
-        if not self._probing.done():
-            return Health(status="degraded", detail="the sandbox is being tried out")
-        probe = await self._probing
-        if probe is None:
+        if self.sandbox is None:
             return Health(status="degraded", detail=NO_SANDBOX)
+        if self._probing is None:
+            self._probing = asyncio.create_task(self.sandbox.probe())
+        if not self._probing.done():
+            # That takes longer than whoever asks will wait.
+            return Health(detail="the sandbox is being tried out")
+        probe = await self._probing
         if probe.level == "none":
             return Health(status="degraded", detail=OFF.format(reasons="; ".join(probe.reasons)))
         return Health()

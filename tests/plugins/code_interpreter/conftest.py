@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,6 +21,21 @@ PLUGINS = (
     *("runs", "functions", "code_interpreter"),
 )
 TOOL = {"type": "code_interpreter"}
+
+BUBBLEWRAP = pytest.param(
+    "bubblewrap",
+    marks=pytest.mark.skipif(
+        shutil.which("bwrap") is None, reason="NO BUBBLEWRAP: apt-get install bubblewrap"
+    ),
+)
+SMALL = {
+    "memory_bytes": 150_000_000,
+    "files_bytes": 16_000_000,
+    "warm": 0,
+    "preload": [],
+    "probe_after_s": 3600,
+}
+"""Of boxes that a test can open quickly."""
 
 PICTURE = """
 import struct, zlib
@@ -66,7 +82,8 @@ class Bench(Api):
 
     def __init__(self, server: TestServer, backend: ScriptedBackend) -> None:
         super().__init__(server, backend)
-        self.sandbox: Any = server.plugin("trusted_sandbox")
+        slots = server.kernel.lifecycle.slots
+        self.sandbox: Any = slots["trusted_sandbox"].plugin if "trusted_sandbox" in slots else None
 
     async def file(self, content: bytes, name: str = "data.csv") -> str:
         """A new file's id."""
@@ -134,12 +151,15 @@ def open_bench(tmp_path: Path) -> OpenBench:
         *,
         settings: Mapping[str, Any] | None = None,
         runs: Mapping[str, Any] | None = None,
+        sandbox: Any = TrustedSandbox,
         **arguments: Any,
     ) -> AsyncIterator[Bench]:
         backend = ScriptedBackend(script)
         tables = {"code_interpreter": dict(settings or {}), "runs": dict(runs or {})}
+        if sandbox == "bubblewrap":
+            tables["bubblewrap"] = dict(SMALL)
         async with kernel_with(
-            *(*PLUGINS, TrustedSandbox),
+            *(*PLUGINS, sandbox),
             backend=backend,
             settings=tables,
             data_dir=tmp_path,

@@ -7,8 +7,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openai import AsyncAssistantEventHandler, AsyncOpenAI
-from tests.plugins.code_interpreter.conftest import PICTURE, PLUGINS, is_picture, runs_code
+from tests.plugins.code_interpreter.conftest import (
+    BUBBLEWRAP,
+    PICTURE,
+    PLUGINS,
+    SMALL,
+    is_picture,
+    runs_code,
+)
 from tests.plugins.code_interpreter.trusted_sandbox import TrustedSandbox
 
 from famulus.testing import Script, ScriptedBackend, live_server, make_kernel
@@ -23,14 +31,19 @@ print(total)
 PLOT = f"{PICTURE}\nopen('plot.png', 'wb').write(Picture()._repr_png_())\ndisplay(Picture())"
 SAYS = "Here is [the plot](sandbox:/mnt/data/plot.png)."
 
+on_each_sandbox = pytest.mark.parametrize("sandbox", [TrustedSandbox, BUBBLEWRAP])
+
 
 @asynccontextmanager
-async def client_of(tmp_path: Path, script: Script) -> AsyncIterator[AsyncOpenAI]:
+async def client_of(tmp_path: Path, script: Script, sandbox: Any) -> AsyncIterator[AsyncOpenAI]:
+    tables: dict[str, Any] = {"runs": {"poll_after_ms": 10}}
+    if sandbox == "bubblewrap":
+        tables["bubblewrap"] = SMALL
     kernel = make_kernel(
-        *(*PLUGINS, TrustedSandbox),
+        *(*PLUGINS, sandbox),
         data_dir=tmp_path,
         backend=ScriptedBackend(script),
-        settings={"runs": {"poll_after_ms": 10}},
+        settings=tables,
     )
     async with (
         live_server(kernel) as url,
@@ -39,10 +52,11 @@ async def client_of(tmp_path: Path, script: Script) -> AsyncIterator[AsyncOpenAI
         yield client
 
 
-async def test_a_table_goes_in_and_a_picture_comes_out(tmp_path: Path) -> None:
+@on_each_sandbox
+async def test_a_table_goes_in_and_a_picture_comes_out(sandbox: Any, tmp_path: Path) -> None:
     script = Script().calls(*runs_code(READ)).calls(*runs_code(PLOT, id="b")).says(SAYS)
     script = script.calls(*runs_code("print(total * 2)")).says("16")
-    async with client_of(tmp_path, script) as client:
+    async with client_of(tmp_path, script, sandbox) as client:
         table = await client.files.create(file=("visits.csv", TABLE), purpose="assistants")
         assistant = await client.beta.assistants.create(
             model="scripted", tools=[{"type": "code_interpreter"}]
@@ -103,10 +117,13 @@ class Heard(AsyncAssistantEventHandler):
         self.images.append(image_file.file_id)
 
 
-async def test_the_event_handler_hears_code_and_outputs_as_they_come(tmp_path: Path) -> None:
+@on_each_sandbox
+async def test_the_event_handler_hears_code_and_outputs_as_they_come(
+    sandbox: Any, tmp_path: Path
+) -> None:
     code = PICTURE + "print('one')\ndisplay(Picture())\nprint('two')"
     script = Script().calls(*runs_code(code)).cut_by(40).says("Done.")
-    async with client_of(tmp_path, script) as client:
+    async with client_of(tmp_path, script, sandbox) as client:
         assistant = await client.beta.assistants.create(
             model="scripted", tools=[{"type": "code_interpreter"}]
         )
