@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.scripted_model import scripted_server
 from tests.e2e.serving import KEY, serve
 from tests.plugins.code_interpreter import trusted_sandbox
+from tests.plugins.code_interpreter.conftest import BUBBLEWRAP
+from tests.plugins.code_interpreter.trusted_sandbox import TrustedSandbox
 
 from famulus.testing import Script, tool
 from famulus_schemas.inference import ChatRequest
@@ -24,7 +26,11 @@ POINTS = (
     "code_session_before_commit:2",
     "code_session_committed:2",
 )
-ENVIRONMENT = {"FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false", "FAMULUS_JOBS__POLL_S": "0.1"}
+ENVIRONMENT = {
+    "FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false",
+    "FAMULUS_JOBS__POLL_S": "0.1",
+    "FAMULUS_BUBBLEWRAP__WARM": "0",
+}
 WITHIN_S = 60.0
 CODE = "n = globals().get('n', 0) + 1\nopen('made.txt', 'w').write('made')\nprint('ran', n)"
 SLOW = """
@@ -48,10 +54,13 @@ def answer(request: ChatRequest) -> Script:
 
 
 @contextmanager
-def served_code(folder: Path, url: str, more: Mapping[str, str] = {}) -> Iterator[Any]:
+def served_code(
+    folder: Path, url: str, more: Mapping[str, str] = {}, *, sandbox: Any = TrustedSandbox
+) -> Iterator[Any]:
     plugins = folder / "plugins"
     plugins.mkdir(exist_ok=True)
-    shutil.copy(trusted_sandbox.__file__, plugins)
+    if sandbox is TrustedSandbox:
+        shutil.copy(trusted_sandbox.__file__, plugins)
     arguments = ["--plugins-dir", str(plugins), "--backend", url]
     environment = {**ENVIRONMENT, "TRUSTED_LOOP": str(trusted_sandbox.LOOP), **more}
     with serve(folder / "server", arguments=arguments, environment=environment) as served:
@@ -132,11 +141,28 @@ def test_after_a_kill_the_run_ends_and_what_its_code_wrote_is_kept_or_not_told(
             assert client.http.get(f"/files/{file['id']}/content").content == b"made"
 
 
-def test_a_server_that_is_killed_in_the_midst_of_code_tells_what_it_had_put_out(
-    tmp_path: Path, url: str
+def below(pid: int) -> set[int]:
+    """The processes that a process has started, and those that they have."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name stands in brackets, and may hold anything.
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        todo += (new := children.get(todo.pop(), []))
+        found |= set(new)
+    return found
+
+
+@pytest.mark.parametrize("sandbox", [TrustedSandbox, BUBBLEWRAP])
+def test_a_server_that_is_killed_in_the_midst_of_code_leaves_no_box_and_tells_what_was_put_out(
+    tmp_path: Path, url: str, sandbox: Any
 ) -> None:
     at_once = {"FAMULUS_RUNS__CHECKPOINT_MS": "0"}
-    with served_code(tmp_path, url, at_once) as (served, client):
+    with served_code(tmp_path, url, at_once, sandbox=sandbox) as (served, client):
         path = client.run(*client.asked("slowly"))
 
         def has_begun(steps: Any) -> bool:
@@ -144,8 +170,14 @@ def test_a_server_that_is_killed_in_the_midst_of_code_tells_what_it_had_put_out(
             return any(call["code_interpreter"]["outputs"] for call in calls)
 
         client.becomes(f"{path}/steps", has_begun)
+        boxes = below(served.process.pid)
+        assert boxes
         served.kill()
-    with served_code(tmp_path, url) as (_, client):
+    give_up = time.monotonic() + WITHIN_S
+    while left := {pid for pid in boxes if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < give_up, left
+        time.sleep(0.02)
+    with served_code(tmp_path, url, sandbox=sandbox) as (_, client):
         call, text = client.completed(path)
         assert text["value"] == "Nobody knows."
         assert call["code_interpreter"]["outputs"] == [{"type": "logs", "logs": "begun\n"}]
