@@ -34,6 +34,8 @@ POINTS: Final = (
     "part_added",
     "upload_complete_before_commit",
     "upload_completed",
+    "container_before_commit",
+    "container_committed",
     "modify_before_commit",
     "modified",
     "answer_before_kept",

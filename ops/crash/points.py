@@ -45,8 +45,15 @@ FILES = frozenset(
 )
 """Not passed by this load: `tests/plugins/files/test_killed.py` kills a server at each of them."""
 
-CODE = frozenset({"code_session_before_commit", "code_session_committed"})
-"""Not passed by this load: `tests/plugins/code_interpreter/test_killed.py` kills there."""
+CODE = frozenset(
+    {
+        "code_session_before_commit",
+        "code_session_committed",
+        "container_before_commit",
+        "container_committed",
+    }
+)
+"""Not passed by this load: `test_killed.py` of `code_interpreter` and of `containers` die there."""
 
 TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
 """Not passed by this load, whose tools tell nothing while they run; the simulation dies there."""

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import UNSET
 
 from famulus import Problem
-from famulus_code_interpreter.names import name_in_box
 from famulus_code_interpreter.remembered import Remembered
 from famulus_code_interpreter.settings import CodeInterpreterSettings
+from famulus_schemas.box_names import name_in_box
 from famulus_schemas.messages import Attachment
 from famulus_schemas.ports import Files
 from famulus_schemas.sandbox import HOME

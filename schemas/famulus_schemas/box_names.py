@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-NAME_BYTES_MAX = 200
-"""File systems take 255; a number may be put in."""
+NAME_BYTES_MAX = 180
+"""Boxes take 200; a number may be put in."""
 
 _SEPARATOR = re.compile(r"[/\\]")
 
