@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from famulus_conformance import (
     scenarios_answers,
+    scenarios_containers,
     scenarios_errors,
     scenarios_files,
     scenarios_functions,
@@ -33,6 +34,7 @@ PLAYS: Mapping[str, Play] = {
     **scenarios_errors.PLAYS,
     **scenarios_answers.PLAYS,
     **scenarios_files.PLAYS,
+    **scenarios_containers.PLAYS,
 }
 """How the Python client plays each scenario of the table."""
 

@@ -147,8 +147,9 @@ def _parsed(method: Callable[..., Any]) -> Callable[..., Any]:
 def _content_type(method: Callable[..., Any], *, streams: bool) -> str:
     if streams:
         return "text/event-stream"
-    # The one method of the client that answers with a file's bytes.
-    return "application/octet-stream" if method.__name__ == "content" else "application/json"
+    # What answers with a file's bytes is called so, or belongs to what is.
+    is_content = method.__name__ == "content" or method.__qualname__.startswith("Content.")
+    return "application/octet-stream" if is_content else "application/json"
 
 
 def _renewed(method: Callable[..., Any]) -> Callable[..., Any]:
