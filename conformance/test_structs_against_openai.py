@@ -50,6 +50,21 @@ from famulus_schemas.uploads import (
     Upload,
     UploadPart,
 )
+from famulus_schemas.vector_stores import (
+    CreateFileBatch,
+    CreateVectorStore,
+    CreateVectorStoreFile,
+    FileBatch,
+    FileContentPage,
+    ModifyVectorStore,
+    ModifyVectorStoreFile,
+    SearchResultsPage,
+    SearchVectorStore,
+    VectorStore,
+    VectorStoreDeleted,
+    VectorStoreFile,
+    VectorStoreFileDeleted,
+)
 from famulus_schemas.wire import Answer, always_sent
 
 NAMED = os.environ.get("FAMULUS_OPENAI_SPEC", "")
@@ -93,6 +108,21 @@ PAIRS: dict[str, Any] = {
     "CompleteUploadRequest": CompleteUpload,
     "Upload": Upload,
     "UploadPart": UploadPart,
+    "VectorStoreObject": VectorStore,
+    "CreateVectorStoreRequest": CreateVectorStore,
+    "UpdateVectorStoreRequest": ModifyVectorStore,
+    "ListVectorStoresResponse": ListPage[VectorStore],
+    "DeleteVectorStoreResponse": VectorStoreDeleted,
+    "VectorStoreFileObject": VectorStoreFile,
+    "CreateVectorStoreFileRequest": CreateVectorStoreFile,
+    "UpdateVectorStoreFileAttributesRequest": ModifyVectorStoreFile,
+    "ListVectorStoreFilesResponse": ListPage[VectorStoreFile],
+    "DeleteVectorStoreFileResponse": VectorStoreFileDeleted,
+    "VectorStoreFileContentResponse": FileContentPage,
+    "VectorStoreFileBatchObject": FileBatch,
+    "CreateVectorStoreFileBatchRequest": CreateFileBatch,
+    "VectorStoreSearchRequest": SearchVectorStore,
+    "VectorStoreSearchResultsPage": SearchResultsPage,
     "Model": Model,
     "ListModelsResponse": ModelList,
     "DeleteModelResponse": ModelDeleted,
@@ -112,7 +142,8 @@ def document() -> dict[str, Any]:
 @cache
 def answers() -> dict[str, type[Answer]]:
     modules = (
-        "assistants threads messages runs steps deltas events lists models embeddings files uploads"
+        "assistants threads messages runs steps deltas events lists models embeddings files "
+        "uploads vector_stores"
     )
     return {
         thing.__name__: thing

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import msgspec
 
 from famulus.failpoints import failpoint
 from famulus_schemas.errors import NOT_FOUND, TOO_BUSY, Fault, Problem
-from famulus_schemas.ports import Files
+from famulus_schemas.ports import Files, Stores
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit
+from famulus_schemas.tool_resources import named_stores, settled, wanted_store
+from famulus_schemas.tools import CreateToolResources, ToolResources
 
 MODIFY_ATTEMPTS_MAX = 64
 """Of many changes of one record at once, one is written each time: this many can meet."""
 
+STORE_ATTEMPTS_MAX = 32
+"""Of many who add files to one vector store at once, one comes in each time: this many can meet."""
+
+T = TypeVar("T")
 Join = Callable[[Unit], Awaitable[Unit]]
 """Adds what other plugins must have committed together with a unit."""
 
@@ -72,3 +81,55 @@ async def require_files(files: Files | None, project: str, named: Mapping[str, s
     """
     if files is not None and named:
         await files.require(project, named)
+
+
+async def require_stores(
+    stores: Stores | None,
+    project: str,
+    resources: CreateToolResources | ToolResources | msgspec.UnsetType | None,
+    *,
+    within: str = "",
+) -> None:
+    """Raise Problem (404) for a vector store that resources name and that is not there.
+
+    Where nobody has stores, they are only names.
+    """
+    named = named_stores(resources, within=within)
+    if stores is not None and named:
+        await stores.require(project, named)
+
+
+async def settle_resources(
+    stores: Stores | None, project: str, resources: CreateToolResources | None, *, within: str = ""
+) -> tuple[ToolResources, Unit]:
+    """What is kept of the tool resources given at a creation, and the writes of a store for them.
+
+    Raises Problem for what cannot be had; the parameter that it names begins with `within`.
+    """
+    wanted = wanted_store(resources, within=within)
+    if wanted is None or stores is None:
+        await require_stores(stores, project, resources, within=within)
+        return settled(resources, within=within), []
+    name, request = wanted
+    made, unit = await stores.create(project, request, named=name)
+    return settled(resources, within=within, made=made), unit
+
+
+async def while_stores_change(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Attempt it again while a vector store, or the thread that is to have it, changes meanwhile.
+
+    Raises Problem (503) after too many attempts.
+    """
+    for _ in range(STORE_ATTEMPTS_MAX):
+        try:
+            return await attempt()
+        except Conflict as conflict:
+            if not is_of_stores(conflict):
+                raise
+    raise Problem(TOO_BUSY, reason="a vector store is being changed by many at once. Try again.")
+
+
+def is_of_stores(conflict: Conflict) -> bool:
+    """Whether a unit was refused because a store, or its thread, is another than it was."""
+    is_of_thread = (conflict.kind, conflict.reason) == ("thread", "version")
+    return is_of_thread or conflict.kind.startswith("vector_store")

@@ -15,7 +15,17 @@ import results
 from harness import Options, Table
 from servers import HERE, NotReady, compiler_path, tail
 
-NAMES = ("start", "messages", "records", "chat", "runs", "first_call", "durable", "memory")
+NAMES = (
+    "start",
+    "messages",
+    "records",
+    "chat",
+    "runs",
+    "first_call",
+    "durable",
+    "memory",
+    "retrieval_quality",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

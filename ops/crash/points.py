@@ -54,6 +54,8 @@ CODE = frozenset(
     }
 )
 """Not passed by this load: `test_killed.py` of `code_interpreter` and of `containers` die there."""
+STORES = frozenset({name for name in POINTS if name.startswith(("store_", "ingest_", "chunks_"))})
+"""Not passed by this load: `tests/plugins/vector_stores/test_killed.py` kills a server at each."""
 
 TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
 """Not passed by this load, whose tools tell nothing while they run; the simulation dies there."""
@@ -66,7 +68,7 @@ PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
     """The points that a store is tested at: all that the load passes but those of the other."""
     others = "postgres_" if store == "sqlite" else "sqlite_"
-    elsewhere = FILES | CODE | TELLING
+    elsewhere = FILES | STORES | CODE | TELLING
     own = [name for name in POINTS if not name.startswith(others) and name not in elsewhere]
     later = [
         f"{name}:{passage}"

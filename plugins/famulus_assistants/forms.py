@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from famulus_schemas.assistants import Assistant, CreateAssistant, FullAssistant, ModifyAssistant
 from famulus_schemas.errors import INVALID, Problem
 from famulus_schemas.records import Insert, Kind, Record, Replace
-from famulus_schemas.tool_resources import settled, with_tools
-from famulus_schemas.tools import FunctionTool, Tool
+from famulus_schemas.tool_resources import with_tools
+from famulus_schemas.tools import FunctionTool, Tool, ToolResources
 from famulus_schemas.wire import ReasoningEffort
 
 ASSISTANT = Kind(name="assistant")
@@ -53,10 +53,9 @@ _PLAIN = (
 """Fields that are kept as they are given."""
 
 
-def created(request: CreateAssistant, *, id: str, now: int) -> Assistant:
+def created(request: CreateAssistant, resources: ToolResources, *, id: str, now: int) -> Assistant:
     """A new assistant. Raises Problem for what it cannot have."""
     check_tools(request.tools)
-    resources = settled(request.tool_resources)
     return Assistant(
         id=id,
         created_at=now,

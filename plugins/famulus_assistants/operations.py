@@ -9,7 +9,12 @@ from msgspec import UNSET
 
 from famulus import Call, Wire, found, list_page, missing, modify, operation
 from famulus.failpoints import failpoint
-from famulus.resources import require_files
+from famulus.resources import (
+    require_files,
+    require_stores,
+    settle_resources,
+    while_stores_change,
+)
 from famulus_assistants.forms import check_tools, created, insert, modified
 from famulus_schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
 from famulus_schemas.lists import AssistantDeleted, ListPage
@@ -33,14 +38,24 @@ class AssistantOperations:
         plugin = self._plugin
         # The model is not looked up: old code names models that no longer exist, and a run
         # resolves them.
-        assistant = created(body, id=plugin.new_id("asst_"), now=plugin.now())
+        check_tools(body.tools)
         await require_files(plugin.files, call.project, named_files(body.tool_resources))
+        data = await while_stores_change(partial(self._create, call, body))
+        failpoint("assistant_created")
+        return Wire(data)
+
+    async def _create(self, call: Call, body: CreateAssistant) -> bytes:
+        """Commit a new assistant, with the store that it asks for; its body."""
+        plugin = self._plugin
+        resources, of_store = await settle_resources(
+            plugin.stores, call.project, body.tool_resources
+        )
+        assistant = created(body, resources, id=plugin.new_id("asst_"), now=plugin.now())
         write = insert(assistant, body)
-        joined = await plugin.joined(call.principal, "assistants.create", [write])
+        joined = await plugin.joined(call.principal, "assistants.create", [write, *of_store])
         failpoint("assistant_create_before_commit")
         await plugin.records.of(call.project).commit(joined)
-        failpoint("assistant_created")
-        return Wire(write.body)
+        return write.body
 
     @operation("GET", "/v1/assistants", action="assistants.read")
     async def list_assistants(self, call: Call, query: ListQuery) -> Wire[ListPage[Assistant]]:
@@ -61,6 +76,7 @@ class AssistantOperations:
         if body.tools is not UNSET:
             check_tools(body.tools)
         await require_files(self._plugin.files, call.project, named_files(body.tool_resources))
+        await require_stores(self._plugin.stores, call.project, body.tool_resources)
         data = await modify(
             self._plugin.records.of(call.project),
             "assistant",

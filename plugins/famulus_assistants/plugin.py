@@ -9,7 +9,7 @@ from famulus import NoSettings, Operation, Plugin, found, hookimpl, need, operat
 from famulus_assistants.forms import ASSISTANT, full
 from famulus_assistants.operations import AssistantOperations
 from famulus_schemas.assistants import FullAssistant
-from famulus_schemas.ports import ASSISTANTS, FILES, RECORDS
+from famulus_schemas.ports import ASSISTANTS, FILES, RECORDS, STORES
 from famulus_schemas.records import RecordStore
 
 
@@ -32,6 +32,7 @@ class AssistantsPlugin(Plugin[NoSettings]):
     provides = (ASSISTANTS,)
     records = need(RECORDS)
     files = want(FILES)
+    stores = want(STORES)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

@@ -61,16 +61,10 @@ class BuiltinBackend:
 
     async def models(self) -> Sequence[ModelCard]:
         """The stand-in and the embedder, with notes that say what they are."""
-        context, longest = self._settings.context_tokens, self._settings.embedding_tokens_max
+        context = self._settings.context_tokens
         return [
             ModelCard(id=MODEL, backend=self.name, context_tokens=context, sees=False, note=NOTE),
-            ModelCard(
-                id=LEXICAL,
-                backend=self.name,
-                context_tokens=longest,
-                note=LEXICAL_NOTE,
-                chats=False,
-            ),
+            ModelCard(id=LEXICAL, backend=self.name, note=LEXICAL_NOTE, chats=False),
         ]
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatChunk], None]:
@@ -101,12 +95,13 @@ class BuiltinBackend:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             # Off the loop: hashing a long text takes milliseconds.
-            vectors += await asyncio.to_thread(self._embedded, some, size)
+            vectors += await asyncio.to_thread(self._embedded, model, some, size)
         return vectors
 
-    def _embedded(self, texts: Sequence[str], size: int) -> list[list[float]]:
-        for text in texts:
-            self._check_size(tokens.count(text), self._settings.embedding_tokens_max, "input")
+    def _embedded(self, model: str, texts: Sequence[str], size: int) -> list[list[float]]:
+        if model == MODEL:
+            for text in texts:
+                self._check_size(tokens.count(text), self._settings.embedding_tokens_max, "input")
         return [embed(text, size) for text in texts]
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int]:

@@ -27,6 +27,7 @@ UPLOAD = {
     "mime_type": "text/plain",
 }
 NAMED_FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "lookup"}}
+BATCH_FILES = 16
 POLLS_MAX = 240
 POLL_S = 0.25
 
@@ -68,13 +69,58 @@ class Kitchen:
         return str(_answer(answer)["id"])
 
     async def with_files(self, body: Any) -> Any:
-        """The body with files that are there wherever a sample names one, if files are served."""
-        if not _names_files(body):
-            return body
-        try:
-            return _naming(body, await self.kept("file", self.file))
-        except NotPrepared:
-            return body
+        """The body with what is there where a sample names files or stores, if those are served."""
+        for names, kept, make in (
+            (FILE_NAMES, "file", self.file),
+            (STORE_NAMES, "store", self.store),
+        ):
+            if _naming(body, SAMPLED + SAMPLED, names) == body:
+                continue
+            try:
+                body = _naming(body, await self.kept(kept, make), names)
+            except NotPrepared:
+                continue
+        return body
+
+    async def store(self, **fields: Any) -> str:
+        """A vector store."""
+        return str((await self.made("/vector_stores", fields))["id"])
+
+    async def filled_store(self) -> dict[str, str]:
+        """A vector store with a file that has been read."""
+        file = await self.file()
+        ids = {"vector_store_id": await self.store(file_ids=[file]), "file_id": file}
+        await self._read(ids["vector_store_id"])
+        return ids
+
+    async def same_filled_store(self) -> dict[str, str]:
+        """One such store for all that only read."""
+        file = await self.kept("file of the store", self.file)
+
+        async def make() -> str:
+            store = await self.store(file_ids=[file])
+            await self._read(store)
+            return store
+
+        return {"vector_store_id": await self.kept("filled store", make), "file_id": file}
+
+    async def batch(self, *, files: int = 1) -> dict[str, str]:
+        """A batch of files that was just added to a store of its own."""
+        store = await self.store()
+        body = {"file_ids": [await self.file() for _ in range(files)]}
+        batch = await self.made(f"/vector_stores/{store}/file_batches", body)
+        return {"vector_store_id": store, "batch_id": str(batch["id"])}
+
+    async def _read(self, store: str) -> None:
+        """Wait until the files of a store have been read. Raises NotPrepared."""
+        import anyio
+
+        for _ in range(POLLS_MAX):
+            found = _answer(await self.target.call("GET", f"/vector_stores/{store}"))
+            if found.get("status") != "in_progress":
+                return
+            await anyio.sleep(POLL_S if self.target.is_far else 0.02)
+        raise NotPrepared(f"a vector store is still in progress after {POLLS_MAX * POLL_S:g} s")
 
     async def upload(self, *parts: bytes) -> dict[str, Any]:
         """An upload that waits for its parts, or has these; their ids are in `part_ids`."""
@@ -177,17 +223,18 @@ SAMPLED = "a"
 """What a sample has where any text will do."""
 
 
-def _names_files(body: Any) -> bool:
-    return bool(_naming(body, SAMPLED + SAMPLED) != body)
+FILE_NAMES = ("file_id", "file_ids")
+STORE_NAMES = ("vector_store_ids",)
+"""The properties that name what must be there."""
 
 
-def _naming(body: Any, file_id: str, name: str = "") -> Any:
+def _naming(body: Any, id: str, names: tuple[str, ...], name: str = "") -> Any:
     """The same with an id in place of each sample of one."""
     if isinstance(body, dict):
-        return {key: _naming(value, file_id, key) for key, value in body.items()}
+        return {key: _naming(value, id, names, key) for key, value in body.items()}
     if isinstance(body, list):
-        return [_naming(value, file_id, name) for value in body]
-    return file_id if name in ("file_id", "file_ids") and body == SAMPLED else body
+        return [_naming(value, id, names, name) for value in body]
+    return id if name in names and body == SAMPLED else body
 
 
 # --- one for each operation ----------------------------------------------------------------------
@@ -342,6 +389,58 @@ async def _container_file(kitchen: Kitchen) -> Request:
     return Request(ids=await kitchen.container_file())
 
 
+async def _create_store(kitchen: Kitchen) -> Request:
+    return Request(body={})
+
+
+async def _new_store(kitchen: Kitchen) -> Request:
+    return Request(ids={"vector_store_id": await kitchen.store()})
+
+
+async def _modify_store(kitchen: Kitchen) -> Request:
+    return Request(ids={"vector_store_id": await kitchen.store()}, body={})
+
+
+async def _search_store(kitchen: Kitchen) -> Request:
+    ids = await kitchen.same_filled_store()
+    return Request(ids={"vector_store_id": ids["vector_store_id"]}, body={"query": FILE})
+
+
+async def _store_files(kitchen: Kitchen) -> Request:
+    return Request(ids={"vector_store_id": (await kitchen.same_filled_store())["vector_store_id"]})
+
+
+async def _create_store_file(kitchen: Kitchen) -> Request:
+    file = await kitchen.kept("file", kitchen.file)
+    return Request(ids={"vector_store_id": await kitchen.store()}, body={"file_id": file})
+
+
+async def _store_file(kitchen: Kitchen) -> Request:
+    return Request(ids=await kitchen.same_filled_store())
+
+
+async def _modify_store_file(kitchen: Kitchen) -> Request:
+    return Request(ids=await kitchen.same_filled_store(), body={"attributes": {}})
+
+
+async def _delete_store_file(kitchen: Kitchen) -> Request:
+    return Request(ids=await kitchen.filled_store())
+
+
+async def _create_batch(kitchen: Kitchen) -> Request:
+    file = await kitchen.kept("file", kitchen.file)
+    return Request(ids={"vector_store_id": await kitchen.store()}, body={"file_ids": [file]})
+
+
+async def _batch(kitchen: Kitchen) -> Request:
+    return Request(ids=await kitchen.batch())
+
+
+async def _cancel_batch(kitchen: Kitchen) -> Request:
+    # So many that not all of them have been read by the time that it is cancelled.
+    return Request(ids=await kitchen.batch(files=BATCH_FILES))
+
+
 RECIPES: dict[str, Recipe] = {
     "listAssistants": _nothing,
     "createAssistant": _create_assistant,
@@ -384,6 +483,22 @@ RECIPES: dict[str, Recipe] = {
     "RetrieveContainerFile": _container_file,
     "RetrieveContainerFileContent": _container_file,
     "DeleteContainerFile": _container_file,
+    "listVectorStores": _nothing,
+    "createVectorStore": _create_store,
+    "getVectorStore": _new_store,
+    "modifyVectorStore": _modify_store,
+    "deleteVectorStore": _new_store,
+    "searchVectorStore": _search_store,
+    "listVectorStoreFiles": _store_files,
+    "createVectorStoreFile": _create_store_file,
+    "getVectorStoreFile": _store_file,
+    "updateVectorStoreFileAttributes": _modify_store_file,
+    "deleteVectorStoreFile": _delete_store_file,
+    "retrieveVectorStoreFileContent": _store_file,
+    "createVectorStoreFileBatch": _create_batch,
+    "getVectorStoreFileBatch": _batch,
+    "cancelVectorStoreFileBatch": _cancel_batch,
+    "listFilesInVectorStoreBatch": _batch,
     "listModels": _nothing,
     "retrieveModel": _model,
     "deleteModel": _model,

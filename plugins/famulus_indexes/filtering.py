@@ -20,6 +20,8 @@ class Documents:
         self.names = names
         self._attributes = [attributes[name] for name in names.values()]
         self._ids = np.fromiter(names, np.int64, len(names))
+        self.listed = self.passing(None)
+        """A flag for each number, as of a predicate that always holds."""
         self._columns: dict[str, tuple[list[AttributeValue | None], NDArray[np.int32]]] = {}
 
     def passing(self, predicate: Predicate | None) -> Flags:

@@ -27,6 +27,9 @@ Key = tuple[str, str]
 ATTEMPTS_MAX: Final = 3
 """A search whose file is closed or damaged meanwhile is made again, on another one."""
 
+Make = Callable[[Path, Threads], "StoreIndex"]
+"""Makes the index of the store whose file has this path."""
+
 
 class Entrance:
     """One store's index, who is in it, and whose turn it is to bring things in."""
@@ -46,7 +49,7 @@ class Indexes:
 
     def __init__(
         self,
-        make: Callable[[Path], StoreIndex],
+        make: Make,
         folder: Path,
         *,
         threads: Threads,
@@ -155,11 +158,11 @@ class Indexes:
             # numpy is imported with it, off the loop.
             make = await self._threads.do(self._maker)
             if key not in self._entrances:
-                self._entrances[key] = Entrance(make(self._folder / _file_name(key)))
+                self._entrances[key] = Entrance(make(self._folder / _file_name(key), self._threads))
         self._entrances.move_to_end(key)
         return self._entrances[key]
 
-    def _maker(self) -> Callable[[Path], StoreIndex]:
+    def _maker(self) -> Make:
         import famulus_indexes.store  # noqa: F401
 
         return self._make
@@ -195,19 +198,19 @@ def _file_name(key: Key) -> str:
 
 @asynccontextmanager
 async def open_indexes(
-    folder: Path, settings: IndexSettings, *, log: Log
+    folder: Path, settings: IndexSettings, *, log: Log, make: Make | None = None
 ) -> AsyncIterator[Indexes]:
-    """Search indexes that are kept in a folder, until left."""
+    """Search indexes that are kept in a folder, until left; exactly, or as `make` has it."""
     threads = Threads(settings.threads_max)
 
-    def make(path: Path) -> StoreIndex:
+    def make_exact(path: Path, threads: Threads) -> StoreIndex:
         from famulus_indexes.store import StoreIndex
 
         return StoreIndex(path, threads=threads, words_max=settings.query_words_max, log=log)
 
     try:
         with taken_slot(folder) as slot:
-            indexes = Indexes(make, slot, threads=threads, settings=settings, log=log)
+            indexes = Indexes(make or make_exact, slot, threads=threads, settings=settings, log=log)
             background = asyncio.create_task(indexes.bring_in_changed())
             try:
                 yield indexes

@@ -26,6 +26,14 @@ class Found(NamedTuple):
     numbers: NDArray[np.int64]
     scores: Vectors
 
+    def joined(self, other: Found) -> Found:
+        """These and others."""
+        return Found(
+            np.concatenate([self.documents, other.documents]),
+            np.concatenate([self.numbers, other.numbers]),
+            np.concatenate([self.scores, other.scores]),
+        )
+
     def best(self, limit: int) -> Found:
         """The best of these, which may be in any order."""
         if limit < len(self.scores):
@@ -46,6 +54,11 @@ class Rows(NamedTuple):
     numbers: Numbers
     """The place of each row's chunk in its document."""
     removed: int
+
+    @property
+    def there(self) -> int:
+        """How many rows are of documents that are there."""
+        return len(self.documents) - self.removed
 
     def nearest(self, query: Vectors, passing: Flags | None, limit: int) -> Found:
         """The rows with the greatest products, of documents that pass."""

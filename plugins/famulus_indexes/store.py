@@ -53,7 +53,7 @@ class StoreIndex:
     def __init__(self, path: Path, *, threads: Threads, words_max: int, log: Log) -> None:
         self.generation: int | None = None
         """The generation that is searched; None where none is."""
-        self._path = path
+        self.path = path
         self._threads = threads
         self._words_max = words_max
         self._log = log
@@ -76,7 +76,7 @@ class StoreIndex:
             except (Damaged, sqlite3.DatabaseError) as error:
                 if attempt == ATTEMPTS_MAX:
                     raise
-                self._log.warning("index_made_anew", file=self._path.name, reason=str(error))
+                self._log.warning("index_made_anew", file=self.path.name, reason=str(error))
                 await self.discard()
 
     async def _bring_in(self, project: str, store: str, source: VectorSource) -> None:
@@ -110,8 +110,8 @@ class StoreIndex:
             if self._held.file.dimensions == dimensions:
                 return self._held
             self._close()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = StoreFile(self._path, dimensions=dimensions, log=self._log)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = StoreFile(self.path, dimensions=dimensions, log=self._log)
         try:
             matrix = Matrix(dimensions)
             for piece in file.pieces():
@@ -144,7 +144,7 @@ class StoreIndex:
 
     def _discard(self) -> None:
         self._close()
-        remove(self._path)
+        remove(self.path)
 
     async def close(self) -> None:
         """Let go of memory and file; nobody may be searching."""

@@ -63,7 +63,7 @@ class Admission:
                 with given_back_unless_done(plugin.jobs, ticket):
                     await self._commit(new, ticket, behind)
             except Conflict as conflict:
-                if conflict.kind == "thread":
+                if conflict.kind == "thread" and conflict.reason == "missing":
                     raise Problem(NOT_FOUND, thing="thread", id=new.run.thread_id) from conflict
                 if conflict.kind != "active_run":
                     raise

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from famulus import Call, EventStream, Wire, list_page, operation
 from famulus.failpoints import failpoint
-from famulus.resources import found, modify, require_files
+from famulus.resources import found, modify, require_files, while_stores_change
 from famulus_runs.additions import RunAdditions, usage_note, with_additions
 from famulus_runs.admission import Admission, NewRun
 from famulus_runs.event_operations import LAST_EVENT_ID, new_frames, replay_frames
@@ -83,6 +83,12 @@ class RunOperations:
         _check(body)
         if body.stream and (again := await self._picked_up(call)):
             return again
+        return await while_stores_change(partial(self._on_thread, call, thread_id, body, query))
+
+    async def _on_thread(
+        self, call: Call, thread_id: str, body: CreateRun, query: RunQuery
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        """Create a run, with the messages that come before it."""
         plugin = self._plugin
         plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
@@ -97,9 +103,10 @@ class RunOperations:
         _check_choice(run)
         more = body.additional_messages or ()
         await require_files(plugin.files, call.project, files_of_messages(more))
+        attached = await plugin.threads.attach(call.project, thread_id, more)
 
         def added(behind: Occupancy | None) -> Unit:
-            return plugin.threads.append(thread_id, more, behind=behind)[1]
+            return [*plugin.threads.append(thread_id, more, behind=behind)[1], *attached]
 
         extra = RunExtra(
             reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,
@@ -117,6 +124,12 @@ class RunOperations:
         _check(body)
         if body.stream and (again := await self._picked_up(call)):
             return again
+        return await while_stores_change(partial(self._with_thread, call, body))
+
+    async def _with_thread(
+        self, call: Call, body: CreateThreadAndRun
+    ) -> Run | EventStream[AssistantStreamEvent]:
+        """Create a thread and a run on it."""
         plugin = self._plugin
         plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)

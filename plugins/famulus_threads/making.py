@@ -17,7 +17,7 @@ from famulus_schemas.messages import (
     TextContentBlockParam,
 )
 from famulus_schemas.threads import CreateThread, Thread
-from famulus_schemas.tool_resources import settled
+from famulus_schemas.tools import ToolResources
 from famulus_threads.images import hold_images
 from famulus_threads.settings import ThreadsSettings
 
@@ -29,12 +29,12 @@ class Maker:
         self._settings = settings
         self._make_id = make_id
 
-    def thread(self, request: CreateThread, *, now: int, within: str = "") -> Thread:
-        """A new thread, without its messages. Raises Problem for what it cannot have."""
+    def thread(self, request: CreateThread, resources: ToolResources, *, now: int) -> Thread:
+        """A new thread, without its messages."""
         return Thread(
             id=self._make_id("thread_"),
             created_at=now,
-            tool_resources=settled(request.tool_resources, within=within),
+            tool_resources=resources,
             metadata=request.metadata or {},
         )
 

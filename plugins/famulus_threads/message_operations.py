@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from famulus import Call, Problem, Wire, found, list_page, missing, modify, operation
 from famulus.failpoints import failpoint
-from famulus.resources import require_files
+from famulus.resources import require_files, while_stores_change
 from famulus_schemas.errors import NOT_FOUND, THREAD_LOCKED, TOO_BUSY
 from famulus_schemas.lists import ListPage, MessageDeleted
 from famulus_schemas.messages import (
@@ -56,23 +56,26 @@ class MessageOperations:
         await require_files(plugin.files, call.project, files_of(body))
         data = encode(message)
         failpoint("message_create_before_commit")
-        await self._commit(call, message, data, wanted)
+        await while_stores_change(partial(self._commit, call, body, message, data, wanted))
         failpoint("message_created")
         return Wire(data)
 
-    async def _commit(self, call: Call, message: Message, data: bytes, wanted: OnBusy) -> None:
+    async def _commit(
+        self, call: Call, body: CreateMessage, message: Message, data: bytes, wanted: OnBusy
+    ) -> None:
         """Add a message as soon as its thread lets it. Raises Problem where it does not."""
         plugin, records = self._plugin, self._plugin.records.of(call.project)
         thread_id = message.thread_id
+        attached = await plugin.service.attach(call.project, thread_id, [body], named="")
         behind: Occupancy | None = None
         for _ in range(CREATE_ATTEMPTS_MAX):
             joined = await plugin.joined(
-                call.principal, "messages.create", _adding(message, data, behind)
+                call.principal, "messages.create", [*_adding(message, data, behind), *attached]
             )
             try:
                 await records.commit(joined)
             except Conflict as conflict:
-                if conflict.kind == "thread":
+                if conflict.kind == "thread" and conflict.reason == "missing":
                     raise Problem(NOT_FOUND, thing="thread", id=thread_id) from conflict
                 if conflict.kind != "active_run":
                     raise

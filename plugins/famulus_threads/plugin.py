@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from famulus import Operation, Plugin, hookimpl, need, operations, want
 from famulus.plugin import Host
-from famulus.resources import require_files
-from famulus_schemas.ports import FILES, RECORDS, THREADS
+from famulus_schemas.ports import FILES, RECORDS, STORES, THREADS
 from famulus_threads.kinds import ACTIVE_RUN, MESSAGE, THREAD
 from famulus_threads.making import Maker
 from famulus_threads.message_operations import MessageOperations
@@ -26,6 +24,9 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
     provides = (THREADS,)
     records = need(RECORDS)
     files = want(FILES)
+    stores = want(STORES)
+
+    service: ThreadService
 
     def __init__(self, settings: ThreadsSettings, host: Host) -> None:
         super().__init__(settings, host)
@@ -36,15 +37,16 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
     async def lifespan(self) -> AsyncIterator[None]:
         """Declare the kinds of record, and provide the port."""
         await self.records.declare(THREAD, MESSAGE, ACTIVE_RUN)
-        service = ThreadService(
+        self.service = ThreadService(
             self.records,
             self.maker,
             now=self.now,
             settings=self.settings,
             house=self.house,
-            require_files=partial(require_files, self.files),
+            files=self.files,
+            stores=self.stores,
         )
-        self.provide(THREADS, service)
+        self.provide(THREADS, self.service)
         yield
 
     @hookimpl

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
     Mapping,
     Sequence,
@@ -15,25 +14,23 @@ from contextlib import AbstractContextManager, aclosing
 from msgspec.structs import replace
 
 from famulus.resources import found
-from famulus_schemas.messages import CreateMessage, Message
-from famulus_schemas.ports import Occupancy, Tenant
+from famulus_schemas.messages import CreateMessage, Message, searchable_files
+from famulus_schemas.ports import Files, Occupancy, Stores, Tenant
 from famulus_schemas.records import Guard, Record, RecordStore, Replace, Unit, UnknownCursor
 from famulus_schemas.threads import CreateThread, OnBusy, Thread
-from famulus_threads.file_ids import files_of_thread
 from famulus_threads.kinds import (
     decode_message,
     decode_thread,
     encode,
     insert_message,
-    insert_thread,
 )
 from famulus_threads.making import Maker
 from famulus_threads.occupancy import is_there, leave, line_up, occupancy_of, occupy, unchanged
 from famulus_threads.on_busy import House, on_busy
+from famulus_threads.opening import opened
 from famulus_threads.order import Written, as_meant, behind_of
+from famulus_threads.searchable import with_files
 from famulus_threads.settings import ThreadsSettings
-
-RequireFiles = Callable[[str, Mapping[str, str]], Awaitable[None]]
 
 
 class ThreadService:
@@ -47,14 +44,16 @@ class ThreadService:
         now: Callable[[], int],
         settings: ThreadsSettings,
         house: House,
-        require_files: RequireFiles,
+        files: Files | None,
+        stores: Stores | None,
     ) -> None:
         self._records = records
         self._maker = maker
         self._now = now
         self._settings = settings
         self._house = house
-        self._require_files = require_files
+        self._files = files
+        self._stores = stores
 
     async def get(self, project: str, thread_id: str) -> Thread:
         """The thread. Raises Problem (NOT_FOUND)."""
@@ -65,13 +64,16 @@ class ThreadService:
         self, project: str, request: CreateThread, *, within: str = ""
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it."""
-        now = self._now()
-        thread = self._maker.thread(request, now=now, within=within)
-        messages = self._maker.messages(
-            request.messages, thread_id=thread.id, now=now, named=f"{within}messages"
+        return await opened(
+            project,
+            request,
+            maker=self._maker,
+            files=self._files,
+            stores=self._stores,
+            attachments_days=self._settings.attachments_days,
+            now=self._now(),
+            within=within,
         )
-        await self._require_files(project, files_of_thread(request, within=within))
-        return thread, [insert_thread(thread, encode(thread)), *_inserts(messages)]
 
     def append(
         self,
@@ -87,6 +89,30 @@ class ThreadService:
             return [], []
         runs = behind.runs if behind is not None else ()
         return messages, [is_there(thread_id), *_inserts(messages, behind=runs)]
+
+    async def attach(
+        self,
+        project: str,
+        thread_id: str,
+        requests: Sequence[CreateMessage],
+        *,
+        named: str = "additional_messages",
+    ) -> Unit:
+        """The writes that let files be searched that new messages attach for that."""
+        files = searchable_files(requests, named=named)
+        if self._stores is None or not files:
+            return []
+        record = await self._records.of(project).get("thread", thread_id)
+        if record is None:
+            return []
+        stored = decode_thread(record.body)
+        thread, unit = await with_files(
+            self._stores, project, stored, files, days=self._settings.attachments_days
+        )
+        if thread == stored:
+            return unit
+        write = Replace(kind="thread", id=thread_id, version=record.version, body=encode(thread))
+        return [write, *unit]
 
     def insert_message(self, message: Message) -> Unit:
         """The writes that add a message that a run is making."""

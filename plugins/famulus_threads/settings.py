@@ -21,6 +21,14 @@ class ThreadsSettings(Settings, frozen=True):
             "`X-Famulus-On-Busy` says so for one request."
         ),
     ] = "refuse"
+    attachments_days: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=365),
+        setting(
+            why="Days after its last use in which a vector store expires that was made for files "
+            "that messages attach."
+        ),
+    ] = 7
     message_characters_max: Annotated[
         int, msgspec.Meta(ge=1), setting(why="Text of one message, all its parts together.")
     ] = 256_000

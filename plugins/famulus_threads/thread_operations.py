@@ -10,16 +10,16 @@ from msgspec.structs import replace
 
 from famulus import Call, Problem, Wire, found, missing, modify, operation
 from famulus.failpoints import failpoint
-from famulus.resources import require_files
+from famulus.resources import require_files, require_stores, while_stores_change
 from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.lists import ThreadDeleted
 from famulus_schemas.records import Clear, Conflict, Delete, Guard, Record, Replace, Unit
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
 from famulus_schemas.tool_resources import named_files
 from famulus_schemas.tools import ToolResources
-from famulus_threads.file_ids import files_of_thread
-from famulus_threads.kinds import decode_thread, encode, insert_message, insert_thread
+from famulus_threads.kinds import decode_thread, encode
 from famulus_threads.occupancy import is_free, occupancy_of, unchanged
+from famulus_threads.opening import opened
 
 if TYPE_CHECKING:
     from famulus_threads.plugin import ThreadsPlugin
@@ -37,23 +37,26 @@ class ThreadOperations:
     @operation("POST", "/v1/threads", action="threads.write")
     async def create_thread(self, call: Call, body: CreateThread | None) -> Wire[Thread]:
         """Create a thread, with the messages that it begins with."""
-        plugin, request = self._plugin, body or CreateThread()
-        now = plugin.now()
-        thread = plugin.maker.thread(request, now=now)
-        messages = plugin.maker.messages(
-            request.messages, thread_id=thread.id, now=now, named="messages"
+        data = await while_stores_change(partial(self._create, call, body or CreateThread()))
+        failpoint("thread_created")
+        return Wire(data)
+
+    async def _create(self, call: Call, request: CreateThread) -> bytes:
+        """Commit a new thread, with all that it begins with; its body."""
+        plugin = self._plugin
+        thread, unit = await opened(
+            call.project,
+            request,
+            maker=plugin.maker,
+            files=plugin.files,
+            stores=plugin.stores,
+            attachments_days=plugin.settings.attachments_days,
+            now=plugin.now(),
         )
-        await require_files(plugin.files, call.project, files_of_thread(request))
-        data = encode(thread)
-        unit: Unit = [
-            insert_thread(thread, data),
-            *(insert_message(message, encode(message)) for message in messages),
-        ]
         joined = await plugin.joined(call.principal, "threads.create", unit)
         failpoint("thread_create_before_commit")
         await plugin.records.of(call.project).commit(joined)
-        failpoint("thread_created")
-        return Wire(data)
+        return encode(thread)
 
     @operation("GET", "/v1/threads/{thread_id}", action="threads.read")
     async def retrieve_thread(self, call: Call, thread_id: str) -> Wire[Thread]:
@@ -65,6 +68,7 @@ class ThreadOperations:
     async def modify_thread(self, call: Call, thread_id: str, body: ModifyThread) -> Wire[Thread]:
         """Change a thread's metadata and tool resources."""
         await require_files(self._plugin.files, call.project, named_files(body.tool_resources))
+        await require_stores(self._plugin.stores, call.project, body.tool_resources)
         data = await modify(
             self._plugin.records.of(call.project),
             "thread",

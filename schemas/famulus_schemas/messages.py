@@ -212,3 +212,20 @@ def files_of_messages(
         for index, message in enumerate(messages)
         for param, id in files_of(message, within=f"{named}[{index}].").items()
     }
+
+
+def searchable_files(
+    messages: Sequence[CreateMessage], *, named: str = "additional_messages"
+) -> dict[str, str]:
+    """The files that new messages attach to be searched: the parameter of each, and its id.
+
+    `named` is the list that the messages are in; that of one by itself is empty.
+    """
+    return {
+        f"{within}attachments[{number}].file_id": attachment.file_id
+        for index, message in enumerate(messages)
+        for within in [f"{named}[{index}]." if named else ""]
+        for number, attachment in enumerate(message.attachments or ())
+        if attachment.file_id is not UNSET
+        and any(isinstance(tool, FileSearchToolTypeOnly) for tool in attachment.tools)
+    }

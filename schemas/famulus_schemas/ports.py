@@ -248,6 +248,23 @@ class Threads(Protocol):
         """
         ...
 
+    async def attach(
+        self,
+        project: str,
+        thread_id: str,
+        requests: Sequence[CreateMessage],
+        *,
+        named: str = "additional_messages",
+    ) -> Unit:
+        """The writes that let files be searched in a thread that new messages attach for that.
+
+        They come into the thread's vector store, or into a new one. The unit is refused
+        (Conflict, as `famulus.resources.is_of_stores` tells) where the thread or the store was
+        changed meanwhile: ask for the writes again. Nothing is to be written where there is no
+        such thread, or nobody has vector stores.
+        """
+        ...
+
     def insert_message(self, message: Message) -> Unit:
         """The writes that add a message that a run is making.
 
@@ -324,7 +341,9 @@ class Stores(Protocol):
     """The vector stores of a project, for those who make, fill or search them for others.
 
     What changes something returns writes, to be committed in the caller's unit together with
-    what caused them; files are read and embedded after that, in the background.
+    what caused them; files are read and embedded after that, in the background. Such a unit may
+    be refused (Conflict, of a kind that begins with `vector_store`) where others were faster: ask
+    for the writes again.
     """
 
     async def require(self, project: str, named: Mapping[str, str]) -> None:
@@ -354,9 +373,8 @@ class Stores(Protocol):
     ) -> Unit:
         """The writes that add files to a store; those that it has already stay as they are.
 
-        `named` is the parameter of each. Raises Problem: 404 where there is no such store, 400
-        where there is no such file. The unit is refused (Conflict) where the store was changed
-        meanwhile: ask for the writes again.
+        `named` is the parameter of each. Raises Problem: 404 where there is no such store, or it
+        has expired, 400 where there is no such file.
         """
         ...
 

@@ -42,6 +42,8 @@ class Extractor(msgspec.Struct, frozen=True, kw_only=True):
     media_types: tuple[str, ...]
     suffixes: tuple[str, ...]
     """With their dot, in lower case: `.md`."""
+    signatures: tuple[bytes, ...] = ()
+    """How such files begin; where any is given, others that are called so are refused."""
     missing: str | None = None
     """What to install where its library is not there; then it refuses, and says so."""
 
@@ -65,14 +67,16 @@ class Chunking(msgspec.Struct, frozen=True, kw_only=True):
     overlap_tokens: int = 400
 
 
-class Chunker(Protocol):
-    """One way of cutting a document up; registered by `register_chunkers`."""
+class Chunker(msgspec.Struct, frozen=True, kw_only=True):
+    """A way of cutting documents up; registered by `register_chunkers`.
+
+    The function is named as an extractor's is, and called in the same process. The document's
+    text is its sections' texts, joined as they are; chunks come in order, and may overlap.
+    """
 
     name: str
-
-    def chunks(self, sections: Sequence[Section], chunking: Chunking) -> Sequence[Chunk]:
-        """The document's chunks in order. Runs in the process that extracts."""
-        ...
+    function: str
+    """`package.module:function`; of `Sequence[Section]` and Chunking it makes `Iterable[Chunk]`."""
 
 
 class ExtractionRefused(Exception):

@@ -15,6 +15,7 @@ from famulus_schemas.errors import INVALID, MISSING_PARAMETER, Fault, Problem
 from famulus_schemas.tools import (
     CodeInterpreterResources,
     CodeInterpreterTool,
+    CreateAttachedVectorStore,
     CreateToolResources,
     FileSearchResources,
     FileSearchTool,
@@ -30,28 +31,58 @@ NO_VECTOR_STORES = Fault(
 )
 
 
-def settled(resources: CreateToolResources | None, *, within: str = "") -> ToolResources:
+def settled(
+    resources: CreateToolResources | None, *, within: str = "", made: str | None = None
+) -> ToolResources:
     """What is kept of the resources given at a creation.
 
-    Raises Problem where they contradict each other, or ask for a store to be made; the parameter
-    that it names begins with `within`.
+    `made` is the id of the store that `wanted_store` tells of. Raises Problem where they
+    contradict each other, or ask for a store and none was made; the parameter that it names
+    begins with `within`.
     """
     if resources is None:
         return ToolResources()
-    fault = check_tool_resources(resources)
-    if fault is not None:
-        raise _problem(within + fault)
+    wanted = wanted_store(resources, within=within)
     found = resources.file_search
     if found is UNSET:
         return ToolResources(code_interpreter=resources.code_interpreter)
-    if found.vector_stores:
+    if wanted is not None and made is None:
         name = f"{within}tool_resources.file_search.vector_stores"
         raise Problem(NO_VECTOR_STORES, param=name, name=name)
     ids = [] if found.vector_store_ids is UNSET else found.vector_store_ids
     return ToolResources(
         code_interpreter=resources.code_interpreter,
-        file_search=FileSearchResources(vector_store_ids=ids),
+        file_search=FileSearchResources(vector_store_ids=ids if made is None else [made]),
     )
+
+
+def wanted_store(
+    resources: CreateToolResources | None, *, within: str = ""
+) -> tuple[str, CreateAttachedVectorStore] | None:
+    """The store that resources ask to be made, with the parameter that does.
+
+    Raises Problem where they contradict each other.
+    """
+    if resources is None:
+        return None
+    fault = check_tool_resources(resources)
+    if fault is not None:
+        raise _problem(within + fault)
+    found = resources.file_search
+    if found is UNSET or found.vector_stores is UNSET or not found.vector_stores:
+        return None
+    return f"{within}tool_resources.file_search.vector_stores[0]", found.vector_stores[0]
+
+
+def named_stores(
+    resources: CreateToolResources | ToolResources | UnsetType | None, *, within: str = ""
+) -> dict[str, str]:
+    """The vector stores that resources name: the parameter of each, and its id."""
+    if not resources or resources.file_search is UNSET:
+        return {}
+    ids = resources.file_search.vector_store_ids
+    name = f"{within}tool_resources.file_search.vector_store_ids"
+    return {} if ids is UNSET else {f"{name}[{index}]": id for index, id in enumerate(ids)}
 
 
 def named_files(

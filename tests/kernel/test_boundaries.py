@@ -22,6 +22,7 @@ LIBRARIES = {
 MAY_IMPORT = {
     ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
     ("famulus_bubblewrap", "famulus_boxes"): "shuts in boxes that are run like all others",
+    ("famulus_hnsw", "famulus_indexes"): "is exact in small stores, and in what passes filters",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }
@@ -38,6 +39,7 @@ SYSTEM_RECORDS = {
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_runs": "ends runs of every project whose client never came back",
+    "famulus_vector_stores": "ends vector stores of every project that have expired",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",
 }
 """The only plugins that see the records of all projects, each with its reason."""

@@ -231,10 +231,10 @@ async def test_hook_register_extractors() -> None:
 
 
 async def test_hook_register_chunkers() -> None:
-    chunker = object()
+    chunker = Chunker(name="verses", function="verses_plugin.verses:chunks")
 
     def register_chunkers(self: Any) -> list[Chunker]:
-        return [chunker]  # type: ignore[list-item]
+        return [chunker]
 
     plugin = with_hooks("verses", register_chunkers=register_chunkers)
     async with kernel_with(plugin, Gatherer) as server:

@@ -55,6 +55,21 @@ from famulus_schemas.uploads import (
     Upload,
     UploadPart,
 )
+from famulus_schemas.vector_stores import (
+    CreateFileBatch,
+    CreateVectorStore,
+    CreateVectorStoreFile,
+    FileBatch,
+    FileContentPage,
+    ModifyVectorStore,
+    ModifyVectorStoreFile,
+    SearchResultsPage,
+    SearchVectorStore,
+    VectorStore,
+    VectorStoreDeleted,
+    VectorStoreFile,
+    VectorStoreFileDeleted,
+)
 from famulus_schemas.wire import Answer, Request
 
 MAIN: list[Any] = [
@@ -84,6 +99,19 @@ MAIN: list[Any] = [
     ModelDeleted,
     ModelList,
     ErrorEnvelope,
+    VectorStore,
+    CreateVectorStore,
+    ModifyVectorStore,
+    VectorStoreDeleted,
+    VectorStoreFile,
+    CreateVectorStoreFile,
+    ModifyVectorStoreFile,
+    VectorStoreFileDeleted,
+    FileContentPage,
+    FileBatch,
+    CreateFileBatch,
+    SearchVectorStore,
+    SearchResultsPage,
     ChatFields,
     ChatCompletion,
     ChatCompletionChunk,
@@ -153,14 +181,26 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.dictionaries(values(key), values(value), max_size=MANY)
         case inspect.UnionType(types=types):
             return st.one_of([values(each) for each in types])
-        case inspect.StructType(cls=cls, fields=fields):
-            return st.fixed_dictionaries(
-                {f.name: values(f.type) for f in fields if f.required},
-                optional={f.name: values(f.type) for f in fields if not f.required},
-            ).map(lambda drawn: cls(**drawn))
+        case inspect.StructType(cls=cls):
+            # Deferred, since a struct may have others of its own kind inside.
+            if cls not in STRUCTS:
+                STRUCTS[cls] = st.deferred(lambda: structs(kind))
+            return STRUCTS[cls]
         case inspect.CustomType(cls=msgspec.UnsetType):
             return st.just(msgspec.UNSET)
     raise AssertionError(f"the contract has no values of {kind}")
+
+
+STRUCTS: dict[type, st.SearchStrategy[Any]] = {}
+
+
+def structs(kind: inspect.StructType) -> st.SearchStrategy[Any]:
+    """Draw structs of a type."""
+    cls = kind.cls
+    return st.fixed_dictionaries(
+        {f.name: values(f.type) for f in kind.fields if f.required},
+        optional={f.name: values(f.type) for f in kind.fields if not f.required},
+    ).map(lambda drawn: cls(**drawn))
 
 
 def wire_structs() -> set[type[msgspec.Struct]]:

@@ -195,7 +195,7 @@ async def test_the_lexical_model_embeds_and_does_not_chat(
     backend: BuiltinBackend, chat_request: Make
 ) -> None:
     one, two = await backend.embed(LEXICAL, ["Oslo", "Rome"])
-    assert len(one) == len(two) == 512
+    assert len(one) == len(two) == 768
     request = msgspec.structs.replace(chat_request("Hello"), model=LEXICAL)
     with pytest.raises(BackendFault, match="does not chat") as caught:
         await chunks_of(backend, request)
@@ -212,6 +212,12 @@ async def test_a_text_too_long_to_embed_is_refused() -> None:
     backend = BuiltinBackend(BuiltinSettings(embedding_tokens_max=3))
     with pytest.raises(BackendFault, match="maximum context length is 3 tokens"):
         await backend.embed(MODEL, ["one two three four"])
+
+
+async def test_the_lexical_model_takes_texts_of_any_length() -> None:
+    backend = BuiltinBackend(BuiltinSettings(embedding_tokens_max=3))
+    [vector] = await backend.embed(LEXICAL, ["one two three four"])
+    assert len(vector) == 768
 
 
 async def test_it_counts_tokens(backend: BuiltinBackend) -> None:

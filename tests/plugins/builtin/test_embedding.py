@@ -48,3 +48,36 @@ def test_a_question_is_nearest_to_the_text_that_shares_its_words(question: str, 
 def test_forms_of_a_word_are_near() -> None:
     assert closeness("refunded orders", "refund of an order") > 0.5
     assert closeness("refunded orders", "sunny weather") < 0.2
+
+
+def test_a_text_that_says_a_word_more_often_is_not_much_nearer_to_it() -> None:
+    once, often = "A fee is due on arrival.", "A fee, a fee, a fee, a fee is due on arrival."
+    assert closeness("fee", once) < closeness("fee", often) < 2.5 * closeness("fee", once)
+
+
+def test_words_are_found_in_text_without_blanks() -> None:
+    hidden = "x" * 300 + "refund" + "y" * 300
+    assert closeness("refund", hidden) > closeness("refund", "x" * 300 + "y" * 306)
+
+
+def test_ligatures_are_the_letters_that_they_stand_for() -> None:
+    assert embed("\ufb01nal o\ufb03ce", 64) == embed("final office", 64)
+
+
+def test_a_text_of_no_words_has_the_first_axis() -> None:
+    assert embed(" ... ", 4) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_the_vectors_of_version_one_stay_as_they_are() -> None:
+    """Stores hold them: where this fails, the model needs the next number in its name."""
+    vector = embed("The refund for order 4711 was paid twice, twice in May 2024.", 768)
+    told = {place: round(value, 4) for place, value in enumerate(vector) if abs(value) > 0.2}
+    assert told == {
+        204: -0.3136,
+        300: -0.3136,
+        305: -0.3136,
+        315: 0.3136,
+        519: -0.4753,
+        668: -0.3136,
+    }
+    assert sum(value != 0 for value in vector) == 40

@@ -12,6 +12,9 @@ import pytest
 from famulus import NoSettings, Plugin, need
 from famulus.testing import conformance_for, kernel_with
 from famulus.testing.vectors_conformance import DamagedCacheTests, OpenVectors
+from famulus.testing.vectors_conformance.changes import ChangeTests
+from famulus.testing.vectors_conformance.filters import FilterTests
+from famulus.testing.vectors_conformance.nearest import NearestTests
 from famulus_schemas.ports import VECTORS
 from famulus_schemas.retrieval import Vectors
 
@@ -42,7 +45,7 @@ class TestExactVectors(conformance_for(VECTORS), DamagedCacheTests):  # type: ig
         return tmp_path / "vectors"
 
 
-class TestExactVectorsInTheSmall(conformance_for(VECTORS)):  # type: ignore[misc]
+class TestExactVectorsInTheSmall(NearestTests, FilterTests, ChangeTests):
     """The same promises where nothing stays open, by one thread."""
 
     @pytest.fixture
