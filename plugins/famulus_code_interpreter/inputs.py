@@ -41,7 +41,10 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
     def told(self) -> str:
         """What the model is told of them."""
-        lines = [f"- {HOME}/{file.name} ({file.bytes} bytes)" for file in self.files]
+        # By its id too, which is how a message names it.
+        lines = [
+            f"- {HOME}/{file.name} ({file.file_id}, {file.bytes} bytes)" for file in self.files
+        ]
         if len(lines) > NAMES_TOLD_MAX:
             more = len(lines) - NAMES_TOLD_MAX
             lines = [*lines[:NAMES_TOLD_MAX], f"- and {more} more: list the folder to see them"]

@@ -32,13 +32,13 @@ async def test_files_of_assistant_thread_and_messages_are_there_and_the_model_kn
             "0.csv 0\n1.csv 1\n2.csv 2\n"
         )
         told = bench.instructed()
-        assert "Files that the user has given:\n- /mnt/data/0.csv (1 bytes)" in told
-        assert "- /mnt/data/2.csv (1 bytes)" in told
+        assert f"Files that the user has given:\n- /mnt/data/0.csv ({ids[0]}, 1 bytes)" in told
+        assert f"- /mnt/data/2.csv ({ids[2]}, 1 bytes)" in told
         await bench.ask(thread, "and this", ids[3])
         assert await bench.logs(await bench.ran(thread, assistant)) == (
             "0.csv 0\n1.csv 1\n2.csv 2\n3.csv 3\n"
         )
-        assert "- /mnt/data/3.csv (1 bytes)" in bench.instructed()
+        assert f"- /mnt/data/3.csv ({ids[3]}, 1 bytes)" in bench.instructed()
         assert len(bench.sandbox.opened) == 1
 
 
