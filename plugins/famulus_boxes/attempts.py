@@ -26,14 +26,17 @@ except OSError:
 READ_ENVIRONMENT = """
 import os
 known = {known!r}
-names = set(os.environ)
-for entry in os.listdir("/proc"):
-    if entry.isdigit() and (entry == str(os.getpid()) or {all_processes!r}):
-        try:
-            data = open("/proc/" + entry + "/environ", "rb").read()
-        except OSError:
-            continue
-        names |= {{each.split(b"=")[0].decode(errors="replace") for each in data.split(b"\\0")}}
+names, seen = set(os.environ), ["1", "self", "{server}"]
+try:
+    seen += [entry for entry in os.listdir("/proc") if entry.isdigit()]
+except OSError:
+    pass
+for entry in seen:
+    try:
+        data = open("/proc/" + entry + "/environ", "rb").read()
+    except OSError:
+        continue
+    names |= {{each.split(b"=")[0].decode(errors="replace") for each in data.split(b"\\0")}}
 for name in sorted(names - set(known) - {{""}}):
     print("saw the variable", name)
 """

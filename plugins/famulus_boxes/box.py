@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from msgspec.structs import asdict
 
 from famulus_boxes.cell import CellOutputs, Flooded, Stopped
-from famulus_boxes.channel import ChannelClosed, Stream
+from famulus_boxes.channel import STREAMS, ChannelClosed
 from famulus_boxes.frames import BLOB_BYTES_MAX, ForgedFrame, Reply
 from famulus_boxes.paths import checked, is_path
 from famulus_boxes.settings import BoxSettings
@@ -30,11 +30,11 @@ from famulus_schemas.sandbox import (
     BoxGone,
     BoxLimits,
     CellLimits,
+    ImageOutput,
     Output,
     Why,
 )
 
-_STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 _DRAIN_BYTES_MAX = 2_000_000
 """More than pipes hold: what was written before a cell ended is read in so many bytes."""
 _STRAY_MAX = 1_000
@@ -151,6 +151,9 @@ class LiveBox:
                 return
             else:
                 shown = outputs.reply(reply, blob, cell.stopped)
+                if isinstance(shown, ImageOutput):
+                    # It waits, so that what is written after the image is told after it.
+                    await self._send("taken")
                 if shown is not None:
                     yield shown
 
@@ -159,7 +162,7 @@ class LiveBox:
         assert self._cell is not None
         found: list[Output] = []
         self._cell.has_text = False
-        for stream in _STREAMS:
+        for stream in STREAMS:
             read = 0
             while data := self._started.channel.text(stream):
                 self._cell.has_text = True

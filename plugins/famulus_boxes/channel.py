@@ -12,6 +12,7 @@ from famulus_boxes.frames import FrameReader, Reply, packed
 READ_BYTES = 65_536
 
 Stream = Literal["stdout", "stderr"]
+STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 
 
 class ChannelClosed(Exception):

@@ -50,6 +50,8 @@ class Keeper:
         self._boxes: dict[Key, LiveBox] = {}
         self._opening: dict[Key, asyncio.Lock] = {}
         self._warm: list[LiveBox] = []
+        self._all: set[LiveBox] = set()
+        """Those of which anything is left, also while they end."""
         self._places = asyncio.Semaphore(settings.boxes_max)
         self._probing = asyncio.Lock()
         self._probe: Probe | None = None
@@ -81,7 +83,7 @@ class Keeper:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.gather(*(box.close() for box in self.boxes))
+            await asyncio.gather(*(box.close() for box in self._all))
 
     # -- finding out -----------------------------------------------------------------------
 
@@ -203,11 +205,15 @@ class Keeper:
     def _gone(self, key: Key, box: LiveBox) -> None:
         if self._boxes.get(key) is box:
             del self._boxes[key]
+        self._all.discard(box)
         self._places.release()
 
     async def _started(self, limits: BoxLimits) -> LiveBox:
         started = await start(self._wall, limits, self._settings)
-        return LiveBox(self._make_id("box"), started, self._settings)
+        box = LiveBox(self._make_id("box"), started, self._settings)
+        self._all.add(box)
+        box.on_gone = lambda: self._all.discard(box)
+        return box
 
     # -- keeping some ready, and ending those that nobody uses -----------------------------
 

@@ -55,11 +55,18 @@ class Wire:
         left = memoryview(HEAD.pack(len(head), len(blob)) + head + blob)
         # Half a frame would be the end of the box, so an interrupt waits for it to be whole.
         self.sending = True
-        try:
-            while left:
-                left = left[os.write(4, left) :]
-        finally:
-            self.sending = False
+        while left:
+            left = left[os.write(4, left) :]
+        self.ready()
+
+    def wait(self) -> None:
+        """Until the other end has taken what was sent, so that what follows comes after it."""
+        self.sending = True
+        self.read()
+        self.ready()
+
+    def ready(self) -> None:
+        self.sending = False
         if self.stopped:
             self.stopped = False
             raise KeyboardInterrupt
@@ -100,6 +107,7 @@ def send_image(data: bytes) -> None:
     wire.send("image", name=kind, size=len(data))
     for at in range(0, len(data), PIECE):
         wire.send("data", data[at : at + PIECE])
+    wire.wait()
 
 
 def send_figures(*_args: Any, **_keywords: Any) -> None:
@@ -292,12 +300,17 @@ def explained(error: BaseException) -> str:
 
 
 def thin(told: traceback.TracebackException, depth: int = 0) -> None:
-    told.stack[:] = [
-        frame for frame in told.stack if frame.filename.startswith(("<cell ", cell.home + "/"))
-    ][-50:]
-    inner = [told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())]
-    for each in inner if depth < 20 else ():
-        if each is not None:
+    own = ("<cell ", cell.home + "/")
+    told.stack[:] = [frame for frame in told.stack if frame.filename.startswith(own)][-50:]
+    for name in ("__cause__", "__context__"):
+        inner = getattr(told, name)
+        if inner is not None and depth < 20:
+            thin(inner, depth + 1)
+            # What happened within a library alone says nothing to whoever wrote the cell.
+            if not inner.stack:
+                setattr(told, name, None)
+    for each in getattr(told, "exceptions", None) or ():
+        if depth < 20:
             thin(each, depth + 1)
 
 

@@ -39,6 +39,7 @@ VARIABLES = (
 )
 """What the environment of a box may have."""
 _CELL_S = 10.0
+_OVERFILL_S = 5.0
 
 
 class Bait(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ def _attempts(wall: Wall, bait: Bait) -> list[tuple[str, str]]:
         ("files", attempts.READ_FILES.format(secret=bait.secret)),
         (
             "environment",
-            attempts.READ_ENVIRONMENT.format(known=VARIABLES, all_processes=isolated),
+            attempts.READ_ENVIRONMENT.format(known=VARIABLES, server=os.getpid()),
         ),
         ("network", network),
         ("descriptors", attempts.DESCRIPTORS),
@@ -117,7 +118,8 @@ async def _overfilled(wall: Wall, box: LiveBox) -> list[str]:
         return []
     code = attempts.MANY_PROCESSES.format(memory_bytes=LIMITS.memory_bytes)
     try:
-        async for _ in box.run(code):
+        limits = msgspec.structs.replace(box.cell_limits, wall_s=_OVERFILL_S)
+        async for _ in box.run(code, limits=limits):
             pass
     except BoxGone as error:
         if error.why == "memory":

@@ -69,6 +69,10 @@ class BoxSettings(Settings, frozen=True):
         Seconds, setting(why="Seconds without progress after which moving a file ends the box.")
     ] = 30.0
     start_s: Annotated[Seconds, setting(why="Seconds until a box must be ready.")] = 60.0
+    python: Annotated[
+        str | None,
+        setting(why="Interpreter of boxes, 3.9 or later; if not given, the one of the server."),
+    ] = None
     probe_after_s: Annotated[
         float,
         setting(why="Seconds after the start at which boxes are tried out, if not needed before."),

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import msgspec
 
-from famulus_boxes.channel import Channel, ChannelClosed
+from famulus_boxes.channel import STREAMS, Channel, ChannelClosed
 from famulus_boxes.frames import ForgedFrame
 from famulus_boxes.settings import BoxSettings
 from famulus_boxes.wall import Grip, Launch, Wall
@@ -83,7 +83,7 @@ async def start(wall: Wall, limits: BoxLimits, settings: BoxSettings) -> Started
     try:
         async with asyncio.timeout(settings.start_s):
             python = await _greeted(channel, launch, settings)
-        grip = wall.grip(process.pid)
+        grip = wall.grip(process.pid, launch)
     except BaseException as error:
         complaint = channel.text("stderr")[:_COMPLAINT_BYTES].decode(errors="replace").strip()
         await _undone(process, channel, launch)
@@ -116,6 +116,10 @@ async def _greeted(channel: Channel, launch: Launch, settings: BoxSettings) -> s
     )
     while (found := channel.reply()) is None:
         await channel.wait_for_reply()
+    # What imports had to say was said to nobody.
+    for stream in STREAMS:
+        while channel.text(stream):
+            pass
     reply, _ = found
     if reply.kind != "done" or reply.id != 0:
         raise ForgedFrame("it does not begin as a box")

@@ -75,6 +75,6 @@ class Wall(Protocol):
         """How a box is started that reads and writes these descriptors. May block for a little."""
         ...
 
-    def grip(self, pid: int) -> Grip:
+    def grip(self, pid: int, launch: Launch) -> Grip:
         """Take hold of a box whose loop has answered, and in which no code ran yet."""
         ...

@@ -65,7 +65,7 @@ def _machine() -> list[Argument]:
     ]
 
 
-def shown(environment: Environment) -> list[tuple[str, str]]:
+def shown_folders(environment: Environment) -> list[tuple[str, str]]:
     """Folders that only their owner may reach, and where a box's first process shows them."""
     found = []
     if not _is_system(environment):
@@ -80,7 +80,7 @@ def _is_system(environment: Environment) -> bool:
 
 
 def _python(environment: Environment, *, as_root: bool) -> list[Argument]:
-    places = dict(shown(environment)) if as_root else {}
+    places = dict(shown_folders(environment)) if as_root else {}
     found: list[Argument] = []
     if not _is_system(environment):
         # Under its own name: an interpreter may look for its library there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,7 +26,7 @@ class Bubblewrap(Plugin[BubblewrapSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; that boxes cannot be opened is told to those who want one."""
-        environment = find_environment(self.data_dir)
+        environment = await asyncio.to_thread(find_environment, self.data_dir, self.settings.python)
         if environment.stale:
             self.log.warning("packages_not_used", reason=environment.stale)
         self._keeper = Keeper(

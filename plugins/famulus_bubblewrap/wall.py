@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from famulus_boxes.environment import Environment
+from famulus_boxes.processes import memory_file
 from famulus_boxes.seccomp import denying, program
 from famulus_boxes.starting import BOOTSTRAP
 from famulus_boxes.syscalls import numbers
 from famulus_boxes.wall import Grip, Launch
-from famulus_bubblewrap.arguments import PACKAGES, arguments, shown
+from famulus_bubblewrap.arguments import PACKAGES, arguments, shown_folders
 from famulus_bubblewrap.grip import NamespaceGrip
 from famulus_bubblewrap.settings import BubblewrapSettings
 from famulus_schemas.sandbox import HOME, BoxLimits, Level
@@ -35,11 +36,14 @@ class BubblewrapWall:
         environment: Environment,
         *,
         without: Collection[str] = (),
+        shown: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._without = frozenset(without)
-        """Protections that are left out, so that tests see that the probe misses them."""
+        self._shown = [word for each in shown for word in ("--ro-bind", each, each)]
+        """Protections that are left out, and folders that boxes must not see, so that tests see
+        that the probe misses them. Nothing but tests gives these."""
 
     def unusable(self) -> Sequence[str]:
         """Why no box can be started."""
@@ -66,34 +70,37 @@ class BubblewrapWall:
         filter_bytes = b"" if "seccomp" in self._without else program(denying())
         without = self._without | ({"--seccomp"} if "seccomp" in self._without else set())
         words = arguments(environment, limits, as_root=as_root, without=without)
+        words[-2:-2] = self._shown
         held = [
-            _memory("filter", filter_bytes),
-            _memory("arguments", b"".join(word.encode() + b"\0" for word in words)),
+            memory_file("filter", filter_bytes),
+            memory_file("arguments", b"".join(word.encode() + b"\0" for word in words)),
         ]
         plan = {
             "command": command,
             "uid": self._settings.uid if as_root else None,
-            "shown": shown(environment),
+            "shown": shown_folders(environment),
             "nice": self._settings.nice,
             "requests": requests,
             "replies": replies,
             "seccomp": held[0],
             "arguments": held[1],
+            "environment": dict(os.environ) if "empty-environment" in without else {},
+            "holds_all": "close-descriptors" in without,
             "run": [environment.python, "-I", "-S", "-c", BOOTSTRAP],
         }
-        held.append(_memory("plan", json.dumps(plan).encode()))
+        held.append(memory_file("plan", json.dumps(plan).encode()))
         launcher = Path(__file__).with_name("launch.py")
         return Launch(
             command=(sys.executable, "-I", "-S", str(launcher), str(held[2])),
             descriptors=held,
-            environment=dict(os.environ) if "empty-environment" in self._without else {},
+            environment={},
             home=HOME,
             packages=[PACKAGES] if environment.packages_folder is not None else [],
             rlimits=self._rlimits(limits),
             clean=lambda: None,
         )
 
-    def grip(self, pid: int) -> Grip:
+    def grip(self, pid: int, launch: Launch) -> Grip:
         """Take hold of a box."""
         return NamespaceGrip(pid)
 
@@ -105,16 +112,8 @@ class BubblewrapWall:
             "RLIMIT_NOFILE": _FILES_OPEN_MAX,
             "RLIMIT_CORE": 0,
             "RLIMIT_MSGQUEUE": 0,
-            "RLIMIT_MEMLOCK": 65_536,
+            "RLIMIT_MEMLOCK": 0,
             "RLIMIT_NICE": 0,
             "RLIMIT_RTPRIO": 0,
         }
         return {name: value for name, value in found.items() if name not in self._without}
-
-
-def _memory(name: str, data: bytes) -> int:
-    """A descriptor of a file in memory, at its beginning."""
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
-    os.write(descriptor, data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

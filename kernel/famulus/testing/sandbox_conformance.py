@@ -159,6 +159,15 @@ class SandboxConformance:
         assert end(outputs) == "error"
         assert end(await cell(box, "1")) == "ok"
 
+    async def test_an_exception_tells_what_it_came_from(self, box: Box) -> None:
+        code = "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise ValueError('b') from e"
+        [error] = of(ErrorOutput, await cell(box, code))
+        assert "ZeroDivisionError" in error.traceback
+        assert "direct cause" in error.traceback
+        code = "import json\ntry:\n    json.loads('{')\nexcept ValueError:\n    raise KeyError('a')"
+        [error] = of(ErrorOutput, await cell(box, code))
+        assert error.traceback.endswith("KeyError: 'a'\n")
+
     async def test_code_that_is_none_is_an_error_too(self, box: Box) -> None:
         for code in ("x +", "  x", "\0", "'"):
             outputs = await cell(box, code)
@@ -194,10 +203,11 @@ class SandboxConformance:
         assert of(ResultOutput, outputs)[0].text == "'slept'"
 
     async def test_images_are_told_where_they_are_shown(self, box: Box) -> None:
-        outputs = await cell(box, SHOW_PNG + "print('a')\ndisplay(Picture())\nPicture()")
+        code = "print('a')\ndisplay(Picture())\nprint('b')\nPicture()"
+        outputs = await cell(box, SHOW_PNG + code)
         assert [each.data for each in of(ImageOutput, outputs)] == [PNG, PNG]
         kinds = [type(each) for each in outputs]
-        assert kinds.index(TextOutput) < kinds.index(ImageOutput)
+        assert kinds == [TextOutput, ImageOutput, TextOutput, ImageOutput, EndOutput]
 
     async def test_text_that_is_no_text_is_told_all_the_same(self, box: Box) -> None:
         code = "import os\nos.write(1, b'\\xff\\x00\\xc3\\xa4')\nprint('\\ud800')\n'\\ud800'"

@@ -33,9 +33,9 @@ class User(Plugin[NoSettings]):
 
 
 @asynccontextmanager
-async def opened(folder: Path, **settings: Any) -> AsyncIterator[Sandbox]:
+async def opened(data_dir: Path, **settings: Any) -> AsyncIterator[Sandbox]:
     given = {"bubblewrap": {**SMALL, **settings}}
-    async with kernel_with("bubblewrap", User, data_dir=folder, settings=given) as server:
+    async with kernel_with("bubblewrap", User, data_dir=data_dir, settings=given) as server:
         yield server.plugin("user").sandbox
 
 
