@@ -127,11 +127,12 @@ class Sessions:
 
         Raises SandboxUnavailable, SandboxBusy, BoxGone.
         """
-        if session.box is not None and (not session.box.is_alive or self._is_over(session)):
+        known = await self.remembered(session.project, session.thread_id)
+        if session.box is not None and not self._is_current(session, known):
             await session.leave()
         told: list[str] = []
         if session.box is None:
-            told += await self._open(session, sandbox, inputs)
+            told += await self._open(session, sandbox, inputs, known)
         else:
             lacking = any(session.lacks(file.file_id) for file in inputs.files)
             told += await self._give(session, inputs)
@@ -139,8 +140,9 @@ class Sessions:
                 await self.save(session, lambda known: known.with_inputs(inputs.names()))
         return told
 
-    async def _open(self, session: Session, sandbox: Sandbox, inputs: Inputs) -> list[str]:
-        known = await self.remembered(session.project, session.thread_id)
+    async def _open(
+        self, session: Session, sandbox: Sandbox, inputs: Inputs, known: Remembered
+    ) -> list[str]:
         box = await sandbox.open(session.thread_id, project=session.project)
         is_same = box.id == known.box
         given = set(known.inputs) if is_same else set[str]()
@@ -185,6 +187,12 @@ class Sessions:
         except BoxFileRefused as refusal:
             return [f"{path} is not there: {refusal}."]
         return []
+
+    def _is_current(self, session: Session, known: Remembered) -> bool:
+        """Whether the box can be gone on with: the thread has not moved on in another process."""
+        assert session.box is not None
+        is_last = session.box.id == known.box
+        return is_last and session.box.is_alive and not self._is_over(session)
 
     def _is_over(self, session: Session) -> bool:
         now, settings = self._clock(), self._plugin.settings

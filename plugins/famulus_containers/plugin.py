@@ -66,6 +66,7 @@ class ContainersPlugin(Plugin[ContainersSettings]):
 
     async def sweep(self) -> None:
         """End the containers whose time is over."""
+        self.service.tidy()
         after = 0
         while records := await self.every_project.scan(
             "container", where={"status": "running"}, after_seq=after

@@ -53,6 +53,23 @@ async def test_what_the_code_changed_of_a_given_file_comes_again_as_it_changed_i
         assert await bench.logs(await bench.ran(thread, assistant)) == "1,2\nmore\n"
 
 
+async def test_a_box_that_another_process_has_gone_on_without_is_not_gone_on_with(
+    open_bench: Any,
+) -> None:
+    script = Script().calls(*runs_code("x = 1")).says("Ok.")
+    script = script.calls(*runs_code("print('x' in globals())")).says("Ok.")
+    async with open_bench(script) as bench:
+        thread, assistant = await bench.thread("?"), await bench.coder()
+        await bench.ran(thread, assistant)
+        # As a process does that runs the thread's next code.
+        sessions = bench.server.plugin("code_interpreter").sessions
+        async with sessions.of("default", thread) as session:
+            await sessions.save(session, lambda known: known.in_box("box_elsewhere", {}))
+        assert await bench.logs(await bench.ran(thread, assistant)) == "False\n"
+        assert bench.told()[-1].endswith(FRESH)
+        assert [box.is_alive for box in bench.sandbox.opened] == [False, True]
+
+
 async def test_a_file_that_was_deleted_does_not_come_again(open_bench: Any) -> None:
     code = "import os\nfor n in 'ab': open(n, 'w').write(n)"
     script = Script().calls(*runs_code(code)).calls(*runs_code("os.remove('a')", id="b"))

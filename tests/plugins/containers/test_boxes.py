@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.plugins.containers.conftest import PLUGINS, User
 
 from famulus import Problem
 from famulus.testing import kernel_with
+from famulus_containers.shelf import Given
 from famulus_schemas.sandbox import FilesOutput, SandboxUnavailable, TextOutput
 
 READ = "import os\nprint({name: open(name).read() for name in sorted(os.listdir('.'))})"
@@ -40,6 +42,28 @@ async def test_files_that_come_and_go_do_so_in_the_open_box(harbour: Any) -> Non
     assert (await ran(box, READ))[0] == "{'a.txt': 'one'}"
     await harbour.server.delete(f"/v1/containers/{container}/files/{file['id']}")
     assert (await ran(box, READ))[0] == "{}"
+
+
+async def test_what_another_process_changed_is_in_the_box_that_is_entered_again(
+    harbour: Any,
+) -> None:
+    container = (await harbour.create())["id"]
+    file = await harbour.sent(container, b"one", "a.txt")
+    box = await harbour.user.containers.enter("default", container)
+    # Past the service, as where the box is not that process's.
+    shelf, contents = harbour.plugin.shelf, harbour.plugin.contents
+    caller = harbour.plugin.caller("default")
+    await shelf.remove_file(caller, container, file["id"])
+
+    async def chunks() -> Any:
+        yield b"two"
+
+    blob = await contents.keep("default", "cfile_b", chunks())
+    given = Given(id="cfile_b", filename="b.txt", bytes=3, sha256=blob.sha256)
+    await shelf.add(caller, container, [given])
+    assert (await ran(box, READ))[0] == "{'a.txt': 'one'}"
+    assert await harbour.user.containers.enter("default", container) is box
+    assert (await ran(box, READ))[0] == "{'b.txt': 'two'}"
 
 
 async def test_what_code_writes_is_kept_and_comes_again_after_a_restart(open_harbour: Any) -> None:
@@ -97,8 +121,6 @@ async def test_nobody_enters_anothers_container(harbour: Any) -> None:
 
 
 async def test_without_a_sandbox_containers_are_kept_and_nobody_enters(tmp_path: Any) -> None:
-    from tests.plugins.containers.conftest import PLUGINS, User
-
     async with kernel_with(*PLUGINS, User, data_dir=tmp_path) as server:
         made = (await server.post("/v1/containers", {"name": "c"})).json()
         with pytest.raises(SandboxUnavailable, match="no plugin"):
