@@ -39,8 +39,8 @@ LEXICAL_NOTE = (
     "meaning plays no part."
 )
 DIMENSIONS_MAX = 4_096
-TEXTS_AT_ONCE = 64
-"""Texts that are embedded in one go of a thread."""
+TEXTS_AT_ONCE = 16
+"""Texts that are embedded in one go of a thread, before the next caller's turn."""
 MESSAGE_TOKENS = 4
 """What each message counts besides its text, as real chat templates add."""
 
@@ -58,6 +58,7 @@ class BuiltinBackend:
     ) -> None:
         self._settings = settings
         self._sleep = sleep
+        self._hashing = asyncio.Lock()
 
     async def models(self) -> Sequence[ModelCard]:
         """The stand-in and the embedder, with notes that say what they are."""
@@ -94,8 +95,10 @@ class BuiltinBackend:
         vectors: list[Sequence[float]] = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
-            # Off the loop: hashing a long text takes milliseconds.
-            vectors += await asyncio.to_thread(self._embedded, model, some, size)
+            # Off the loop, since a long text takes milliseconds; and in one thread only, since each
+            # takes as much of the interpreter's time as the loop gets.
+            async with self._hashing:
+                vectors += await asyncio.to_thread(self._embedded, model, some, size)
         return vectors
 
     def _embedded(self, model: str, texts: Sequence[str], size: int) -> list[list[float]]:

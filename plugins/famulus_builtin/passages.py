@@ -27,7 +27,8 @@ _HEADING = re.compile(
 _TAG = re.compile(
     r"<(context|documents?|passages?|sources?|chunk|results?)\b([^<>]{0,300})>", re.IGNORECASE
 )
-_ATTRIBUTE = re.compile(r"(?:file_?name|name|source|title|id)\s*=\s*[\"']([^\"']+)[\"']", re.I)
+_ATTRIBUTE = re.compile(r"(?:file(?:_?name)?|name|source|title|id)\s*=\s*[\"']([^\"']+)[\"']", re.I)
+_MARK = re.compile(r"\bmark\s*=\s*[\"'](\u3010[^\"'\u3011]+\u3011)[\"']", re.IGNORECASE)
 _QUESTION = re.compile(r"(?:^|\n)[ \t]*(?:question|query|user|q)[ \t]*:[ \t]*", re.IGNORECASE)
 _HEAD = re.compile(
     r"^[ \t]*(?:[-=#*]{2,8}[ \t]*)?"
@@ -190,9 +191,10 @@ def _in_tags(text: str) -> Iterator[Passage]:
         if end < 0:
             return
         inside = text[tag.end() : end]
-        name = _ATTRIBUTE.search(tag[2])
-        if name:
-            yield Passage(text=inside.strip(), source=name[1])
+        name, mark = _ATTRIBUTE.search(tag[2]), _MARK.search(tag[2])
+        if name or mark:
+            source = name[1] if name else ""
+            yield Passage(text=inside.strip(), source=source, mark=mark[1] if mark else "")
         else:
             yield from _in_text(inside)
         at = end

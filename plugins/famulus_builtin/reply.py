@@ -98,17 +98,29 @@ def _of_results(talk: Conversation) -> str:
     sentences: list[str] = []
     for result in talk.results:
         searched = passages.is_search(result.name)
+        if nothing := _found_nothing(result.text, searched):
+            sentences.append(nothing)
+            continue
         here = passages.in_result(result.text, is_search=searched)
         found += here
         if not here:
-            sentences.append(_found_nothing(result.text, searched) or readout.sentence(result))
+            sentences.append(readout.sentence(result))
     if found:
         sentences.insert(0, _quote(found, talk.asked, "passages that were found"))
     return "\n".join(sentences)
 
 
 def _found_nothing(text: str, searched: bool) -> str | None:
-    return "The search found nothing." if searched and text.strip() in _EMPTY_RESULTS else None
+    if not searched:
+        return None
+    is_empty = text.strip() in _EMPTY_RESULTS or _NOTHING.match(text)
+    return "The search found nothing." if is_empty else None
+
+
+_NOTHING = re.compile(
+    r"\s*(?:nothing|no (?:results?|passages?|documents?|match(?:es)?)) (?:(?:was|were) )?found\b",
+    re.IGNORECASE,
+)
 
 
 _EMPTY_RESULTS = frozenset(

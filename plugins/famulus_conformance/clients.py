@@ -14,6 +14,7 @@ from famulus_conformance import (
     scenarios_objects,
     scenarios_runs,
     scenarios_streams,
+    scenarios_vector_stores,
 )
 from famulus_conformance.clients_manners import MANNERS
 from famulus_conformance.clients_node import NODE, NoNode, played_by_node
@@ -35,6 +36,7 @@ PLAYS: Mapping[str, Play] = {
     **scenarios_answers.PLAYS,
     **scenarios_files.PLAYS,
     **scenarios_containers.PLAYS,
+    **scenarios_vector_stores.PLAYS,
 }
 """How the Python client plays each scenario of the table."""
 

@@ -211,7 +211,9 @@ LINKS = (
         ids={"container_id": f"{HERE}container_id", "file_id": ID},
     ),
 )
-"""The roads: assistant, thread, message, run, step, cancel; file, store, batch, search; container."""
+"""The roads: assistant, thread, message, run, step, cancel; file, store, batch, search; and
+container, file.
+"""
 
 
 def linked(document: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:

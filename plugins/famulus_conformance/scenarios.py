@@ -355,4 +355,47 @@ SCENARIOS: Sequence[Scenario] = (
         does="Names one at the creation, sends one, and copies one, whose own file is deleted.",
         holds="Each has a path of its own and its content, and is gone once deleted.",
     ),
+    # --- vector stores ---
+    Scenario(
+        name="a vector store is created, retrieved, updated, listed and deleted",
+        operations=(
+            "createVectorStore",
+            "getVectorStore",
+            "modifyVectorStore",
+            "listVectorStores",
+            "deleteVectorStore",
+        ),
+        does="Each of the five, with an expiry that is taken away again.",
+        holds="It has what it was given, keeps what was not named, and is gone once deleted.",
+    ),
+    Scenario(
+        name="a file is uploaded into a vector store, searched for, described and taken out",
+        operations=(
+            "createVectorStoreFile",
+            "getVectorStoreFile",
+            "listVectorStoreFiles",
+            "updateVectorStoreFileAttributes",
+            "retrieveVectorStoreFileContent",
+            "deleteVectorStoreFile",
+            "searchVectorStore",
+        ),
+        does="Uploads and waits by the client's helper, searches, and changes the attributes.",
+        holds="It is found first by what it says, and only where its attributes pass a filter.",
+    ),
+    Scenario(
+        name="a batch of files is uploaded into a vector store",
+        operations=(
+            "createVectorStoreFileBatch",
+            "getVectorStoreFileBatch",
+            "listFilesInVectorStoreBatch",
+        ),
+        does="Uploads two files and waits by the client's helper, and adds them once more.",
+        holds="Both are completed, and counted once.",
+    ),
+    Scenario(
+        name="a batch of files is cancelled",
+        operations=("createVectorStoreFileBatch", "cancelVectorStoreFileBatch"),
+        does="Adds many files and cancels at once.",
+        holds="The batch is cancelled, and each of its files is over.",
+    ),
 )

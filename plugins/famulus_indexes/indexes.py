@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from famulus.log import Log
+from famulus_indexes.changes import Changes, Key
+from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
 from famulus_indexes.threads import Threads
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from famulus_indexes.store import StoreIndex
 
 T = TypeVar("T")
-Key = tuple[str, str]
 
 ATTEMPTS_MAX: Final = 3
 """A search whose file is closed or damaged meanwhile is made again, on another one."""
@@ -32,16 +33,12 @@ Make = Callable[[Path, Threads], "StoreIndex"]
 
 
 class Entrance:
-    """One store's index, who is in it, and whose turn it is to bring things in."""
+    """One store's index, who is in it, and its rounds of bringing in."""
 
     def __init__(self, index: StoreIndex) -> None:
         self.index = index
         self.users = 0
-        self.lock = asyncio.Lock()
-        self.begun = 0
-        """Rounds of bringing in that were begun."""
-        self.done = 0
-        """The last of them that brought in everything."""
+        self.rounds = Rounds()
 
 
 class Indexes:
@@ -64,8 +61,7 @@ class Indexes:
         self._source: VectorSource | None = None
         self._entrances: OrderedDict[Key, Entrance] = OrderedDict()
         """The stores that are open, the one that was used last at the end."""
-        self._changed: OrderedDict[Key, None] = OrderedDict()
-        self._any_changed = asyncio.Event()
+        self.changes = Changes(self._open, waiting_max=settings.changed_max, log=log)
 
     def use(self, source: VectorSource) -> None:
         """As Vectors.use."""
@@ -73,9 +69,7 @@ class Indexes:
 
     async def changed(self, project: str, store: str) -> None:
         """As Vectors.changed."""
-        if len(self._changed) < self._settings.changed_max:
-            self._changed[project, store] = None
-            self._any_changed.set()
+        self.changes.add((project, store))
 
     async def nearest(
         self, project: str, store: str, vector: bytes, *, where: Predicate | None, limit: int
@@ -96,19 +90,6 @@ class Indexes:
         return await self._search(
             (project, store), lambda index: partial(index.matching, text, where, limit)
         )
-
-    async def bring_in_changed(self) -> None:
-        """Bring in what changes, for as long as it is not cancelled."""
-        while True:
-            await self._any_changed.wait()
-            self._any_changed.clear()
-            while self._changed:
-                key, _ = self._changed.popitem(last=False)
-                try:
-                    async with self._ready(key):
-                        pass
-                except Exception as error:  # Whoever searches the store is told of it.
-                    self._log.warning("bringing_in_failed", store=key[1], reason=repr(error))
 
     async def close(self) -> None:
         """Let go of everything; nobody may be searching."""
@@ -135,7 +116,7 @@ class Indexes:
                     if attempt == ATTEMPTS_MAX:
                         raise
                     self._log.warning("index_made_anew", store=key[1], reason=str(error))
-                    async with entrance.lock:
+                    async with entrance.rounds.lock:
                         if entrance.index.generation == generation:
                             await entrance.index.discard()
 
@@ -153,6 +134,10 @@ class Indexes:
         finally:
             entrance.users -= 1
 
+    async def _open(self, key: Key) -> None:
+        async with self._ready(key):
+            pass
+
     async def _entered(self, key: Key) -> Entrance:
         if key not in self._entrances:
             # numpy is imported with it, off the loop.
@@ -168,15 +153,7 @@ class Indexes:
         return self._make
 
     async def _bring_in(self, key: Key, entrance: Entrance, source: VectorSource) -> None:
-        begun = entrance.begun
-        async with entrance.lock:
-            # What was begun after this was asked for is as good.
-            if entrance.done > begun:
-                return
-            entrance.begun += 1
-            number = entrance.begun
-            await entrance.index.bring_in(*key, source)
-            entrance.done = number
+        await entrance.rounds.join(lambda: entrance.index.bring_in(*key, source))
         await self._close_unused()
 
     async def _close_unused(self) -> None:
@@ -211,7 +188,7 @@ async def open_indexes(
     try:
         with taken_slot(folder) as slot:
             indexes = Indexes(make or make_exact, slot, threads=threads, settings=settings, log=log)
-            background = asyncio.create_task(indexes.bring_in_changed())
+            background = asyncio.create_task(indexes.changes.run())
             try:
                 yield indexes
             finally:

@@ -33,7 +33,7 @@ from famulus_schemas.steps import (
     FunctionToolCall,
 )
 from famulus_schemas.steps import ToolCall as ShownCall
-from famulus_schemas.tooling import CallForm, Mark, ToolCall, ToolOutput
+from famulus_schemas.tooling import CallForm, Mark, Source, SourceSpan, ToolCall, ToolOutput
 
 
 class CallDraft:
@@ -49,6 +49,7 @@ class CallDraft:
         self.name = name
         self.output: str | None = None
         self.marks: tuple[Mark, ...] = ()
+        self._sources: tuple[SourceSpan, ...] = ()
         self.content: tuple[ImageFileContentBlock, ...] = ()
         self.is_told = False
         """Whether that it is there was."""
@@ -83,7 +84,13 @@ class CallDraft:
         self.put_progress(output)
         self.output = output.text
         self.marks, self.content = output.marks, output.content
-        self.is_kept = self.is_kept or bool(output.marks or output.content)
+        self._sources = () if output.is_error else output.sources
+        self.is_kept = self.is_kept or bool(output.marks or output.sources or output.content)
+
+    def sources(self) -> list[Source]:
+        """The passages that it gave, as the model is told them."""
+        told = self.output or ""
+        return [Source(text=told[one.start : one.end], mark=one.mark) for one in self._sources]
 
     def untold(self, index: int) -> ToolCallDelta | None:
         """What is to be told of it. Its id and name come once, because clients add strings up."""
@@ -122,6 +129,7 @@ class CallDraft:
             arguments=call.arguments,
             output=self.output,
             marks=self.marks,
+            sources=self._sources,
             content=self.content,
         )
 
@@ -129,8 +137,9 @@ class CallDraft:
         """Have what was kept of it, all of which was told."""
         self._arguments = [kept.arguments]
         self.output, self.marks, self.content = kept.output, kept.marks, kept.content
+        self._sources = kept.sources
         self.is_told = self.is_whole = True
-        self.is_kept = bool(kept.marks or kept.content)
+        self.is_kept = bool(kept.marks or kept.sources or kept.content)
 
 
 class SearchDraft(CallDraft):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from famulus_runs.citing import Cite, Citing
 from famulus_runs.cuts import delta_of_image, delta_of_message, told_apart
 from famulus_runs.kinds import KeptCall
 from famulus_runs.marks import MarkScan, Piece, annotation_delta, annotation_of
@@ -116,6 +117,8 @@ class MessageDraft:
         marks: Sequence[Mark] = (),
         content: Sequence[ImageFileContentBlock] = (),
         is_lost: bool = False,
+        cite: Cite | None = None,
+        is_data: bool = False,
     ) -> None:
         self._message = replace(message, content=[])
         self._left = message if is_lost else None
@@ -123,7 +126,8 @@ class MessageDraft:
         self._step = step
         self._content = list(content)
         """The parts with which it begins."""
-        self._scan = MarkScan(marks)
+        self._marks = marks
+        self.cite_by(cite, is_data=is_data)
         self._text: list[str] = []
         self._text_size = 0
         self._annotations: list[Annotation] = []
@@ -140,6 +144,8 @@ class MessageDraft:
         *,
         marks: Sequence[Mark] = (),
         content: Sequence[ImageFileContentBlock] = (),
+        cite: Cite | None = None,
+        is_data: bool = False,
     ) -> MessageDraft:
         """A message that nobody has seen yet."""
         message = Message(
@@ -155,7 +161,14 @@ class MessageDraft:
             message_creation=MessageCreation(message_id=message.id)
         )
         step = new_step(run, new_id, now, "message_creation", details)
-        return cls(message, step, marks=marks, content=content)
+        return cls(message, step, marks=marks, content=content, cite=cite, is_data=is_data)
+
+    def cite_by(self, cite: Cite | None, *, is_data: bool) -> None:
+        """Have this cite what the model does not, before anything is written; never in data,
+        such as JSON, in which nothing is to be written but what the model writes.
+        """
+        self._scan = MarkScan(self._marks, is_strict=is_data)
+        self._citing = Citing(None if is_data else cite)
 
     def reopened(self) -> Batch:
         """Its first attempt was lost: the message begins again, under the same id."""
@@ -178,14 +191,22 @@ class MessageDraft:
 
     def add_text(self, text: str) -> Batch:
         """More of the answer, as far as it is certain what is a mark."""
-        return self._told(self._scan.feed(text))
+        return self._told(self._citing.feed(self._scan.feed(text)))
 
     def add_refusal(self, text: str) -> Batch:
         """More of why there is no answer."""
-        held = self._told(self._scan.end())
+        held = self._rest()
         index, _ = self._part("refusal")
         self._refusal.append(text)
         return [*held, self._delta(RefusalDeltaBlock(index=index, refusal=text))]
+
+    def _rest(self, *, is_whole: bool = True) -> Batch:
+        """What is held back at the end of the text, which may be cut off."""
+        pieces = [
+            *self._citing.feed(self._scan.end()),
+            *self._citing.end(is_whole=is_whole),
+        ]
+        return self._told(pieces)
 
     def _told(self, pieces: Sequence[Piece]) -> Batch:
         """A delta for each piece: an annotation is told with the text at whose end it stands."""
@@ -220,7 +241,7 @@ class MessageDraft:
 
     def completed(self, now: int, *, usage: TokenUsage | None) -> Batch:
         """The message is whole."""
-        held = self._told(self._scan.end())
+        held = self._rest()
         message = replace(self.written(), status="completed", completed_at=now)
         return [*held, ThreadMessageCompleted(data=message), self._step_completed(now, usage)]
 
@@ -228,7 +249,7 @@ class MessageDraft:
         self, reason: MessageIncompleteReason, now: int, *, usage: TokenUsage | None
     ) -> Batch:
         """The model stopped early; the step itself is done."""
-        held = self._told(self._scan.end())
+        held = self._rest(is_whole=False)
         message = incomplete_message(self.written(), reason, now)
         return [*held, ThreadMessageIncomplete(data=message), self._step_completed(now, usage)]
 
@@ -237,7 +258,7 @@ class MessageDraft:
     ) -> Batch:
         """The run ended; what was written stays."""
         step = replace(self._step, usage=usage_of(usage))
-        held = self._told(self._scan.end())
+        held = self._rest(is_whole=False)
         message = incomplete_message(self.written(), _BROKEN_OFF[status], now)
         return [
             *self._told_again(),

@@ -19,6 +19,8 @@ from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
 from famulus_runs.call_drafts import Forms
 from famulus_runs.calling import LOST, Caller
+from famulus_runs.citers import cite_of
+from famulus_runs.citing import Cite
 from famulus_runs.drafts import Batch, Kept, MessageDraft
 from famulus_runs.repair import is_json
 from famulus_runs.resume import Past
@@ -40,6 +42,7 @@ from famulus_schemas.events import (
     ThreadRunInProgress,
     ThreadRunRequiresAction,
 )
+from famulus_schemas.formats import ResponseFormatText
 from famulus_schemas.inference import (
     CANNOT_SEE,
     BackendFault,
@@ -172,6 +175,9 @@ class Engine:
         self._tools = past.tools
         self._marks = past.marks
         """By which the model can refer to what the run's calls gave."""
+        self._sources = past.sources
+        self._cite: Cite | None = None
+        """What cites those passages where the model does not."""
         self._content = past.content
         """With what the next message begins."""
         self._resources = resources
@@ -212,6 +218,7 @@ class Engine:
             self._log.info("tools_ignored", run=self.run.id, tools=unserved)
         try:
             await self._toolbox.equip(self._scope_of, within_s=self._limits.tool_s)
+            await self._make_citer()
             async for batch in self._go_on():
                 yield batch
             while self.run.status == "in_progress" and len(self.turns) < self._limits.turns_max:
@@ -242,6 +249,7 @@ class Engine:
     async def _go_on(self) -> AsyncGenerator[Batch, None]:
         """Take up what a lost worker had open; nothing for a run that begins."""
         if self._message is not None:
+            self._message.cite_by(self._cite, is_data=_wants_data(self.run))
             yield self._message.reopened()
             failpoint("resume_message_reopened")
         if self._tools is None:
@@ -420,7 +428,13 @@ class Engine:
     def _new_message(self) -> MessageDraft:
         content, self._content = self._content, []
         return MessageDraft.new(
-            self.run, self._new_id, self._now(), marks=self._marks, content=content
+            self.run,
+            self._new_id,
+            self._now(),
+            marks=self._marks,
+            content=content,
+            cite=self._cite,
+            is_data=_wants_data(self.run),
         )
 
     def _take_calls(self, chunk: ChatChunk) -> Batch:
@@ -541,10 +555,18 @@ class Engine:
             return
         self._marks = [*self._marks, *self._tools.marks()][-self._limits.marks_max :]
         self._content = [*self._content, *self._tools.content()]
+        for name, sources in self._tools.sources().items():
+            self._sources.setdefault(name, []).extend(sources)
         # Forgotten first: whoever cancels the run at this moment finds nothing left to end.
         completed, self._tools = self._tools.completed(self._now()), None
         yield completed
         failpoint("calls_completed")
+        await self._make_citer()
+
+    async def _make_citer(self) -> None:
+        if self._sources:
+            limit = self._limits.sources_max
+            self._cite = await cite_of(self._toolbox, self._sources, limit=limit, log=self._log)
 
     async def _run_calls(self, turn: Turn) -> AsyncIterator[Batch]:
         """Run at once what the server runs; each output is stored as soon as it is there."""
@@ -664,6 +686,12 @@ class Engine:
             expires_at=None,
             **changes,
         )
+
+
+def _wants_data(run: Run) -> bool:
+    """Whether the answer is to be JSON."""
+    is_free = run.response_format in (None, "auto")
+    return not is_free and not isinstance(run.response_format, ResponseFormatText)
 
 
 def _unserved(types: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from famulus_schemas.messages import ImageFileContentBlock
 from famulus_schemas.records import Kind, Record
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import CodeInterpreterToolCall, FileSearchToolCall, RunStep
-from famulus_schemas.tooling import Mark
+from famulus_schemas.tooling import Mark, SourceSpan
 
 JOB = "run"
 """The kind of job that a run at work is."""
@@ -72,6 +72,7 @@ class KeptCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shown: FileSearchToolCall | CodeInterpreterToolCall | None = None
     """All of its wire form, where that is not a function's."""
     marks: tuple[Mark, ...] = ()
+    sources: tuple[SourceSpan, ...] = ()
     content: tuple[ImageFileContentBlock, ...] = ()
 
 

@@ -20,7 +20,7 @@ from famulus_schemas.ports import Threads
 from famulus_schemas.records import Records
 from famulus_schemas.runs import Run, RunUsage
 from famulus_schemas.steps import MessageCreationStepDetails, RunStep
-from famulus_schemas.tooling import Mark
+from famulus_schemas.tooling import Mark, Source
 
 PAGE = 100
 
@@ -36,6 +36,8 @@ class Past(msgspec.Struct, kw_only=True):
     """A round of calls that is not done."""
     marks: list[Mark] = []
     """By which the model can refer to what its calls gave."""
+    sources: dict[str, list[Source]] = {}
+    """The passages that its calls gave, by the function that was called."""
     content: list[ImageFileContentBlock] = []
     """With what the next message begins."""
 
@@ -154,6 +156,8 @@ def _take_tools(
         past.tools = draft
         return
     past.marks += draft.marks()
+    for name, sources in draft.sources().items():
+        past.sources.setdefault(name, []).extend(sources)
     past.content += draft.content()
 
 

@@ -27,7 +27,13 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     tool_calls_per_turn_max: Annotated[
         int, setting(why="Tool calls of one answer; further ones fail the run.")
     ] = 64
-    tool_s: Annotated[float, setting(why="Seconds that one server-run tool call may take.")] = 60.0
+    tool_s: Annotated[
+        float,
+        setting(
+            why="Seconds that one server-run tool call may take; a search may wait for its files "
+            "as long as half of that."
+        ),
+    ] = 120.0
     textual_call_lookahead_chars: Annotated[
         int,
         setting(
@@ -51,6 +57,13 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     marks_max: Annotated[
         int, setting(why="Marks of a run by which its messages can cite; the newest are kept.")
     ] = 4_096
+    sources_max: Annotated[
+        int,
+        setting(
+            why="Passages that a run's tools found and its messages may rest on; the newest are "
+            "kept."
+        ),
+    ] = 100
     runs_at_once_max: Annotated[
         int, setting(why="Runs that are at work at the same time; others stay queued.")
     ] = 256

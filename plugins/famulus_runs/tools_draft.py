@@ -25,7 +25,7 @@ from famulus_schemas.inference import TokenUsage, ToolCallDelta
 from famulus_schemas.messages import ImageFileContentBlock
 from famulus_schemas.runs import Run, RunError
 from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
-from famulus_schemas.tooling import Mark, ToolCall, ToolOutput
+from famulus_schemas.tooling import Mark, Source, ToolCall, ToolOutput
 
 
 class ToolsDraft:
@@ -154,6 +154,14 @@ class ToolsDraft:
     def marks(self) -> list[Mark]:
         """By which the model can refer to what its calls gave."""
         return [mark for _, call in sorted(self._calls.items()) for mark in call.marks]
+
+    def sources(self) -> dict[str, list[Source]]:
+        """The passages that its calls gave, by the function that was called."""
+        found: dict[str, list[Source]] = {}
+        for _, call in sorted(self._calls.items()):
+            if sources := call.sources():
+                found.setdefault(call.name, []).extend(sources)
+        return found
 
     def content(self) -> list[ImageFileContentBlock]:
         """With what the next message begins because of them."""

@@ -5,7 +5,8 @@ definition of an assistant stands for, and runs the calls that the model makes o
 that the client must run is the one thing that a kind does not run itself.
 
 What more a kind can do are Protocols of their own: `FormedKind` has its calls shown in run steps
-in another form than functions have, `EquippedKind` looks at what a run has before it offers.
+in another form than functions have, `EquippedKind` looks at what a run has before it offers,
+`CitingKind` says which of the passages that it gave a sentence of the answer rests on.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class ToolScope(msgspec.Struct, frozen=True, kw_only=True):
 # -- what a call gives ---------------------------------------------------------------------
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A piece of text by which the model can refer to a file, as the tool told it.
 
     Where it stands in a message that the run writes from then on, the message gets an annotation.
@@ -83,6 +84,25 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it quotes the file, or is a link to one that was made."""
     shown: str = ""
     """What the message says in its place; empty leaves the mark itself."""
+    short: str = ""
+    """What of it alone says which it is, such as `4:0`: then `【4:0】`, `【4:0†source】` and
+    `[4:0†source]` are taken for it too, and written as it is; not with another file's name."""
+
+
+class SourceSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in what the model is told a passage stands that sentences may rest on."""
+
+    start: int
+    end: int
+    mark: Mark
+    """By which such a sentence is cited."""
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage that a call gave."""
+
+    text: str
+    mark: Mark
 
 
 ShownResult: TypeAlias = FileSearchCall | tuple[CodeInterpreterOutput, ...]
@@ -100,6 +120,8 @@ class ToolOutput(msgspec.Struct, frozen=True, kw_only=True):
     last one's logs may get longer, and further ones may follow."""
     marks: tuple[Mark, ...] = ()
     """By which the model can refer to it; only the last ones count."""
+    sources: tuple[SourceSpan, ...] = ()
+    """Passages in `text`, for kinds that cite; only the last ones count."""
     content: tuple[ImageFileContentBlock, ...] = ()
     """With what the run's next message begins; only the last counts."""
 
@@ -175,5 +197,34 @@ class EquippedKind(ToolKind, Protocol):
 
         An exception fails the run, and the words of ToolUnusable are told as they are; with
         StoreUnavailable the run is taken up again later.
+        """
+        ...
+
+
+class Citer(Protocol):
+    """Cites for the model what it did not cite."""
+
+    def cite(self, sentence: str) -> Sequence[Mark]:
+        """The marks of the passages that say what the sentence says; empty where none does.
+
+        Never raises, and depends on nothing but the sentence and the passages: a message that is
+        written again gets the same marks.
+        """
+        ...
+
+
+@runtime_checkable
+class CitingKind(ToolKind, Protocol):
+    """A kind whose passages are cited also where the model forgets to.
+
+    Each sentence of a message that carries no mark of a passage gets those that its `Citer` finds
+    put behind it, as if the model had written them. Code, tables, headings and answers in JSON are
+    left as they are.
+    """
+
+    async def citer(self, sources: Sequence[Source]) -> Citer | None:
+        """Who cites these passages, the oldest first; asked whenever there are more of them.
+
+        None where nothing is to be cited but what the model cites itself.
         """
         ...

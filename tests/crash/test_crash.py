@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,19 @@ pytestmark = [
         reason="NOT TESTED: set FAMULUS_CRASH_TESTS=1 to kill servers at every point (5 minutes)",
     ),
 ]
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder on a disk, wherever other tests store things, and kept where something was found.
+
+    In memory hardly anything is between a write and its being kept, which is where broken promises
+    are caught.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="famulus-crash-", dir="/var/tmp"))
+    yield folder
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def crashed(folder: Path, store: str, *arguments: str) -> tuple[int, str, list[str]]:
@@ -40,9 +57,9 @@ def crashed(folder: Path, store: str, *arguments: str) -> tuple[int, str, list[s
 
 @pytest.mark.parametrize(("store", "points_min"), [("sqlite", 60), ("postgres", 60)])
 def test_a_server_killed_anywhere_loses_nothing_and_does_nothing_twice(
-    store: str, points_min: int, tmp_path: Path
+    store: str, points_min: int, disk: Path
 ) -> None:
-    code, output, row = crashed(tmp_path, store, "--rounds", KILLS)
+    code, output, row = crashed(disk, store, "--rounds", KILLS)
 
     assert code == 0, output
     deaths, points, acknowledged, _, *findings = map(int, row[:-1])
@@ -62,17 +79,19 @@ def test_a_server_killed_anywhere_loses_nothing_and_does_nothing_twice(
     ],
 )
 def test_a_broken_promise_is_found(
-    mutant: str, store: str, arguments: list[str], tmp_path: Path
+    mutant: str, store: str, arguments: list[str], disk: Path
 ) -> None:
-    code, output, _ = crashed(tmp_path, store, "--mutant", mutant, "--no-points", *arguments)
+    code, output, _ = crashed(disk, store, "--mutant", mutant, "--no-points", *arguments)
 
     assert code == 1
     assert "\nlost: " in output or "\ndoubled: " in output
+    shutil.rmtree(disk)
 
 
-def test_a_point_that_is_not_reached_is_found(tmp_path: Path) -> None:
+def test_a_point_that_is_not_reached_is_found(disk: Path) -> None:
     never = ["--points", "thread_created:1000000", "--reach-s", "1"]
-    code, output, _ = crashed(tmp_path, "sqlite", "--rounds", "0", *never)
+    code, output, _ = crashed(disk, "sqlite", "--rounds", "0", *never)
 
     assert code == 1
     assert "\nunreached: thread_created:1000000" in output
+    shutil.rmtree(disk)

@@ -254,24 +254,37 @@ async def served(tmp_path: Path) -> typing.AsyncIterator[str]:
         yield url
 
 
-async def test_the_client_code_that_is_shown_gets_its_answer(tmp_path: Path) -> None:
+async def run_as_shown(block: str, url: str) -> str:
+    """What a block of the README prints, as a client of the server at that URL."""
     import asyncio
 
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", block.replace("http://127.0.0.1:8400", url)],
+        env={**os.environ, "OPENAI_API_KEY": "sk-readme", "OPENAI_BASE_URL": f"{url}/v1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_the_client_code_that_is_shown_gets_its_answer(tmp_path: Path) -> None:
     [block] = [block for block in blocks("python") if "base_url=" in block]
     assert block.count("http://127.0.0.1:8400") == 1
     async with served(tmp_path) as url:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", block.replace("http://127.0.0.1:8400", url)],
-            env={**os.environ, "OPENAI_API_KEY": "sk-readme"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("completed ")
-    assert "42" in done.stdout
+        printed = await run_as_shown(block, url)
+    assert printed.startswith("completed ")
+    assert "42" in printed
+
+
+async def test_the_search_that_is_shown_cites_what_is_shown(tmp_path: Path) -> None:
+    [block] = [block for block in blocks("python") if "file_search" in block and "OpenAI" in block]
+    [shown] = [block for block in blocks("text") if "holidays.md" in block]
+    async with served(tmp_path) as url:
+        assert await run_as_shown(block, url) == shown
 
 
 async def test_what_is_said_to_be_served_is_served(tmp_path: Path, docs: ModuleType) -> None:

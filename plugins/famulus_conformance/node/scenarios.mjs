@@ -15,6 +15,11 @@ const { WEATHER, CITY, WEATHER_TWICE, CITIES } = TABLE.said;
 const SCENARIO_MS = 60_000;
 const LENGTHY_WORDS = 90;
 const LOOK_MS = 20;
+const DAY_S = 86_400;
+const VACATION = 'Employees have thirty days of paid vacation every year.';
+const LUNCH = 'The canteen serves lunch from noon until two.';
+const BATCH_FILES = 16;
+const QUICKLY = { pollIntervalMs: LOOK_MS };
 
 // A repeated request could hide an answer that should not have been given.
 const client = new OpenAI({ maxRetries: 0, timeout: SCENARIO_MS });
@@ -835,6 +840,109 @@ const SCENARIOS = {
     }
     await files.delete(sent.id, of);
     await refusal(files.content.retrieve(sent.id, of), OpenAI.NotFoundError);
+  },
+
+  'a vector store is created, retrieved, updated, listed and deleted': async () => {
+    const stores = client.vectorStores;
+    const made = await stores.create({
+      name: 'handbook',
+      metadata: { a: 'b' },
+      expires_after: { anchor: 'last_active_at', days: 7 },
+    });
+    assert.equal(made.name, 'handbook');
+    assert.deepEqual(made.metadata, { a: 'b' });
+    assert.equal(made.expires_at, made.last_active_at + 7 * DAY_S);
+    assert.deepEqual(await stores.retrieve(made.id), made);
+    const changed = await stores.update(made.id, { name: 'notes', expires_after: null });
+    assert.equal(changed.name, 'notes');
+    assert.deepEqual(changed.metadata, { a: 'b' });
+    const others = [(await stores.create({})).id, (await stores.create({})).id];
+    const { ids } = await readAll(stores.list({ limit: 2 }));
+    assert.deepEqual(ids.slice(0, 3), [...reversed(others), made.id]);
+    const gone = await stores.delete(made.id);
+    assert.deepEqual(gone, { id: made.id, object: 'vector_store.deleted', deleted: true });
+    await refusal(stores.retrieve(made.id), OpenAI.NotFoundError);
+  },
+
+  'a file is uploaded into a vector store, searched for, described and taken out': async () => {
+    const stores = client.vectorStores;
+    const vector_store_id = (await stores.create({})).id;
+    const upload = await toFile(Buffer.from(VACATION), 'vacation.txt');
+    const file = await stores.files.uploadAndPoll(vector_store_id, upload, QUICKLY);
+    assert.equal(file.status, 'completed');
+    const data = await toFile(Buffer.from(LUNCH), 'lunch.txt');
+    const other = await client.files.create({ file: data, purpose: 'assistants' });
+    const added = await stores.files.createAndPoll(
+      vector_store_id,
+      { file_id: other.id, attributes: { topic: 'lunch', year: 2024 } },
+      QUICKLY,
+    );
+    assert.deepEqual(added.attributes, { topic: 'lunch', year: 2024 });
+    const query = 'days of paid vacation';
+    const found = (await stores.search(vector_store_id, { query, max_num_results: 2 })).data;
+    assert.equal(found[0].file_id, file.id);
+    assert.equal(found[0].filename, 'vacation.txt');
+    assert.equal(found[0].content[0].text, VACATION);
+    assert.ok(found[0].score > 0 && found[0].score <= 1);
+    const attributes = { topic: 'leave' };
+    const changed = await stores.files.update(file.id, { vector_store_id, attributes });
+    assert.deepEqual(changed.attributes, attributes);
+    const chosen = await stores.search(vector_store_id, {
+      query: ['vacation', 'lunch'],
+      rewrite_query: true,
+      filters: { type: 'and', filters: [{ type: 'eq', key: 'topic', value: 'leave' }] },
+      ranking_options: { ranker: 'auto', score_threshold: 0 },
+    });
+    assert.deepEqual([...new Set(chosen.data.map((each) => each.file_id))], [file.id]);
+    const content = await stores.files.content(file.id, { vector_store_id });
+    assert.equal(content.data.map((each) => each.text).join(''), VACATION);
+    const listed = await stores.files.list(vector_store_id, { filter: 'completed', order: 'asc' });
+    assert.deepEqual(
+      listed.data.map((each) => each.id),
+      [file.id, other.id],
+    );
+    const gone = await stores.files.delete(file.id, { vector_store_id });
+    assert.deepEqual(gone, { id: file.id, object: 'vector_store.file.deleted', deleted: true });
+    await refusal(stores.files.retrieve(file.id, { vector_store_id }), OpenAI.NotFoundError);
+    await client.files.delete(other.id);
+    assert.equal((await stores.retrieve(vector_store_id)).file_counts.total, 0);
+  },
+
+  'a batch of files is uploaded into a vector store': async () => {
+    const stores = client.vectorStores;
+    const vector_store_id = (await stores.create({})).id;
+    const files = [
+      await toFile(Buffer.from(VACATION), 'vacation.txt'),
+      await toFile(Buffer.from(LUNCH), 'lunch.txt'),
+    ];
+    const batch = await stores.fileBatches.uploadAndPoll(vector_store_id, { files }, QUICKLY);
+    assert.equal(batch.status, 'completed');
+    assert.equal(batch.file_counts.completed, 2);
+    assert.deepEqual(await stores.fileBatches.retrieve(batch.id, { vector_store_id }), batch);
+    const listed = await stores.fileBatches.listFiles(batch.id, { vector_store_id });
+    const file_ids = listed.data.map((each) => each.id);
+    assert.equal(file_ids.length, 2);
+    const again = await stores.fileBatches.createAndPoll(vector_store_id, { file_ids }, QUICKLY);
+    assert.equal(again.file_counts.completed, 2);
+    assert.equal((await stores.retrieve(vector_store_id)).file_counts.completed, 2);
+  },
+
+  'a batch of files is cancelled': async () => {
+    const stores = client.vectorStores;
+    const vector_store_id = (await stores.create({})).id;
+    const text = `${VACATION} ${LUNCH} `.repeat(200);
+    const file_ids = [];
+    for (let number = 0; number < BATCH_FILES; number += 1) {
+      const file = await toFile(Buffer.from(text), `${number}.txt`);
+      file_ids.push((await client.files.create({ file, purpose: 'assistants' })).id);
+    }
+    const batch = await stores.fileBatches.create(vector_store_id, { file_ids });
+    const done = await stores.fileBatches.cancel(batch.id, { vector_store_id });
+    assert.equal(done.id, batch.id);
+    assert.equal(done.status, 'cancelled');
+    const { in_progress, completed, cancelled, failed } = done.file_counts;
+    assert.equal(in_progress, 0);
+    assert.equal(completed + cancelled + failed, BATCH_FILES);
   },
 };
 

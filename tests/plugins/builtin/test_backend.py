@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -212,6 +213,14 @@ async def test_a_text_too_long_to_embed_is_refused() -> None:
     backend = BuiltinBackend(BuiltinSettings(embedding_tokens_max=3))
     with pytest.raises(BackendFault, match="maximum context length is 3 tokens"):
         await backend.embed(MODEL, ["one two three four"])
+
+
+async def test_many_texts_of_many_callers_come_in_order(backend: BuiltinBackend) -> None:
+    texts = [f"item {number}" for number in range(50)]
+    together = await asyncio.gather(*(backend.embed(LEXICAL, texts) for _ in range(3)))
+    (alone,) = await backend.embed(LEXICAL, [texts[37]])
+    assert all(vectors[37] == alone for vectors in together)
+    assert [len(vectors) for vectors in together] == [50, 50, 50]
 
 
 async def test_the_lexical_model_takes_texts_of_any_length() -> None:

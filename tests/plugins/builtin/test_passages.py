@@ -34,6 +34,10 @@ HANDBOOK = "Shipping takes 3 days. Refunds are possible within 30 days of delive
             '<document source="a.md">A.</document><document>B.</document>',
             [("a.md", "A."), ("", "B.")],
         ),
+        (
+            'Quoted:\n\n<passage mark="\u30100:0\u2020a.md\u3011" file="a.md">\nA.\n</passage>',
+            [("a.md", "A.")],
+        ),
         ("A.\n\nB.", [("", "A."), ("", "B.")]),
         ("\u30100\u2020a.md\u3011 A.\n\u30101\u2020b.md\u3011 B.", [("", "A."), ("", "B.")]),
         ('{"results":[]}', []),
@@ -131,7 +135,9 @@ def test_no_match_is_said_plainly(ask: Ask, answered: Answered) -> None:
     assert reply.text.startswith("I compared words, and found none of your question")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"results":[]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"results":[]}', "Nothing was found in the files. 2 files are being read."]
+)
 def test_an_empty_search_is_said_to_be_empty(ask: Ask, answered: Answered, text: str) -> None:
     reply = ask("Who wrote Hamlet?", *answered("file_search", text))
     assert reply.text == "The search found nothing."

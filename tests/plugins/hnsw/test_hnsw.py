@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
+from tests.plugins.large_stores import QUERY, add, filled
 
 from famulus import NoSettings, Plugin, need
 from famulus.log import make_log
 from famulus.testing import conformance_for, kernel_with
-from famulus.testing.vectors_conformance import DamagedCacheTests, OpenVectors, Shelf, toward
+from famulus.testing.vectors_conformance import DamagedCacheTests, OpenVectors, Shelf
 from famulus.testing.vectors_conformance.changes import ChangeTests
 from famulus.testing.vectors_conformance.filters import FilterTests
 from famulus.testing.vectors_conformance.nearest import NearestTests
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.anyio
 
 SMALL = {"exact_chunks_max": 40, "retry_s": 0.0}
 """Everything with more than 40 chunks is large."""
-DIMENSIONS = 16
 
 
 class User(Plugin[NoSettings]):
@@ -115,33 +114,11 @@ class TestHnswInTheSmall(NearestTests, FilterTests, ChangeTests):
         return lambda: port(tmp_path, exact_chunks_max=3, search_width=500)
 
 
-def clustered(seed: int, count: int) -> list[bytes]:
-    chance = np.random.default_rng(seed)
-    centres = chance.normal(size=(20, DIMENSIONS))
-    rows = centres[chance.integers(0, 20, count)] + 0.3 * chance.normal(size=(count, DIMENSIONS))
-    return [toward(*row) for row in rows.tolist()]
-
-
-def filled(documents: int = 30, chunks: int = 20) -> Shelf:
-    shelf = Shelf(DIMENSIONS)
-    for number in range(documents):
-        add(shelf, number, chunks)
-    return shelf
-
-
-def add(shelf: Shelf, number: int, chunks: int = 20) -> None:
-    vectors = clustered(number, chunks)
-    shelf.put(f"{number}", [("x", vector) for vector in vectors], {"tenth": number % 10 == 0})
-
-
 async def exact(folder: Path, shelf: Shelf, query: bytes, **where: Any) -> list[tuple[str, int]]:
     async with opened(folder / "exact", shelf, exact_chunks_max=1_000_000) as server:
         found = await server.found(query, **where)
         assert server.asked == 0
         return found
-
-
-QUERY = toward(*range(1, DIMENSIONS + 1))
 
 
 async def test_a_large_store_gets_a_graph_and_exact_search_serves_meanwhile(tmp_path: Path) -> None:

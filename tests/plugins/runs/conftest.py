@@ -282,7 +282,8 @@ def open_api(
         **arguments: Any,
     ) -> AsyncIterator[Api]:
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
-        tables = {"runs": dict(settings or {}), "models": dict(models or {})}
+        # What a test leaves at work is not waited for.
+        tables = {"runs": {"finish_s": 0.1, **(settings or {})}, "models": dict(models or {})}
         tables["threads"] = dict(threads or {})
         plugins = (*PLUGINS, ToolPlugin, *also)
         async with kernel_with(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plugins.file_search.conftest import STORE, Searches
 from tests.plugins.runs.formed_tools import Code
 
 from famulus import NoSettings, Plugin, hookimpl
@@ -41,6 +42,11 @@ weather = tool("get_weather", {"city": "Oslo"})
 stuck = tool("get_stuck", {})
 booking = tool("book_table", {"seats": 2})
 code = tool("python", {"code": "print one\nprint two\nplot\nprint three"})
+search = tool("file_search", {"queries": ["holiday", "days off"]})
+
+SEARCHES = ("file_search", Searches)
+FOUND = "You have 28 days of paid holiday a year. If you are ill, see 【0:1】. Enjoy them."
+"""What is found says the first, and the model cites for the second."""
 
 
 class ServerTools:
@@ -77,7 +83,9 @@ class Client:
         self.backend: ScriptedBackend
 
     @asynccontextmanager
-    async def at(self, script: Script, **runs: Any) -> AsyncIterator[None]:
+    async def at(
+        self, script: Script, *, also: Sequence[Any] = (), **runs: Any
+    ) -> AsyncIterator[None]:
         """A server that lives on the same data as those before it."""
         tools = self.tools
 
@@ -95,6 +103,7 @@ class Client:
         async with kernel_with(
             Tools,
             *PLUGINS,
+            *also,
             backend=self.backend,
             settings=settings,
             data_dir=self._folder,
@@ -308,6 +317,33 @@ async def resumed_in_a_server_tool(client: Client) -> None:
         await client.stream(f"{RUN}/events")
 
 
+async def file_search(client: Client) -> None:
+    script = Script().calls(search).uses(9, 4).says(FOUND).uses(90, 20)
+    async with client.at(script, also=SEARCHES):
+        await searching(client)
+        await client.stream(RUNS, STREAM)
+        await client.stream(f"{RUN}/events", **{"last-event-id": "run_1:1.10.40"})
+
+
+async def file_search_resumed(client: Client) -> None:
+    script = Script().calls(search).uses(9, 4).says(FOUND).waits_for(client.tools.never, after=8)
+    async with client.at(script, also=SEARCHES, checkpoint_ms=0):
+        await searching(client)
+        await client.done("POST", RUNS, {"assistant_id": "asst_1"})
+        await _says(client, "28 days")
+    async with client.at(Script().says(FOUND).uses(90, 20), also=SEARCHES):
+        await client.becomes("completed")
+        await client.stream(f"{RUN}/events")
+
+
+async def searching(client: Client) -> None:
+    """An assistant and a thread with something to search."""
+    body = {"model": "scripted", "tools": [{"type": "file_search"}]}
+    await client.server.post("/v1/assistants", body)
+    messages = [{"role": "user", "content": "How many days?"}]
+    await client.server.post("/v1/threads", {"messages": messages, "tool_resources": STORE})
+
+
 async def waited_for_its_turn(client: Client) -> None:
     async with client.at(Script().calls(booking).uses(9, 4).says("My turn.").uses(9, 4)):
         await asked(client)
@@ -383,6 +419,8 @@ PATHS: list[Callable[[Client], Awaitable[None]]] = [
     refused,
     resumed_in_a_message,
     resumed_in_a_server_tool,
+    file_search,
+    file_search_resumed,
     waited_for_its_turn,
     cancelled_before_its_turn,
     expired_before_its_turn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +74,72 @@ def test_an_annotation_may_say_something_else_than_the_mark() -> None:
         5,
         15,
     )
+
+
+# -- marks that models write from memory ---------------------------------------------------
+
+
+def numbered(*shorts: str) -> list[Mark]:
+    return [Mark(text=f"【{one}†notes.md】", file_id=f"file_{one}", short=one) for one in shorts]
+
+
+def shown(known: list[Mark], text: str, size: int = 100) -> str:
+    """The text as a message has it, marks as the tools gave them between braces."""
+    scan = MarkScan(known)
+    pieces = [
+        piece for at in range(0, len(text), size) for piece in scan.feed(text[at : at + size])
+    ]
+    pieces += scan.end()
+    assert "".join(piece.text + piece.written for piece in pieces) == text
+    return "".join(piece.text + (f"{{{p.short}}}" if (p := piece.mark) else "") for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "【4:0†notes.md】",
+        "【4:0】",
+        "【4:0†source】",
+        "[4:0†source]",
+        "【4:0†notse.md】",
+        "【4:0†My Notes.md†L1】",
+        "【4:0†passage 4】",
+        "【 4:0 】",
+    ],
+)
+def test_it_is_enough_that_it_is_clear_which_mark_is_meant(written: str) -> None:
+    for size in (1, 3, 100):
+        assert shown(numbered("4:0", "4:01", "4:1"), f"So {written}.", size) == "So {4:0}."
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[4:0]",
+        "[4:0](https://a.example)",
+        "【4:2†notes.md】",
+        "【4†notes.md】",
+        "[notes.md]",
+        "【4:0†notes",
+        "【4:0†handbook.pdf】",
+        "【4:0 and more】",
+        "a[4:0",
+        "【4:0†" + "x" * 300 + "】",
+    ],
+)
+def test_what_may_be_anything_else_is_text(written: str) -> None:
+    for size in (1, 3, 1000):
+        assert shown(numbered("4:0", "4:1"), f"So {written}.", size) == f"So {written}."
+
+
+@given(st.text("4:0†[】【] n", max_size=24), st.integers(1, 9))
+def test_however_it_is_cut_the_same_is_taken_for_a_mark(text: str, size: int) -> None:
+    known = numbered("4:0", "4", "4:00")
+    assert shown(known, text, size) == shown(known, text)
+
+
+def test_a_strict_scan_takes_marks_only_as_they_were_given() -> None:
+    scan = MarkScan(numbered("4:0"), is_strict=True)
+    pieces = [*scan.feed("【4:0】【4:0†notes.md】"), *scan.end()]
+    assert [piece.text for piece in pieces if piece.text] == ["【4:0】"]
+    assert [piece.written for piece in pieces if piece.mark] == ["【4:0†notes.md】"]

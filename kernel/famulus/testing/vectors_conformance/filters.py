@@ -15,7 +15,23 @@ from famulus_schemas.retrieval import Attributes, Comparison, Group, Predicate, 
 
 KEYS = st.sampled_from(["k", "l", "K", "a.b", "", "k'", 'k"', "ключ", "$1", "k]"])
 TEXTS = st.sampled_from(
-    ["", "a", "b", "A", "aa", "1", "true", "ä", "z\u0301", "%", "'", "\U0001f600"]
+    [
+        "",
+        "\0",
+        "\1",
+        "a\0",
+        "a",
+        "b",
+        "A",
+        "aa",
+        "1",
+        "true",
+        "ä",
+        "z\u0301",
+        "%",
+        "'",
+        "\U0001f600",
+    ]
 )
 NUMBERS = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1.5, 2.0, 10.0, 1e308, -1e-300, 1_700_000_000.0])
 VALUES = TEXTS | NUMBERS | st.booleans()

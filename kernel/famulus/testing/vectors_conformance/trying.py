@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio.from_thread
 import anyio.to_thread
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy, tuples
 
 
@@ -20,7 +20,12 @@ async def tried(
     """Await `compare(number, *example)` for many examples, each with a number of its own."""
     numbers = itertools.count()
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        phases=set(Phase) - {Phase.explain},
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     @given(tuples(*strategies))
     def each(example: tuple[Any, ...]) -> None:
         anyio.from_thread.run(compare, next(numbers), *example)
