@@ -94,9 +94,9 @@ class LiveBox:
         """The version of its Python."""
         return self._started.python
 
-    def usage(self) -> Usage:
+    def usage(self, limits: BoxLimits | None = None) -> Usage:
         """What it takes; may block for milliseconds."""
-        return self._started.grip.usage(self.limits)
+        return self._started.grip.usage(limits or self.limits)
 
     # -- cells -----------------------------------------------------------------------------
 
@@ -379,13 +379,14 @@ class LiveBox:
 
     async def _end(self) -> None:
         started = self._started
+        # Without a limit: as long as something of it lives, its place must not be another's.
         try:
             await started.grip.kill()
             await started.process.wait()
-        finally:
             started.grip.close()
             started.channel.close()
             await asyncio.to_thread(started.launch.clean)
+        finally:
             self.on_gone()
 
     async def _die(self, why: Why, message: str) -> NoReturn:

@@ -260,7 +260,7 @@ def run_cell(code: str) -> tuple[str, str] | None:
     except SystemExit as error:
         if error.code not in (None, 0):
             return "SystemExit", f"SystemExit: {error.code}"
-    except BaseException as error:
+    except BaseException as error:  # Whatever it is, it is the cell's.
         cell.running = False
         return type(error).__name__, explained(error)
     finally:

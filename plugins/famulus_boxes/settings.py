@@ -81,7 +81,7 @@ class BoxSettings(Settings, frozen=True):
         int,
         msgspec.Meta(ge=0, le=19),
         setting(why="How far boxes give way to the server where the CPU is short."),
-    ] = 10
+    ] = 5
 
     def box_limits(self) -> BoxLimits:
         """Those of a box for which none were given."""

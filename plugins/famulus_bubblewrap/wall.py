@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -102,7 +103,12 @@ class BubblewrapWall:
 
     def grip(self, pid: int, launch: Launch) -> Grip:
         """Take hold of a box."""
-        return NamespaceGrip(pid)
+        grip = NamespaceGrip(pid)
+        # Where the kernel shares the CPU out by sessions, of which a box has one of its own, its
+        # nice value counts for nothing beside other sessions, and this does.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{grip.loop}/autogroup").write_text(str(self._settings.nice))
+        return grip
 
     def _rlimits(self, limits: BoxLimits) -> dict[str, int]:
         found = {

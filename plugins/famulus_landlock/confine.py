@@ -7,13 +7,13 @@ it, and it kills the group of the box.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
 import signal
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,6 +39,10 @@ _TCP = 1 | 2
 _ABSTRACT_AND_SIGNALS = 1 | 2
 
 _DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
+
+REMOVE = "/bin/rm"
+"""It follows no link, and no depth is too much for it."""
+_TRIES, _LOOK_S = 500, 0.01
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,10 +73,18 @@ def main(descriptor: int) -> None:
     while signal.sigwait(watched) == signal.SIGCHLD:
         if os.waitpid(child, os.WNOHANG)[0]:
             break
-    # What the box started may be left, if only for the moment until it is killed.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os._exit(0)
+    end(child, plan["home"])
+
+
+def end(group: int, home: str) -> NoReturn:
+    """Kill what the box started, until nothing is left, and remove its home."""
+    for _ in range(_TRIES):
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            break
+        time.sleep(_LOOK_S)
+    os.execv(REMOVE, ["rm", "-rf", "--", home])  # noqa: S606
 
 
 def box(plan: dict[str, Any]) -> NoReturn:

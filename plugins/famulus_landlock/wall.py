@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ from famulus_boxes.starting import BOOTSTRAP
 from famulus_boxes.syscalls import numbers
 from famulus_boxes.wall import Grip, Launch
 from famulus_landlock.calls import ALLOWED
-from famulus_landlock.confine import version
+from famulus_landlock.confine import REMOVE, version
 from famulus_landlock.grip import GroupGrip
 from famulus_landlock.settings import LandlockSettings
 from famulus_schemas.sandbox import BoxLimits, Level
@@ -39,6 +39,12 @@ LACKS = (
     "before Linux 6.12 a box may send signals to what runs as its user",
     "more of the kernel can be reached than from a namespace",
 )
+
+
+def remove(home: Path) -> None:
+    """Remove a home, however deep its folders are."""
+    command = [REMOVE, "-rf", "--", str(home)]
+    subprocess.run(command, stderr=subprocess.DEVNULL, check=False)  # noqa: S603 - our own folder.
 
 
 class LandlockWall:
@@ -109,7 +115,7 @@ class LandlockWall:
             home=str(home),
             packages=[packages] if packages is not None else [],
             rlimits=self._rlimits(limits, uid),
-            clean=lambda: shutil.rmtree(home, ignore_errors=True),
+            clean=lambda: remove(home),
         )
 
     def grip(self, pid: int, launch: Launch) -> Grip:

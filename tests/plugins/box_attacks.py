@@ -95,6 +95,14 @@ def python_of_the_machine() -> str | None:
     return found
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that any user can reach, as pytest's own are not."""
+    with TemporaryDirectory(prefix="open-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder).resolve()
+
+
 # -- the bait -------------------------------------------------------------------------------------
 
 
@@ -872,6 +880,21 @@ except OSError:
 time.sleep(3)
 """,
         gone=("files",),
+    ),
+    Attack(
+        name="hides files where no path leads",
+        code="""
+home = os.getcwd()
+print("TRIED", flush=True)
+for _ in range(1_000):
+    os.mkdir("d" * 100)
+    os.chdir("d" * 100)
+open("hidden", "wb").write(bytes(1_000_000))
+time.sleep(1)
+os.chdir(home)
+""",
+        gone=("files",),
+        may_live=True,
     ),
     Attack(
         name="opens files as long as it can",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.plugins.box_attacks import open_folder
 from tests.plugins.bubblewrap.test_bubblewrap import needs_bubblewrap
 
 from famulus_boxes.environment import find_environment
@@ -55,10 +56,9 @@ async def test_what_is_left_out_is_told(
     assert told in await reasons(tmp_path, without={without})
 
 
-async def test_a_file_of_the_server_that_can_be_read_is_told(tmp_path: Path) -> None:
-    for each in (tmp_path, *tmp_path.parents[:3]):
-        each.chmod(0o755)
-    assert "files: read" in await reasons(tmp_path, shown=(str(tmp_path),))
+async def test_a_file_of_the_server_that_can_be_read_is_told() -> None:
+    with open_folder() as folder:
+        assert "files: read" in await reasons(folder, shown=(str(folder),))
 
 
 async def test_without_processes_of_its_own_no_box_starts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,8 @@ from tests.plugins.box_attacks import (
 )
 from tests.plugins.landlock.test_landlock import needs_landlock, opened
 
-from famulus_schemas.sandbox import BoxGone, Sandbox
+from famulus.testing.sandbox_conformance import cell, of
+from famulus_schemas.sandbox import BoxGone, ResultOutput, Sandbox
 
 pytestmark = [pytest.mark.anyio, needs_landlock]
 
@@ -59,6 +61,22 @@ async def test_a_link_in_a_box_leads_to_no_file_of_the_server(sandbox: Sandbox, 
     box = await sandbox.open("link", project="p")
     await read_through_a_link(box, trap)
     await box.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel counts what a user has, not a box")
+async def test_a_box_that_is_full_of_processes_leaves_others_theirs(sandbox: Sandbox) -> None:
+    full = await sandbox.open("full", project="p")
+    fork = (
+        "import os, time\nmade = 0\ntry:\n    while made < 100:\n        if os.fork() == 0:\n"
+        "            time.sleep(60)\n        made += 1\nexcept OSError:\n    pass\nmade"
+    )
+    [made] = of(ResultOutput, await cell(full, fork))
+    other = await sandbox.open("other", project="p")
+    [made_too] = of(ResultOutput, await cell(other, fork))
+    assert 10 < int(made.text) <= 24
+    assert 10 < int(made_too.text) <= 24
+    await full.close()
+    await other.close()
 
 
 async def test_a_box_that_spins_and_forks_is_gone_when_it_is_closed(sandbox: Sandbox) -> None:

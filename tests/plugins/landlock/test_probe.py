@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from tests.plugins.box_attacks import python_of_the_machine
+from tests.plugins.box_attacks import open_folder, python_of_the_machine
 from tests.plugins.landlock.test_landlock import needs_landlock
 
 from famulus_boxes.environment import find_environment
@@ -30,13 +28,11 @@ SETTINGS = LandlockSettings()
         ("RLIMIT_AS", "memory: took"),
     ],
 )
-async def test_what_is_left_out_is_told(tmp_path: Path, without: str, told: str) -> None:
+async def test_what_is_left_out_is_told(without: str, told: str) -> None:
     # As open as a careless server's folder is; Landlock holds all the same.
-    for each in (tmp_path, *tmp_path.parents[:3]):
-        each.chmod(0o755)
-    tmp_path.chmod(0o777)
-    environment = find_environment(tmp_path, python_of_the_machine())
-    wall = LandlockWall(SETTINGS, environment, without={without})
-    reasons = "\n".join((await tried(wall, SETTINGS, tmp_path))[1])
+    with open_folder() as folder:
+        environment = find_environment(folder, python_of_the_machine())
+        wall = LandlockWall(SETTINGS, environment, without={without})
+        reasons = "\n".join((await tried(wall, SETTINGS, folder))[1])
     assert told in reasons
     assert bool(reasons) == bool(told)
