@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +17,7 @@ from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
 from famulus_indexes.threads import Threads
+from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Indexes:
     async def _search(
         self, key: Key, search: Callable[[StoreIndex], Callable[[], list[Hit]]]
     ) -> list[Hit]:
-        from famulus_indexes.file import Closed
+        from famulus_indexes.file import Closed, Damaged
 
         attempt = 0
         while True:
@@ -108,13 +108,12 @@ class Indexes:
             async with self._ready(key) as entrance:
                 generation = entrance.index.generation
                 try:
-                    return await self._threads.do(search(entrance.index))
-                except Closed:
+                    return await entrance.index.do(search(entrance.index))
+                except (Closed, Damaged) as error:
                     if attempt == ATTEMPTS_MAX:
-                        raise
-                except sqlite3.DatabaseError as error:
-                    if attempt == ATTEMPTS_MAX:
-                        raise
+                        raise StoreUnavailable(f"the index cannot be used: {error!r}") from error
+                    if isinstance(error, Closed):
+                        continue
                     self._log.warning("index_made_anew", store=key[1], reason=str(error))
                     async with entrance.rounds.lock:
                         if entrance.index.generation == generation:
@@ -162,7 +161,8 @@ class Indexes:
             few = len(self._entrances) <= self._settings.open_max
             if few and taken <= self._settings.memory_bytes_max:
                 return
-            if entrance.users:
+            # Others may have closed it meanwhile, or be in it.
+            if entrance.users or self._entrances.get(key) is not entrance:
                 continue
             del self._entrances[key]
             taken -= entrance.index.size_bytes

@@ -20,10 +20,10 @@ LIBRARIES = {
 """Folders in `plugins/` that are no plugin, each with what it is for."""
 
 MAY_IMPORT = {
-    ("famulus_bubblewrap", "famulus_boxes"): "shuts in boxes that are run like all others",
-    ("famulus_landlock", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
+    ("famulus_bubblewrap", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_hnsw", "famulus_indexes"): "is exact in small stores, and in what passes filters",
+    ("famulus_landlock", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_pgvector", "famulus_indexes"): "takes texts apart and brings stores in as others do",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
     ("famulus_sandbox", "famulus_boxes"): "installs packages where boxes look for them",
@@ -37,6 +37,7 @@ MAY_IMPORT_PYDANTIC = {
 """The only folders of `plugins/` that import pydantic, and in no server, each with its reason."""
 
 SYSTEM_RECORDS = {
+    "famulus_containers": "ends containers whose time is over, in every project",
     "famulus_files": "ends files and uploads of every project that have expired",
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",

@@ -287,12 +287,12 @@ def conformance_for(port: Port[Any]) -> type[Any]:
         from famulus.testing.blobs_conformance import BlobsConformance
 
         return BlobsConformance
-    if port is SANDBOX:
-        from famulus.testing.sandbox_conformance import SandboxConformance
-
-        return SandboxConformance
     if port is VECTORS:
         from famulus.testing.vectors_conformance import VectorsConformance
 
         return VectorsConformance
+    if port is SANDBOX:
+        from famulus.testing.sandbox_conformance import SandboxConformance
+
+        return SandboxConformance
     raise LookupError(f"there is no conformance suite for {port.name}")
