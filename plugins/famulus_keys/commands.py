@@ -1,9 +1,9 @@
-"""`famulus keys`: make, list and revoke keys, in the store of the configuration."""
+"""`famulus keys`: make, list, rotate and revoke keys, in the store of the configuration."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import cast
@@ -13,11 +13,17 @@ import click
 from famulus.commands import configured, provided, started
 from famulus.config import Config
 from famulus_keys.plugin import Keys
-from famulus_keys.store import KeyStore, StoredKey
+from famulus_keys.store import KeyStore
+from famulus_schemas.errors import Problem
+from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT
+from famulus_schemas.keys import ALL, ORGANIZATION, StoredKey, normal_scopes
 from famulus_schemas.ports import RECORDS
 
 DAY_S = 86_400
 DAYS_MAX = 36_500
+PROJECTS_PER_READ = 100
+
+COLUMNS = ("ID", "ENDS IN", "PROJECT", "MADE", "EXPIRES", "LAST USED", "SCOPES", "NAME")
 
 
 def keys() -> click.Group:
@@ -25,21 +31,43 @@ def keys() -> click.Group:
 
     @click.group("keys")
     def keys() -> None:
-        """Make, list and revoke API keys."""
+        """Make, list, rotate and revoke API keys."""
 
     @keys.command("create")
     @click.option("--name", default="", help="What the key is for.")
     @click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Days until it expires.")
+    @click.option("--project", default=DEFAULT_PROJECT, help="The id of the key's project.")
+    @click.option("--scope", "scopes", multiple=True, help="As threads.read; several may be given.")
+    @click.option("--admin", is_flag=True, help="An admin key, for the administration only.")
     @configured
-    def create(config: Config, name: str, days: int | None) -> None:
+    def create(
+        config: Config,
+        name: str,
+        days: int | None,
+        project: str,
+        scopes: tuple[str, ...],
+        admin: bool,
+    ) -> None:
         """Make a key and print it; it cannot be shown again."""
-        asyncio.run(_create(config, name, days))
+        if admin and (scopes or project != DEFAULT_PROJECT):
+            raise click.UsageError("an admin key has no --project and no --scope")
+        allowed = _scopes(scopes)
+        project = SYSTEM_PROJECT if admin else project
+        asyncio.run(_create(config, name=name, days=days, project=project, scopes=allowed))
 
     @keys.command("list")
     @configured
     def list_keys(config: Config) -> None:
         """List the keys, without what makes them valid."""
         asyncio.run(_list(config))
+
+    @keys.command("rotate")
+    @click.argument("id")
+    @click.option("--grace-s", type=click.IntRange(0), help="Seconds for which both are valid.")
+    @configured
+    def rotate(config: Config, id: str, grace_s: int | None) -> None:
+        """Make a key in the place of another one, and print it."""
+        asyncio.run(_rotate(config, id, grace_s))
 
     @keys.command("revoke")
     @click.argument("id", required=False)
@@ -50,6 +78,26 @@ def keys() -> click.Group:
         if every == (id is not None):
             raise click.UsageError("give the ID of one key, or --all")
         asyncio.run(_revoke(config, id))
+
+    @keys.command("projects")
+    @configured
+    def projects(config: Config) -> None:
+        """List the projects."""
+        asyncio.run(_projects(config))
+
+    @keys.command("create-project")
+    @click.argument("name")
+    @configured
+    def create_project(config: Config, name: str) -> None:
+        """Make a project, and print its id."""
+        asyncio.run(_create_project(config, name))
+
+    @keys.command("archive-project")
+    @click.argument("id")
+    @configured
+    def archive_project(config: Config, id: str) -> None:
+        """Let nobody in to a project any more, for good."""
+        asyncio.run(_archive_project(config, id))
 
     return keys
 
@@ -63,13 +111,47 @@ async def _store(config: Config) -> AsyncIterator[KeyStore]:
         yield store
 
 
-async def _create(config: Config, name: str, days: int | None) -> None:
+@asynccontextmanager
+async def _plugin(config: Config) -> AsyncIterator[Keys]:
+    """The plugin at work; what it refuses is told as a command tells it."""
     async with started(config, "keys", first_key=False) as started_plugin:
-        plugin = cast(Keys, started_plugin)
+        try:
+            yield cast(Keys, started_plugin)
+        except Problem as problem:
+            raise click.ClickException(problem.body.message) from problem
+
+
+def _scopes(given: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return normal_scopes(given)
+    except ValueError as error:
+        text = f"{error} is no scope; give all, RESOURCE.read or RESOURCE.write, as threads.read"
+        raise click.UsageError(text) from error
+
+
+async def _create(
+    config: Config, *, name: str, days: int | None, project: str, scopes: tuple[str, ...]
+) -> None:
+    async with _plugin(config) as plugin:
         expires_at = None if days is None else plugin.now() + days * DAY_S
-        made = await plugin.create(name=name, expires_at=expires_at)
-    assert made is not None
-    key, token = made
+        key, token = await plugin.service.create_key(
+            project, name=name, expires_at=expires_at, scopes=scopes
+        )
+    _show(key, token)
+
+
+async def _rotate(config: Config, id: str, grace_s: int | None) -> None:
+    async with _plugin(config) as plugin:
+        grace_s = plugin.settings.grace_s if grace_s is None else grace_s
+        project = await plugin.store.project_of(id)
+        if project is None:
+            raise _unknown(id)
+        key, token = await plugin.service.rotate_key(project, id, grace_s=grace_s)
+    _show(key, token)
+    click.echo(f"{id} is valid for {grace_s} more seconds at most.", err=True)
+
+
+def _show(key: StoredKey, token: str) -> None:
     # The token alone goes to stdout: OPENAI_API_KEY=$(famulus keys create).
     click.echo(token)
     click.echo(f"Made {key.id}. The key is shown only now; keep it.", err=True)
@@ -78,10 +160,10 @@ async def _create(config: Config, name: str, days: int | None) -> None:
 async def _list(config: Config) -> None:
     async with _store(config) as store:
         found = [each async for each in store.all()]
-    for project, key in found:
-        click.echo(_row(project, key))
     if not found:
         click.echo("There are no keys. Make one with `famulus keys create`.", err=True)
+        return
+    _table(COLUMNS, [_cells(project, key) for project, key in found])
 
 
 async def _revoke(config: Config, id: str | None) -> None:
@@ -91,14 +173,62 @@ async def _revoke(config: Config, id: str | None) -> None:
         click.echo(f"Revoked {removed} keys. The next start makes a first one.", err=True)
         return
     if not removed:
-        raise click.ClickException(f"there is no key {id!r}; `famulus keys list` shows them")
+        raise _unknown(id)
     click.echo(f"Revoked {id}.", err=True)
 
 
-def _row(project: str, key: StoredKey) -> str:
-    expires = "never expires" if key.expires_at is None else f"expires {_day(key.expires_at)}"
-    cells = (key.id, f"...{key.last_four}", project, f"made {_day(key.created_at)}", expires)
-    return "  ".join((*cells, key.name)).rstrip()
+async def _projects(config: Config) -> None:
+    rows: list[tuple[str, ...]] = []
+    async with _plugin(config) as plugin:
+        after: str | None = None
+        while True:
+            page = await plugin.service.projects(
+                after=after, limit=PROJECTS_PER_READ, with_archived=True
+            )
+            for each in page.data:
+                status = "active" if each.archived_at is None else "archived"
+                rows.append((each.id, status, _day(each.created_at), each.name))
+            if not page.has_more:
+                break
+            after = page.data[-1].id
+    _table(("ID", "STATUS", "MADE", "NAME"), rows)
+
+
+async def _create_project(config: Config, name: str) -> None:
+    async with _plugin(config) as plugin:
+        made = await plugin.service.create_project(name)
+    click.echo(made.id)
+
+
+async def _archive_project(config: Config, id: str) -> None:
+    async with _plugin(config) as plugin:
+        await plugin.service.archive_project(id)
+    click.echo(f"Archived {id}. Its keys let nobody in any more.", err=True)
+
+
+def _unknown(id: str) -> click.ClickException:
+    return click.ClickException(f"there is no key {id!r}; `famulus keys list` shows them")
+
+
+def _cells(project: str, key: StoredKey) -> tuple[str, ...]:
+    return (
+        key.id,
+        f"...{key.last_four}",
+        "(admin)" if project == SYSTEM_PROJECT else project,
+        _day(key.created_at),
+        "never" if key.expires_at is None else _day(key.expires_at),
+        "never" if key.last_used_at is None else _day(key.last_used_at),
+        ",".join("all" if scope in (ALL, ORGANIZATION) else scope for scope in key.scopes),
+        key.name,
+    )
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns. The head is for people only: it goes beside the rows, to stderr."""
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+    for row in (head, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip(), err=row is head)
 
 
 def _day(at: int) -> str:

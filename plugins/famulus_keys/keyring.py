@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+
+from msgspec.structs import replace
 
 from famulus.clock import Clock
 from famulus_keys.pepper import digest
+from famulus_keys.projects import ProjectStore
 from famulus_keys.settings import KeysSettings
 from famulus_keys.store import KeyStore
 from famulus_keys.tokens import is_well_formed
-from famulus_schemas.identity import Principal
+from famulus_schemas.errors import PROJECT_ARCHIVED, Problem
+from famulus_schemas.identity import SYSTEM_PROJECT, Principal
+from famulus_schemas.keys import ORGANIZATION, StoredKey
+from famulus_schemas.records import StoreUnavailable
 
 FIXED = Principal(id="key_fixed", key_id="key_fixed")
 """Who comes in with the key of the configuration."""
+
+FIXED_ADMIN = Principal(
+    id="key_fixed_admin", project=SYSTEM_PROJECT, scopes=(ORGANIZATION,), key_id="key_fixed_admin"
+)
+"""Who comes in with the admin key of the configuration."""
+
+USE_S = 60
+"""When a key was last used is written at most so often: it costs a commit."""
 
 _SCHEME = "bearer"
 
@@ -31,15 +46,23 @@ class Keyring:
     """Tells who a token stands for. Knows tokens by their hash only."""
 
     def __init__(
-        self, store: KeyStore, settings: KeysSettings, *, pepper: bytes, clock: Clock
+        self,
+        store: KeyStore,
+        projects: ProjectStore,
+        settings: KeysSettings,
+        *,
+        pepper: bytes,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._projects = projects
         self._settings = settings
         self._pepper = pepper
         self._clock = clock
-        self._fixed: bytes | None = None
-        if settings.api_key:
-            self._fixed = self.digest(settings.api_key.reveal().encode())
+        configured = ((settings.api_key, FIXED), (settings.admin_api_key, FIXED_ADMIN))
+        self._fixed = [
+            (self.digest(secret.reveal().encode()), who) for secret, who in configured if secret
+        ]
         self._seen: dict[bytes, tuple[float, Principal]] = {}
 
     def digest(self, token: bytes) -> bytes:
@@ -47,11 +70,15 @@ class Keyring:
         return digest(self._pepper, token)
 
     async def principal(self, token: str) -> Principal | None:
-        """Who sent this token, or None where it is no valid key."""
+        """Who sent this token, or None where it is no valid key.
+
+        Raises Problem (PROJECT_ARCHIVED) where it is one of a project that is no more.
+        """
         # Headers come decoded as Latin-1; so these are the bytes that were sent.
         hashed = self.digest(token.encode("latin-1"))
-        if self._fixed is not None and hmac.compare_digest(hashed, self._fixed):
-            return FIXED
+        for fixed, who in self._fixed:
+            if hmac.compare_digest(hashed, fixed):
+                return who
         now = self._clock()
         seen = self._seen.get(hashed)
         # A clock that was set back must not make a key valid for longer.
@@ -73,9 +100,19 @@ class Keyring:
         project, key = found
         if key.is_expired(now):
             return None
+        if not await self._projects.is_active(project):
+            raise Problem(PROJECT_ARCHIVED)
+        await self._note_use(project, key, now)
         principal = key.principal(project)
         self._remember(hashed, now, principal)
         return principal
+
+    async def _note_use(self, project: str, key: StoredKey, now: float) -> None:
+        if key.last_used_at is not None and now - key.last_used_at < USE_S:
+            return
+        # Others may note it at the same moment; and a full disk keeps nobody out.
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.change(project, key.id, lambda k: replace(k, last_used_at=int(now)))
 
     def _remember(self, hashed: bytes, now: float, principal: Principal) -> None:
         while len(self._seen) >= self._settings.cache_keys_max:

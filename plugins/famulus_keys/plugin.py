@@ -13,13 +13,30 @@ from famulus import Plugin, Problem, hookimpl, need
 from famulus_keys.claim import Claim, OtherPepper
 from famulus_keys.keyring import Keyring, bearer
 from famulus_keys.pepper import FILE, load_pepper, pepper_from
+from famulus_keys.projects import ProjectStore
+from famulus_keys.service import KeyService
 from famulus_keys.settings import KeysSettings
-from famulus_keys.store import KeyStore, StoredKey
-from famulus_keys.tokens import LAST_SHOWN, RANDOM_BYTES, is_well_formed, make_token, masked
-from famulus_schemas.errors import WRONG_API_KEY, Fault
+from famulus_keys.store import KeyStore
+from famulus_keys.tokens import (
+    ADMIN_PREFIX,
+    LAST_SHOWN,
+    PREFIX,
+    RANDOM_BYTES,
+    is_well_formed,
+    make_token,
+    masked,
+)
+from famulus_schemas.errors import (
+    MISSING_SCOPE,
+    NOT_FOR_ADMIN_KEYS,
+    NOT_FOR_PROJECT_KEYS,
+    WRONG_API_KEY,
+    Fault,
+)
 from famulus_schemas.health import Health
-from famulus_schemas.identity import Principal
-from famulus_schemas.ports import RECORDS
+from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT, Principal
+from famulus_schemas.keys import ALL, ORGANIZATION, StoredKey, missing_scope
+from famulus_schemas.ports import KEYS, RECORDS
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -55,9 +72,12 @@ class Keys(Plugin[KeysSettings]):
     """Lets in whoever sends a valid API key."""
 
     name = "keys"
+    provides = (KEYS,)
     records = need(RECORDS.system)
     store: KeyStore
+    projects: ProjectStore
     keyring: Keyring
+    service: KeyService
     _claim: Claim
     _is_told = False
 
@@ -69,7 +89,13 @@ class Keys(Plugin[KeysSettings]):
         pepper = await self._pepper()
         self._claim = Claim(self.store, pepper, hint=self._hint())
         await self._hold_claim()
-        self.keyring = Keyring(self.store, self.settings, pepper=pepper, clock=self.host.clock)
+        self.projects = ProjectStore(self.records)
+        await self.projects.declare(now=self.now())
+        self.keyring = Keyring(
+            self.store, self.projects, self.settings, pepper=pepper, clock=self.host.clock
+        )
+        self.service = KeyService(self)
+        self.provide(KEYS, self.service)
         if self.settings.first_key and not self.settings.api_key and await self.store.is_empty():
             await self._make_first()
         yield
@@ -86,6 +112,18 @@ class Keys(Plugin[KeysSettings]):
                 await self._refuse_with_other_pepper()
             raise Problem(WRONG_API_KEY, shown=masked(token))
         return principal
+
+    @hookimpl
+    async def authorize(self, principal: Principal, action: str, resource: str | None) -> None:
+        """Raise Problem (403) where the key's scopes do not allow the action."""
+        scope = missing_scope(principal.scopes, action)
+        if scope is None:
+            return
+        if scope == ORGANIZATION:
+            raise Problem(NOT_FOR_PROJECT_KEYS)
+        if ORGANIZATION in principal.scopes:
+            raise Problem(NOT_FOR_ADMIN_KEYS)
+        raise Problem(MISSING_SCOPE, scope=f"api.{scope}")
 
     @hookimpl
     async def check_health(self) -> Health:
@@ -106,22 +144,33 @@ class Keys(Plugin[KeysSettings]):
         cli.add_command(keys())
 
     async def create(
-        self, *, id: str | None = None, name: str = "", expires_at: int | None = None
+        self,
+        *,
+        id: str | None = None,
+        project: str = DEFAULT_PROJECT,
+        name: str = "",
+        expires_at: int | None = None,
+        owner: str | None = None,
+        scopes: tuple[str, ...] | None = None,
     ) -> tuple[StoredKey, str] | None:
         """Make a key, and the token that is its only copy; None where its id is taken.
 
         Raises OtherPepper where those of the store were made with another.
         """
         await self._claim.make(now=self.now())
-        token = make_token(secrets.token_bytes(RANDOM_BYTES))
+        is_admin = project == SYSTEM_PROJECT
+        prefix = ADMIN_PREFIX if is_admin else PREFIX
+        token = make_token(secrets.token_bytes(RANDOM_BYTES), prefix=prefix)
         key = StoredKey(
             id=id or self.new_id("key_"),
             name=name,
             last_four=token[-LAST_SHOWN:],
             created_at=self.now(),
             expires_at=expires_at,
+            owner=owner,
+            scopes=(ORGANIZATION,) if is_admin else scopes or (ALL,),
         )
-        added = await self.store.add(key, self.keyring.digest(token.encode()))
+        added = await self.store.add(key, self.keyring.digest(token.encode()), project=project)
         return (key, token) if added else None
 
     async def revoke(self, id: str) -> bool:

@@ -19,6 +19,13 @@ class KeysSettings(Settings, frozen=True):
             why="A key of any form that is valid beside the stored ones, for deployments.",
         ),
     ] = None
+    admin_api_key: Annotated[
+        Secret | None,
+        setting(
+            env="FAMULUS_ADMIN_KEY",
+            why="An admin key of any form, which makes projects and keys and does nothing else.",
+        ),
+    ] = None
     pepper: Annotated[
         Secret | None,
         setting(
@@ -34,4 +41,9 @@ class KeysSettings(Settings, frozen=True):
         msgspec.Meta(ge=0),
         setting(why="Seconds a key is taken for valid before it is looked up again."),
     ] = 1.0
+    grace_s: Annotated[
+        int,
+        msgspec.Meta(ge=0),
+        setting(why="Seconds for which a key stays valid beside the one that it is rotated for."),
+    ] = 86_400
     cache_keys_max: Annotated[int, msgspec.Meta(ge=1), setting(why="Keys in that cache.")] = 10_000

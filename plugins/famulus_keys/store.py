@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
 from famulus.failpoints import failpoint
-from famulus_schemas.identity import DEFAULT_PROJECT, Principal
-from famulus_schemas.records import Conflict, Delete, Insert, Kind, Record, SystemRecords
+from famulus_schemas.identity import DEFAULT_PROJECT
+from famulus_schemas.keys import StoredKey
+from famulus_schemas.records import (
+    Conflict,
+    Delete,
+    Insert,
+    Kind,
+    Record,
+    Records,
+    Replace,
+    SystemRecords,
+)
 
 KEYS_PER_READ = 100
-
-
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One key; the project is that of its record."""
-
-    id: str
-    name: str = ""
-    last_four: str
-    created_at: int
-    expires_at: int | None = None
-    owner: str | None = None
-    """Whom it speaks for; itself where nobody is named."""
-    scopes: tuple[str, ...] = ("*",)
-
-    def principal(self, project: str) -> Principal:
-        """Who comes in with this key."""
-        return Principal(
-            id=self.owner or self.id, project=project, scopes=self.scopes, key_id=self.id
-        )
-
-    def is_expired(self, now: float) -> bool:
-        """Whether the key is past its time."""
-        return self.expires_at is not None and now >= self.expires_at
 
 
 def _index(record: Record) -> Mapping[str, str]:
@@ -53,11 +40,20 @@ _CLAIM_ID = "pepper"
 _decode = msgspec.json.Decoder(StoredKey).decode
 
 
+def key_of(record: Record) -> StoredKey:
+    """The key that a record keeps."""
+    return _decode(record.body)
+
+
 class KeyStore:
     """The stored keys of all projects."""
 
     def __init__(self, records: SystemRecords) -> None:
         self._records = records
+
+    def of(self, project: str) -> Records:
+        """The records that a project's keys are among."""
+        return self._records.of(project)
 
     async def declare(self) -> None:
         """Make the kinds known to the store."""
@@ -87,6 +83,19 @@ class KeyStore:
         except Conflict:
             return False
         failpoint("key_added")
+        return True
+
+    async def change(self, project: str, id: str, change: Callable[[StoredKey], StoredKey]) -> bool:
+        """Write a key anew as `change` makes it; False where it is gone, or others were faster."""
+        record = await self._records.of(project).get("key", id)
+        if record is None:
+            return False
+        body = msgspec.json.encode(change(_decode(record.body)))
+        write = Replace(kind="key", id=id, version=record.version, body=body)
+        try:
+            await self._records.of(project).commit([write])
+        except Conflict:
+            return False
         return True
 
     async def claim(self) -> bytes | None:
@@ -123,6 +132,13 @@ class KeyStore:
             for record in records:
                 yield record.project, _decode(record.body)
             after_seq = records[-1].seq
+
+    async def project_of(self, id: str) -> str | None:
+        """The project of a key, whosever it is; None where there is none of this id."""
+        async for project, key in self.all():
+            if key.id == id:
+                return project
+        return None
 
     async def remove(self, id: str) -> bool:
         """Forget a key, whosever it is; False where there is none of this id."""

@@ -200,6 +200,30 @@ WRONG_API_KEY = Fault(
 NOT_ALLOWED = Fault(
     403, "insufficient_permissions", "This API key may not {action}; ask its owner for the scope."
 )
+MISSING_SCOPE = Fault(
+    403,
+    "missing_scope",
+    "You have insufficient permissions for this operation. Missing scopes: {scope}. Check that "
+    "you have the correct role in your project, and if you're using a restricted API key, that it "
+    "has the necessary scopes.",
+)
+NOT_FOR_PROJECT_KEYS = Fault(
+    403,
+    "missing_scope",
+    "You have insufficient permissions for this operation. It takes an admin API key, which the "
+    "operator of this server can make with `famulus keys create --admin`.",
+)
+NOT_FOR_ADMIN_KEYS = Fault(
+    403,
+    "missing_scope",
+    "You have insufficient permissions for this operation. It takes an API key of a project; admin "
+    "API keys are for the administration only.",
+)
+PROJECT_ARCHIVED = Fault(
+    401,
+    "not_authorized_invalid_project",
+    "The project you are requesting has been archived and is no longer accessible.",
+)
 
 # What was asked for.
 MOVED = Fault(307, "moved", "This is served at {path}.")

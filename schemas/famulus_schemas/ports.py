@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from famulus_schemas.containers import ContainerFile
     from famulus_schemas.files import File, FilePurpose
     from famulus_schemas.identity import Principal
+    from famulus_schemas.keys import Role, StoredAccount, StoredKey, StoredProject
     from famulus_schemas.messages import CreateMessage, Message
     from famulus_schemas.retrieval import Passage, Predicate, Ranking
     from famulus_schemas.threads import CreateThread, OnBusy, Thread
@@ -425,6 +426,104 @@ class Containers(Protocol):
         ...
 
 
+class Page(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
+    """Part of a list, and whether there is more of it."""
+
+    data: Sequence[T_co]
+    has_more: bool
+
+
+class Keys(Protocol):
+    """Projects, and who may come in to them, for those who administer them.
+
+    Admin keys are the keys of SYSTEM_PROJECT. What is revoked, archived or changed counts at once
+    in this process, and within a second in all others. Everything that takes an id raises Problem
+    (404) where the project has no such thing; lists raise Problem for an unknown cursor.
+    """
+
+    async def create_project(self, name: str) -> StoredProject:
+        """A new project."""
+        ...
+
+    async def project(self, id: str) -> StoredProject:
+        """One project, archived or not."""
+        ...
+
+    async def projects(
+        self, *, after: str | None, limit: int, with_archived: bool
+    ) -> Page[StoredProject]:
+        """The projects, oldest first."""
+        ...
+
+    async def rename_project(self, id: str, name: str) -> StoredProject:
+        """Call a project otherwise. Raises Problem where it is archived."""
+        ...
+
+    async def archive_project(self, id: str) -> StoredProject:
+        """Let nobody in to a project any more, for good; what it has is kept.
+
+        Raises Problem for the default project, whose keys are those of the configuration.
+        """
+        ...
+
+    async def create_key(
+        self,
+        project: str,
+        *,
+        name: str = "",
+        expires_at: int | None = None,
+        owner: str | None = None,
+        scopes: tuple[str, ...] | None = None,
+    ) -> tuple[StoredKey, str]:
+        """A new key, and the text that is its only copy."""
+        ...
+
+    async def key(self, project: str, id: str) -> StoredKey:
+        """One key."""
+        ...
+
+    async def keys(
+        self, project: str, *, after: str | None, limit: int, order: Literal["asc", "desc"] = "asc"
+    ) -> Page[StoredKey]:
+        """The keys of a project."""
+        ...
+
+    async def change_key(
+        self,
+        project: str,
+        id: str,
+        *,
+        scopes: tuple[str, ...] | None = None,
+        expires_at: int | None = None,
+    ) -> StoredKey:
+        """Give a key other scopes or another end; what is None stays."""
+        ...
+
+    async def rotate_key(self, project: str, id: str, *, grace_s: int) -> tuple[StoredKey, str]:
+        """A new key that may do what the old one may, which ends `grace_s` later."""
+        ...
+
+    async def revoke_key(self, project: str, id: str) -> None:
+        """Make a key invalid for good."""
+        ...
+
+    async def create_account(self, project: str, name: str, *, role: Role) -> StoredAccount:
+        """A new service account."""
+        ...
+
+    async def account(self, project: str, id: str) -> StoredAccount:
+        """One service account."""
+        ...
+
+    async def accounts(self, project: str, *, after: str | None, limit: int) -> Page[StoredAccount]:
+        """The service accounts of a project, oldest first."""
+        ...
+
+    async def delete_account(self, project: str, id: str) -> None:
+        """End a service account, and all of its keys."""
+        ...
+
+
 RECORDS = RecordsPort("records")
 BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
@@ -439,6 +538,7 @@ VECTORS: Port[Vectors] = Port("vectors")
 STORES: Port[Stores] = Port("stores")
 SANDBOX: Port[Sandbox] = Port("sandbox")
 CONTAINERS: Port[Containers] = Port("containers")
+KEYS: Port[Keys] = Port("keys")
 
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
@@ -456,5 +556,6 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     STORES,
     SANDBOX,
     CONTAINERS,
+    KEYS,
 )
 """Every port, in the order in which they build on each other."""

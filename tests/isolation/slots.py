@@ -69,6 +69,15 @@ class Document:
             for where, names in self._of(entry)
         ]
 
+    def operations(self) -> list[tuple[str, str]]:
+        """Method and path of every operation."""
+        return [
+            (method.upper(), path)
+            for path, methods in self._document["paths"].items()
+            for method in methods
+            if method in METHODS
+        ]
+
     def _of(self, entry: Json) -> Iterator[tuple[str, tuple[str, ...]]]:
         for parameter in entry.get("parameters", ()):
             if is_id(parameter["name"].removesuffix(ITEM)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,11 +24,9 @@ from famulus.testing import (
     make_kernel,
     tool,
 )
-from famulus_keys.store import StoredKey
-from famulus_keys.tokens import RANDOM_BYTES, make_token
 
 PLUGINS = (
-    *("sqlite", "events", "jobs", "keys", "idempotency", "local_blobs", "files"),
+    *("sqlite", "events", "jobs", "keys", "admin", "idempotency", "local_blobs", "files"),
     *("assistants", "threads", "models", "builtin", "runs", "functions", "chat"),
     *("extraction", "embeddings", "exact_vectors", "vector_stores", "file_search"),
     *("containers", "code_interpreter", TrustedSandbox),
@@ -176,10 +173,7 @@ async def two_tenants(data_dir: Path) -> AsyncIterator[tuple[Tenant, Tenant]]:
 
 
 async def _tenant(server: TestServer, backend: ScriptedBackend, project: str) -> Tenant:
-    plugin = server.plugin("keys")
-    token = make_token(secrets.token_bytes(RANDOM_BYTES))
-    key = StoredKey(id=f"key_{project}", last_four=token[-4:], created_at=0)
-    await plugin.store.add(key, plugin.keyring.digest(token.encode()), project=project)
+    _, token = await server.plugin("keys").create(project=project)
     return Tenant(server, backend, project, token)
 
 

@@ -22,6 +22,8 @@ from tests.isolation.tenants import (
     two_tenants,
 )
 
+from famulus_schemas.identity import SYSTEM_PROJECT
+
 pytestmark = pytest.mark.anyio
 
 THINGS = {
@@ -81,7 +83,12 @@ ENDS = ("delete", "cancel", "complete")
 
 with tempfile.TemporaryDirectory() as folder:
     DOCUMENT = Document(planned_document(Path(folder)))
-SLOTS = [slot for slot in DOCUMENT.slots() if str(slot) not in NO_IDS]
+ADMINISTRATION = "/v1/organization/"
+SLOTS = [
+    slot
+    for slot in DOCUMENT.slots()
+    if str(slot) not in NO_IDS and not slot.path.startswith(ADMINISTRATION)
+]
 
 
 def thing_of(slot: Slot) -> str:
@@ -110,7 +117,14 @@ class Room:
         self.others = await self.other.things(waits=True)
         self.mine = await self.me.things(waits=False)
 
-    async def ask(self, slot: Slot, id: str, *, path_of: Things | None = None) -> httpx.Response:
+    async def ask(
+        self,
+        slot: Slot,
+        id: str,
+        *,
+        path_of: Things | None = None,
+        as_: Tenant | None = None,
+    ) -> httpx.Response:
         """Ask with my key, for what is mine but for this id in this place."""
         ids = {**(path_of or self.mine).ids}
         of_path = {
@@ -123,7 +137,7 @@ class Room:
             of_path[slot.name] = id
         if slot.where == "query":
             query[slot.name] = id
-        return await self.me.ask(
+        return await (as_ or self.me).ask(
             slot.method.upper(),
             slot.path.format(**of_path),
             params=query,
@@ -190,6 +204,26 @@ async def test_a_whole_path_of_another_project_leads_nowhere(room: Room, slot: S
     assert refused.status_code == 404, refused.text
     assert room.other.mark not in refused.text
     assert await room.others.all() == before
+
+
+async def test_no_key_of_a_project_is_for_the_administration(room: Room) -> None:
+    asked = [each for each in DOCUMENT.operations() if each[1].startswith(ADMINISTRATION)]
+    assert len(asked) > 10
+    for method, path in asked:
+        refused = await room.me.ask(method, path.replace("{project_id}", "other"))
+        assert refused.status_code in ((400, 403) if method == "POST" else (403,)), refused.text
+        refused = await room.me.ask(method, path, json={"name": "x"})
+        assert refused.status_code in (400, 403), refused.text
+
+
+async def test_no_admin_key_is_for_what_projects_have(room: Room) -> None:
+    _, token = await room.me.server.plugin("keys").create(project=SYSTEM_PROJECT)
+    admin = Tenant(room.me.server, room.me.backend, "system", token)
+    tried = [slot for slot in SLOTS if slot.where == "path" and slot.method in ("get", "delete")]
+    assert len(tried) > 20
+    for slot in tried:
+        refused = await room.ask(slot, room.others.ids[thing_of(slot)], as_=admin)
+        assert refused.status_code == 403, refused.text
 
 
 def test_all_that_is_installed_is_tried() -> None:

@@ -73,10 +73,58 @@ def test_keys_are_listed_without_what_makes_them_valid(tmp_path: Path) -> None:
     first, second = famulus_keys(tmp_path, "list").stdout.splitlines()
     assert first.split()[:3] == [id, f"...{token[-4:]}", "default"]
     assert "the laptop" in first
-    assert "never expires" not in first
+    assert first.split()[4] != "never"
     assert second.startswith(other)
-    assert "never expires" in second
+    assert second.split()[4:7] == ["never", "never", "all"]
     assert token[:-4] not in first + second
+
+
+def test_a_key_is_made_for_a_project_with_scopes(tmp_path: Path) -> None:
+    project = famulus_keys(tmp_path, "create-project", "Billing").stdout.strip()
+    assert project.startswith("proj_")
+    id, _ = made(tmp_path, "--project", project, "--scope", "threads.read")
+    [line] = famulus_keys(tmp_path, "list").stdout.splitlines()
+    assert (line.split()[0], line.split()[2], line.split()[6]) == (id, project, "threads.read")
+    assert "Billing" in famulus_keys(tmp_path, "projects").stdout
+    assert famulus_keys(tmp_path, "archive-project", project).exit_code == 0
+    refused = famulus_keys(tmp_path, "create", "--project", project)
+    assert (refused.exit_code, "archived" in refused.stderr) == (1, True)
+    listed = famulus_keys(tmp_path, "projects").stdout
+    assert [line.split()[1] for line in listed.splitlines()] == ["active", "archived"]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--project", "proj_nothing"], "No project found"),
+        (["--scope", "threads.sing"], "threads.sing is no scope"),
+        (["--scope", "organization.write"], "is no scope"),
+        (["--admin", "--scope", "threads.read"], "no --project and no --scope"),
+    ],
+)
+def test_a_key_that_cannot_be_is_not_made(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = famulus_keys(tmp_path, "create", *arguments)
+    assert result.exit_code != 0
+    assert said in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_rotated_key_ends_and_a_new_one_takes_its_place(tmp_path: Path) -> None:
+    id, token = made(tmp_path, "--name", "the laptop", "--scope", "threads.read")
+    rotated = famulus_keys(tmp_path, "rotate", id, "--grace-s", "60")
+    assert rotated.exit_code == 0
+    assert rotated.stdout.strip() != token
+    old, new = famulus_keys(tmp_path, "list").stdout.splitlines()
+    assert (old.split()[4] == "never", new.split()[4] == "never") == (False, True)
+    assert new.split()[6:] == ["threads.read", "the", "laptop"]
+    assert famulus_keys(tmp_path, "rotate", "key_nothing").exit_code == 1
+
+
+def test_an_admin_key_looks_like_one(tmp_path: Path) -> None:
+    _, token = made(tmp_path, "--admin")
+    assert token.startswith("sk-admin-")
+    [line] = famulus_keys(tmp_path, "list").stdout.splitlines()
+    assert "(admin)" in line
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "36501", "soon"])

@@ -9,10 +9,11 @@ import pytest
 
 from famulus.config import Secret
 from famulus.testing import FixedClock
-from famulus_keys.keyring import FIXED, Keyring, bearer
+from famulus_keys.keyring import FIXED, FIXED_ADMIN, Keyring, bearer
 from famulus_keys.settings import KeysSettings
-from famulus_keys.store import StoredKey
 from famulus_keys.tokens import RANDOM_BYTES, make_token
+from famulus_schemas.errors import Problem
+from famulus_schemas.keys import StoredKey
 
 pytestmark = pytest.mark.anyio
 
@@ -23,11 +24,30 @@ class Shelf:
     def __init__(self) -> None:
         self.keys: dict[bytes, StoredKey] = {}
         self.asked = 0
+        self.written = 0
 
     async def find(self, digest: bytes) -> tuple[str, StoredKey] | None:
         self.asked += 1
         key = self.keys.get(digest)
         return None if key is None else ("project_1", key)
+
+    async def change(self, project: str, id: str, change: Any) -> bool:
+        for digest, key in self.keys.items():
+            if key.id == id:
+                self.keys[digest] = change(key)
+                self.written += 1
+                return True
+        return False
+
+
+class Projects:
+    """All projects are active, but for those that were archived."""
+
+    def __init__(self) -> None:
+        self.archived: set[str] = set()
+
+    async def is_active(self, id: str) -> bool:
+        return id not in self.archived
 
 
 class Case:
@@ -35,9 +55,11 @@ class Case:
 
     def __init__(self, **settings: Any) -> None:
         self.shelf = Shelf()
+        self.projects = Projects()
         self.clock = FixedClock()
         self.keyring = Keyring(
             self.shelf,  # type: ignore[arg-type]
+            self.projects,  # type: ignore[arg-type]
             KeysSettings(**settings),
             pepper=b"pepper",
             clock=self.clock,
@@ -190,3 +212,36 @@ async def test_an_empty_configured_key_lets_nobody_in() -> None:
 )
 def test_a_token_is_what_follows_the_scheme(header: str | None, token: str | None) -> None:
     assert bearer(header) == token
+
+
+async def test_when_a_key_was_last_used_is_written_once_a_minute() -> None:
+    case = Case()
+    token = case.put(1)
+    for _ in range(59):
+        assert await case.is_valid(token)
+        case.clock.move(1)
+    assert case.shelf.written == 1
+    case.clock.move(1)
+    assert await case.is_valid(token)
+    assert case.shelf.written == 2
+    [key] = case.shelf.keys.values()
+    assert key.last_used_at == int(case.clock.at)
+
+
+async def test_a_key_of_an_archived_project_is_refused_within_a_second() -> None:
+    case = Case()
+    token = case.put(1)
+    assert await case.is_valid(token)
+    case.projects.archived.add("project_1")
+    case.clock.move(1)
+    with pytest.raises(Problem, match="archived"):
+        await case.is_valid(token)
+
+
+async def test_the_configured_admin_key_is_of_no_project() -> None:
+    case = Case(admin_api_key=Secret("the admin"), api_key=Secret("the key"))
+    admin, other = (
+        await case.keyring.principal("the admin"),
+        await case.keyring.principal("the key"),
+    )
+    assert (admin, other) == (FIXED_ADMIN, FIXED)

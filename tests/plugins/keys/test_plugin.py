@@ -14,8 +14,8 @@ from openai import AsyncOpenAI
 from famulus.log import make_log
 from famulus.testing import FixedClock, TestServer, kernel_with, live_server, make_kernel
 from famulus_keys.claim import Claim, OtherPepper
-from famulus_keys.store import StoredKey
 from famulus_keys.tokens import RANDOM_BYTES, make_token
+from famulus_schemas.keys import StoredKey
 from famulus_schemas.records import Delete
 
 pytestmark = pytest.mark.anyio

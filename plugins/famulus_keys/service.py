@@ -1,0 +1,251 @@
+"""What `need(KEYS)` gives: projects, their keys and their service accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from famulus import Problem, found, missing, modify
+from famulus_keys.projects import ALWAYS, account_of, project_of, rewritten
+from famulus_keys.store import KEYS_PER_READ, key_of
+from famulus_schemas.errors import UNKNOWN_CURSOR, Fault
+from famulus_schemas.identity import SYSTEM_PROJECT
+from famulus_schemas.keys import Role, StoredAccount, StoredKey, StoredProject
+from famulus_schemas.ports import Page
+from famulus_schemas.records import (
+    Conflict,
+    Delete,
+    Insert,
+    Record,
+    Records,
+    Replace,
+    UnknownCursor,
+)
+
+if TYPE_CHECKING:
+    from famulus_keys.plugin import Keys
+
+T = TypeVar("T")
+
+IS_ARCHIVED = Fault(400, "project_archived", "The project {id} is archived.")
+STAYS = Fault(400, "default_project", "The default project cannot be archived.")
+
+
+class KeyService:
+    """Changes of projects and keys."""
+
+    def __init__(self, plugin: Keys) -> None:
+        self._plugin = plugin
+
+    # --- projects -----------------------------------------------------------------------------
+
+    async def create_project(self, name: str) -> StoredProject:
+        """A new project."""
+        plugin = self._plugin
+        project = StoredProject(id=plugin.new_id("proj_"), name=name, created_at=plugin.now())
+        await plugin.projects.add(project)
+        return project
+
+    async def project(self, id: str) -> StoredProject:
+        """One project, archived or not."""
+        return project_of(await found(self._projects, "project", id, thing="project"))
+
+    async def projects(
+        self, *, after: str | None, limit: int, with_archived: bool
+    ) -> Page[StoredProject]:
+        """The projects, oldest first."""
+        where = {} if with_archived else {"status": "active"}
+        return await _page(
+            self._projects, "project", project_of, after=after, limit=limit, where=where
+        )
+
+    async def rename_project(self, id: str, name: str) -> StoredProject:
+        """Call a project otherwise."""
+        return await self._change_project(id, lambda project: replace(project, name=name))
+
+    async def archive_project(self, id: str) -> StoredProject:
+        """Let nobody in any more."""
+        if id in ALWAYS:
+            await self.project(id)
+            raise Problem(STAYS, param="project_id")
+        now = self._plugin.now()
+        archived = await self._change_project(id, lambda each: replace(each, archived_at=now))
+        self._plugin.keyring.forget()
+        return archived
+
+    async def _change_project(
+        self, id: str, change: Callable[[StoredProject], StoredProject]
+    ) -> StoredProject:
+        def rewrite(record: Record) -> Replace:
+            project = project_of(record)
+            if project.archived_at is not None:
+                raise Problem(IS_ARCHIVED, id=id)
+            return rewritten(record, change(project))
+
+        await modify(self._projects, "project", id, thing="project", change=rewrite)
+        return await self.project(id)
+
+    # --- keys ---------------------------------------------------------------------------------
+
+    async def create_key(
+        self,
+        project: str,
+        *,
+        name: str = "",
+        expires_at: int | None = None,
+        owner: str | None = None,
+        scopes: tuple[str, ...] | None = None,
+    ) -> tuple[StoredKey, str]:
+        """A new key, and the text that is its only copy."""
+        await self._open(project)
+        made = await self._plugin.create(
+            project=project, name=name, expires_at=expires_at, owner=owner, scopes=scopes
+        )
+        assert made is not None
+        return made
+
+    async def key(self, project: str, id: str) -> StoredKey:
+        """One key."""
+        await self._known(project)
+        return key_of(await found(self._of(project), "key", id, thing="API key"))
+
+    async def keys(
+        self, project: str, *, after: str | None, limit: int, order: Literal["asc", "desc"] = "asc"
+    ) -> Page[StoredKey]:
+        """The keys of a project."""
+        await self._known(project)
+        return await _page(self._of(project), "key", key_of, after=after, limit=limit, order=order)
+
+    async def change_key(
+        self,
+        project: str,
+        id: str,
+        *,
+        scopes: tuple[str, ...] | None = None,
+        expires_at: int | None = None,
+    ) -> StoredKey:
+        """Give a key other scopes or another end."""
+        await self._open(project)
+
+        def rewrite(record: Record) -> Replace:
+            key = key_of(record)
+            changed = replace(
+                key,
+                scopes=key.scopes if scopes is None else scopes,
+                expires_at=key.expires_at if expires_at is None else expires_at,
+            )
+            body = msgspec.json.encode(changed)
+            return Replace(kind="key", id=id, version=record.version, body=body)
+
+        await modify(self._of(project), "key", id, thing="API key", change=rewrite)
+        self._plugin.keyring.forget()
+        return await self.key(project, id)
+
+    async def rotate_key(self, project: str, id: str, *, grace_s: int) -> tuple[StoredKey, str]:
+        """A new key in the place of an old one, which ends later."""
+        old = await self.key(project, id)
+        made = await self.create_key(
+            project, name=old.name, expires_at=old.expires_at, owner=old.owner, scopes=old.scopes
+        )
+        ends = self._plugin.now() + grace_s
+        ends = ends if old.expires_at is None else min(ends, old.expires_at)
+        await self.change_key(project, id, expires_at=ends)
+        return made
+
+    async def revoke_key(self, project: str, id: str) -> None:
+        """Make a key invalid for good."""
+        await self._known(project)
+        await _delete(self._of(project), "key", id, thing="API key")
+        self._plugin.keyring.forget()
+
+    # --- service accounts ---------------------------------------------------------------------
+
+    async def create_account(self, project: str, name: str, *, role: Role) -> StoredAccount:
+        """A new service account."""
+        await self._open(project)
+        plugin = self._plugin
+        account = StoredAccount(
+            id=plugin.new_id("svc_acct_"), name=name, role=role, created_at=plugin.now()
+        )
+        write = Insert(
+            kind="service_account",
+            id=account.id,
+            created_at=account.created_at,
+            body=msgspec.json.encode(account),
+        )
+        await self._of(project).commit([write])
+        return account
+
+    async def account(self, project: str, id: str) -> StoredAccount:
+        """One service account."""
+        await self._known(project)
+        return account_of(
+            await found(self._of(project), "service_account", id, thing="service account")
+        )
+
+    async def accounts(self, project: str, *, after: str | None, limit: int) -> Page[StoredAccount]:
+        """The service accounts of a project, oldest first."""
+        await self._known(project)
+        return await _page(
+            self._of(project), "service_account", account_of, after=after, limit=limit
+        )
+
+    async def delete_account(self, project: str, id: str) -> None:
+        """End a service account, and all of its keys."""
+        await self.account(project, id)
+        after: str | None = None
+        while True:
+            page = await self.keys(project, after=after, limit=KEYS_PER_READ)
+            for key in page.data:
+                if key.owner == id:
+                    await self.revoke_key(project, key.id)
+            if not page.has_more:
+                break
+            after = page.data[-1].id
+        await _delete(self._of(project), "service_account", id, thing="service account")
+
+    # --- where it is kept ---------------------------------------------------------------------
+
+    @property
+    def _projects(self) -> Records:
+        return self._plugin.projects.records
+
+    def _of(self, project: str) -> Records:
+        return self._plugin.store.of(project)
+
+    async def _known(self, project: str) -> StoredProject | None:
+        """Raise Problem (404) where there is no such project."""
+        return None if project == SYSTEM_PROJECT else await self.project(project)
+
+    async def _open(self, project: str) -> None:
+        """Raise Problem where there is no such project, or nobody is let in to it."""
+        known = await self._known(project)
+        if known is not None and known.archived_at is not None:
+            raise Problem(IS_ARCHIVED, id=project)
+
+
+async def _page(
+    records: Records,
+    kind: str,
+    of: Callable[[Record], T],
+    *,
+    after: str | None,
+    limit: int,
+    order: Literal["asc", "desc"] = "asc",
+    where: dict[str, str] | None = None,
+) -> Page[T]:
+    try:
+        page = await records.page(kind, after=after, limit=limit, order=order, where=where or {})
+    except UnknownCursor as error:
+        raise Problem(UNKNOWN_CURSOR, param=error.name, name=error.name, id=error.id) from error
+    return Page(data=[of(record) for record in page.records], has_more=page.has_more)
+
+
+async def _delete(records: Records, kind: str, id: str, *, thing: str) -> None:
+    try:
+        await records.commit([Delete(kind=kind, id=id)])
+    except Conflict as conflict:
+        raise missing(thing, id) from conflict
