@@ -39,6 +39,20 @@ from famulus_schemas.lists import (
 )
 from famulus_schemas.messages import CreateMessage, Message, ModifyMessage
 from famulus_schemas.models import Model, ModelDeleted, ModelList
+from famulus_schemas.organization import (
+    AdminApiKey,
+    AdminApiKeyDeleted,
+    ApiKeyDeleted,
+    CreateAdminApiKey,
+    CreateProject,
+    CreateServiceAccount,
+    ModifyApiKey,
+    ModifyProject,
+    NewServiceAccount,
+    Project,
+    ProjectApiKey,
+    ServiceAccountDeleted,
+)
 from famulus_schemas.runs import (
     CreateRun,
     CreateThreadAndRun,
@@ -131,6 +145,18 @@ MAIN: list[Any] = [
     CreateContainerFile,
     ContainerFile,
     ContainerFileDeleted,
+    AdminApiKey,
+    AdminApiKeyDeleted,
+    ApiKeyDeleted,
+    CreateAdminApiKey,
+    CreateProject,
+    CreateServiceAccount,
+    ModifyApiKey,
+    ModifyProject,
+    NewServiceAccount,
+    Project,
+    ProjectApiKey,
+    ServiceAccountDeleted,
 ]
 FORMS = {CreateFile, AddUploadPart, SendContainerFile}
 """Never JSON: they come as forms, with a file in them."""
