@@ -244,7 +244,8 @@ def test_the_python_that_is_shown_compiles(block: str) -> None:
 @asynccontextmanager
 async def served(tmp_path: Path) -> typing.AsyncIterator[str]:
     """A server as `famulus serve` starts it, with all of our plugins."""
-    quiet = {"openai_compatible": {"discover": False}, "keys": {"api_key": "sk-readme"}}
+    keys = {"api_key": "sk-readme", "admin_api_key": "sk-admin-readme"}
+    quiet = {"openai_compatible": {"discover": False}, "keys": keys}
     config = load_config(
         None,
         environment={},
@@ -261,7 +262,12 @@ async def run_as_shown(block: str, url: str) -> str:
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", block.replace("http://127.0.0.1:8400", url)],
-        env={**os.environ, "OPENAI_API_KEY": "sk-readme", "OPENAI_BASE_URL": f"{url}/v1"},
+        env={
+            **os.environ,
+            "OPENAI_API_KEY": "sk-readme",
+            "OPENAI_ADMIN_KEY": "sk-admin-readme",
+            "OPENAI_BASE_URL": f"{url}/v1",
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -278,6 +284,12 @@ async def test_the_client_code_that_is_shown_gets_its_answer(tmp_path: Path) -> 
         printed = await run_as_shown(block, url)
     assert printed.startswith("completed ")
     assert "42" in printed
+
+
+async def test_the_administration_that_is_shown_makes_a_key(tmp_path: Path) -> None:
+    [block] = [block for block in blocks("python") if "admin.organization" in block]
+    async with served(tmp_path) as url:
+        assert (await run_as_shown(block, url)).startswith("sk-fam-")
 
 
 async def test_the_search_that_is_shown_cites_what_is_shown(tmp_path: Path) -> None:
