@@ -351,7 +351,7 @@ def settle(head: dict[str, Any], _: bytes) -> Told:
     shell.compile.get_code_name = lambda _raw, _code, number: f"<cell {number}>"
     # Code that is indented is an error in every sandbox, and here too.
     cleanups = shell.input_transformer_manager.cleanup_transforms
-    cleanups[:] = [each for each in cleanups if each.__name__ != "leading_indent"]
+    cleanups[:] = [each for each in cleanups if getattr(each, "__name__", "") != "leading_indent"]
     shell.showtraceback = shell.showsyntaxerror = explain
     shell.ask_exit = sys.exit
     shell.display_formatter.format = shown(shell.display_formatter.format)
