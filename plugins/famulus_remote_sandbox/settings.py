@@ -29,7 +29,10 @@ class RemoteSandboxSettings(Settings, frozen=True):
         ),
     ] = None
     kernel: Annotated[
-        str | None, setting(why="Name of the kernel to start; if not given, the gateway's own.")
+        str | None,
+        setting(
+            why="Name of the kernel to start, one of ipykernel; if not given, the gateway's own."
+        ),
     ] = None
     homes: Annotated[
         str | None,
