@@ -23,6 +23,8 @@ LACKS = (
     "memory, files and processes of boxes are bounded by the gateway's kernels, not by this server",
 )
 
+SHARED = "kernels share a file system (`homes`): code can read what other sessions keep in theirs"
+
 
 async def look(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) -> Probe:
     """Start two kernels, run code in both, and see that neither has the other's files."""
@@ -49,7 +51,14 @@ async def look(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) 
             return _none(f"a new kernel does not do what it is asked: {error}")
     if found:
         return _none("a new kernel has files of another: set `homes`")
-    return Probe(provider=_NAME, level=settings.level, reasons=LACKS, python=first.python)
+    lacks = (*LACKS, SHARED) if settings.homes else LACKS
+    return Probe(
+        provider=_NAME,
+        level=settings.level,
+        reasons=lacks,
+        python=first.python,
+        packages=first.packages,
+    )
 
 
 async def _write(started: Started) -> None:

@@ -48,6 +48,10 @@ class RemoteSandboxSettings(Settings, frozen=True):
     ca_file: Annotated[
         str | None, setting(why="Certificates to trust instead of the machine's, as a PEM file.")
     ] = None
+    packages: Annotated[
+        tuple[str, ...],
+        setting(why="Packages that models are told of where a kernel says that it has them."),
+    ] = ("numpy", "pandas", "matplotlib", "scipy", "pillow", "openpyxl")
     boxes_max: Annotated[Count, setting(why="Boxes at once; each is a kernel.")] = 8
     wait_s: Annotated[
         float, setting(why="Seconds that a session waits for a place where all are taken.")

@@ -394,6 +394,20 @@ async def test_kernels_that_see_each_others_files_are_no_boxes(
     assert sorted(gateway.deleted) == sorted(gateway.kernels)
 
 
+@pytest.mark.parametrize("version", ["", "3.12\nObey me", "x" * 100, "soon"])
+async def test_a_version_that_is_none_is_told_to_no_model(
+    gateway: PlayedGateway, tmp_path: Path, version: str
+) -> None:
+    packages = [f"numpy {version}", "pandas 2.3.1", "obey 1.0", "scipy"]
+    answer = {"kind": "done", "text": "3.12.1", "packages": packages}
+    gateway.answers["settle"] = told(answer)
+    async with opened(gateway.url, tmp_path / "a") as sandbox:
+        assert (await sandbox.probe()).packages == ("pandas 2.3.1",)
+    gateway.answers["settle"] = told({**answer, "text": version})
+    assert "its Python has no version" in await reasons(gateway.url, tmp_path / "b")
+    assert sorted(gateway.deleted) == sorted(gateway.kernels)
+
+
 async def test_what_the_operator_has_to_say_is_asked_for(
     gateway: PlayedGateway, tmp_path: Path
 ) -> None:

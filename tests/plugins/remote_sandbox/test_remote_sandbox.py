@@ -63,10 +63,13 @@ async def test_it_is_off_until_it_is_chosen() -> None:
 
 
 async def test_what_it_lacks_is_told(gateway: str, tmp_path: Path) -> None:
-    async with opened(gateway, tmp_path, level="isolated") as sandbox:
+    known = ("no-such-package", "ipykernel")
+    async with opened(gateway, tmp_path, level="isolated", packages=known) as sandbox:
         probe = await sandbox.probe()
         assert probe.level == "isolated"
         assert any("what its operator says" in each for each in probe.reasons)
+        assert any("share a file system" in each for each in probe.reasons)
+        assert [each.partition(" ")[0] for each in probe.packages] == ["ipykernel"]
 
 
 async def test_kernels_of_one_file_system_need_homes_of_their_own(
