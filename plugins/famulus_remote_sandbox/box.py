@@ -65,7 +65,6 @@ class RemoteBox:
         self._cell: _RunningCell | None = None
         self.cells = 0
         self.used_at = self._loop.time()
-        started.channel.is_listening = False
         started.channel.on_closed = self._hung_up
 
     @property

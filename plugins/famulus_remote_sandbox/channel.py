@@ -43,6 +43,11 @@ class Channel:
         """Whether the kernel has begun, so that one that begins is another."""
         self.on_closed: Callable[[], None] = lambda: None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is to come."""
+        return self._closed is not None
+
     async def send(self, text: str) -> None:
         """Say something. Raises ChannelClosed."""
         if self._closed is not None:

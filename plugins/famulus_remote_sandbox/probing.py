@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from famulus_remote_sandbox.channel import ChannelClosed
 from famulus_remote_sandbox.marks import Marks
 from famulus_remote_sandbox.messages import Forged
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
-from famulus_remote_sandbox.starting import Started, StartFailed, end, start
+from famulus_remote_sandbox.starting import Started, StartFailed, leave, start
 from famulus_schemas.sandbox import Probe
 
 if TYPE_CHECKING:
@@ -39,11 +38,11 @@ async def look(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) 
     async with contextlib.AsyncExitStack() as stack:
         try:
             first = await start(gateway, settings, marks)
-            stack.push_async_callback(_leave, gateway, first, marks)
+            stack.push_async_callback(leave, gateway, first, marks)
             await _write(first)
             # One that sees what the first one wrote does not start: its home is not empty.
             second = await start(gateway, settings, marks)
-            stack.push_async_callback(_leave, gateway, second, marks)
+            stack.push_async_callback(leave, gateway, second, marks)
             found = await _listed(second)
         except StartFailed as error:
             return _none(str(error))
@@ -69,11 +68,6 @@ async def _write(started: Started) -> None:
 async def _listed(started: Started) -> bool:
     answer, _ = await started.asker.ask("list", most=1)
     return bool(answer.files)
-
-
-async def _leave(gateway: Gateway, started: Started, marks: Marks) -> None:
-    await started.channel.close()
-    await asyncio.shield(end(gateway, started.kernel, marks))
 
 
 def _none(reason: str) -> Probe:

@@ -63,6 +63,15 @@ class RemoteSandboxSettings(Settings, frozen=True):
     idle_s: Annotated[
         Seconds, setting(why="Seconds after which a box that is not used is closed anyway.")
     ] = 1800.0
+    warm: Annotated[
+        int,
+        msgspec.Meta(ge=0),
+        setting(why="Kernels kept ready beside the boxes, so that a session waits for no pod."),
+    ] = 1
+    probe_after_s: Annotated[
+        float,
+        setting(why="Seconds after the start at which the gateway is tried out, if not before."),
+    ] = 5.0
     connect_s: Annotated[Seconds, setting(why="Seconds to connect to the gateway.")] = 5.0
     request_s: Annotated[
         Seconds, setting(why="Seconds that the gateway may take to interrupt or end a kernel.")

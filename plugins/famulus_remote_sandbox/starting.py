@@ -97,7 +97,8 @@ async def _settled(gateway: Gateway, settings: RemoteSandboxSettings, kernel: st
     except BaseException:
         await asyncio.shield(channel.close())
         raise
-    channel.is_settled = True
+    channel.is_listening, channel.is_settled = False, True
+    channel.forget()
     return Started(
         kernel=kernel,
         channel=channel,
@@ -113,6 +114,12 @@ def _packages(told: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         f"{name} {versions[name]}" for name in asked if _VERSION.fullmatch(versions.get(name, ""))
     )
+
+
+async def leave(gateway: Gateway, started: Started, marks: Marks) -> None:
+    """End a kernel that no box was made of."""
+    await started.channel.close()
+    await asyncio.shield(end(gateway, started.kernel, marks))
 
 
 async def end(gateway: Gateway, kernel: str, marks: Marks) -> bool:

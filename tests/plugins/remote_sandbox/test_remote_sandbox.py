@@ -37,6 +37,8 @@ async def opened(url: str | None, data_dir: Path, **settings: Any) -> AsyncItera
         "level": "confined",
         "homes": str(data_dir / "homes"),
         "grace_s": 2.0,
+        "warm": 0,
+        "probe_after_s": 3600,
         **settings,
     }
     async with kernel_with(
