@@ -80,8 +80,7 @@ class Channel:
         self._close(ChannelClosed("closed", "it was closed"))
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
-        # A gateway that does not hang up in turn is not waited for.
-        await asyncio.wait([asyncio.ensure_future(self._socket.close())], timeout=1.0)
+        await self._socket.close()
 
     def _close(self, reason: ChannelClosed) -> None:
         if self._closed is None:
