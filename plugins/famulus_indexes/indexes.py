@@ -11,12 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
 from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
-from famulus_indexes.threads import Threads
 from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 ATTEMPTS_MAX: Final = 3
 """A search whose file is closed or damaged meanwhile is made again, on another one."""
 
-Make = Callable[[Path, Threads], "StoreIndex"]
+Make = Callable[[Path, Hands], "StoreIndex"]
 """Makes the index of the store whose file has this path."""
 
 
@@ -49,7 +49,7 @@ class Indexes:
         make: Make,
         folder: Path,
         *,
-        threads: Threads,
+        threads: Hands,
         settings: IndexSettings,
         log: Log,
     ) -> None:
@@ -178,9 +178,9 @@ async def open_indexes(
     folder: Path, settings: IndexSettings, *, log: Log, make: Make | None = None
 ) -> AsyncIterator[Indexes]:
     """Search indexes that are kept in a folder, until left; exactly, or as `make` has it."""
-    threads = Threads(settings.threads_max)
+    threads = Hands(settings.threads_max, name="indexes")
 
-    def make_exact(path: Path, threads: Threads) -> StoreIndex:
+    def make_exact(path: Path, threads: Hands) -> StoreIndex:
         from famulus_indexes.store import StoreIndex
 
         return StoreIndex(path, threads=threads, words_max=settings.query_words_max, log=log)

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.file import Damaged, Part, StoreFile, is_damage, remove
 from famulus_indexes.filtering import Documents, Flags
 from famulus_indexes.matrix import Found, Matrix, Rows, rows_of
 from famulus_indexes.matrix import Vectors as Row
-from famulus_indexes.threads import Threads
 from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, StoreState, VectorSource
 
@@ -53,7 +53,7 @@ class Held(NamedTuple):
 class StoreIndex:
     """One store. `bring_in` and `close` are called by one at a time; searching by anyone."""
 
-    def __init__(self, path: Path, *, threads: Threads, words_max: int, log: Log) -> None:
+    def __init__(self, path: Path, *, threads: Hands, words_max: int, log: Log) -> None:
         self.generation: int | None = None
         """The generation that is searched; None where none is."""
         self.path = path
