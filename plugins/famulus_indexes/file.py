@@ -10,8 +10,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -63,15 +64,18 @@ create virtual table words using fts5 (
 create table about (form integer not null, dimensions integer not null, mark text not null);
 """
 _MATCHING: Final = """
-select rowid, -rank from words where words match :terms order by rank
+select id, score from (
+    select rowid as id, -bm25(words) as score from words
+    where words match :terms limit :ranked
+) order by score desc
 """
 _MATCHING_SOME: Final = """
-select rowid, -rank from words
-where words match :terms and rowid >> :shift in (select value from json_each(:documents))
-order by rank
+select id, score from (
+    select rowid as id, -bm25(words) as score from words
+    where words match :terms and rowid >> :shift in (select value from json_each(:documents))
+    limit :ranked
+) order by score desc
 """
-
-
 _COUNT: Final = """
 select count(*) from (select 1 from words where words match ? limit ?)
 """
@@ -254,28 +258,25 @@ class StoreFile:
         values: dict[str, object] = {}
         if among is not None:
             values |= {"shift": SHIFT, "documents": msgspec.json.encode(among).decode()}
-        found: list[tuple[int, int, float]] = []
+        statement = _MATCHING if among is None else _MATCHING_SOME
         with self._reading:
             if not self.is_open:
                 raise Closed
-            values["terms"] = expression(*self._affordable(terms, phrases))
-            cursor = self._reader.execute(_MATCHING if among is None else _MATCHING_SOME, values)
-            try:
-                for row, score in cursor:
-                    if keep(row >> SHIFT):
-                        found.append((row >> SHIFT, row & ((1 << SHIFT) - 1), score))
-                        if len(found) == limit:
-                            break
-            finally:
-                cursor.close()
-        return found
+            for expression, ranked in self._affordable(terms, phrases):
+                cursor = self._reader.execute(
+                    statement, values | {"terms": expression, "ranked": ranked}
+                )
+                if found := _first(cursor, keep, limit):
+                    return found
+        return []
 
     def _affordable(
         self, terms: Sequence[Term], phrases: Sequence[Term]
-    ) -> tuple[Sequence[Term], Sequence[Term]]:
-        """The rarest terms, as many as can be ranked in good time, and the phrases of these.
+    ) -> Iterator[tuple[str, int]]:
+        """What to look for, and how many chunks to rank; the next where nothing is found.
 
-        What most chunks have says little, and costs what all of them cost.
+        It is the rarest terms, as many as can be ranked in good time, and the phrases of these:
+        what most chunks have says little, and costs what all of them cost.
         """
         counts = self._counts
         if len(counts) > COUNTS_MAX:
@@ -283,21 +284,21 @@ class StoreFile:
         for term in terms:
             if term not in counts:
                 counts[term] = self._count(term)
-        rarest = sorted(terms, key=counts.__getitem__)
-        kept: list[Term] = []
-        ranked = 0
-        for term in rarest:
-            ranked += counts[term]
-            # One that nothing has is no reason to look for nothing else.
-            if ranked > RANKED_MAX and any(counts[each] for each in kept):
-                break
-            kept.append(term)
-        words = {word for term in kept for word in term}
-        return kept, [phrase for phrase in phrases if words.issuperset(phrase)]
+        there = sorted((term for term in terms if counts[term]), key=counts.__getitem__)
+        if there and counts[there[0]] < RANKED_MAX:
+            totals = accumulate(counts[term] for term in there)
+            few = [term for term, total in zip(there, totals, strict=True) if total <= RANKED_MAX]
+            words = {word for term in few for word in term}
+            whole = [phrase for phrase in phrases if words.issuperset(phrase)]
+            yield expression([*few, *whole], "OR"), -1
+        elif there:
+            # All are common: it is those that have all of them, or else some of those that do.
+            yield expression(there, "AND"), RANKED_MAX
+            yield expression(there, "OR"), RANKED_MAX
 
     def _count(self, term: Term) -> int:
         """How many chunks have a term; of many, only that they are many."""
-        row = self._reader.execute(_COUNT, (expression([term], []), RANKED_MAX)).fetchone()
+        row = self._reader.execute(_COUNT, (expression([term], "OR"), RANKED_MAX)).fetchone()
         count: int = row[0]
         return count
 
@@ -330,9 +331,25 @@ def _sum(document: int, numbers: bytes, vectors: bytes) -> int:
     return crc32(vectors, crc32(numbers, document & 0xFFFFFFFF))
 
 
-def expression(terms: Sequence[Term], phrases: Sequence[Term]) -> str:
+def expression(terms: Sequence[Term], joined_by: Literal["AND", "OR"]) -> str:
     """A query of FTS5. Its terms hold letters and digits only, and stand in quotes."""
-    return " OR ".join('"' + " ".join(term) + '"' for term in (*terms, *phrases))
+    return f" {joined_by} ".join('"' + " ".join(term) + '"' for term in terms)
+
+
+def _first(
+    cursor: sqlite3.Cursor, keep: Callable[[int], bool], limit: int
+) -> list[tuple[int, int, float]]:
+    """So many of the rows whose documents are kept, by document and place."""
+    found: list[tuple[int, int, float]] = []
+    try:
+        for row, score in cursor:
+            if keep(row >> SHIFT):
+                found.append((row >> SHIFT, row & ((1 << SHIFT) - 1), score))
+                if len(found) == limit:
+                    break
+    finally:
+        cursor.close()
+    return found
 
 
 def is_damage(error: Exception) -> bool:
