@@ -95,7 +95,9 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         settings, records, jobs = self.settings, self.records, self.jobs
         self.chunks = Chunks(records)
         self.shelf = Shelf(records, self.now)
-        self.detaching = Detaching(records=records, jobs=jobs, chunks=self.chunks)
+        self.detaching = Detaching(
+            records=records, jobs=jobs, chunks=self.chunks, vectors=self.vectors
+        )
         self.attaching = Attaching(
             settings,
             records=records,
