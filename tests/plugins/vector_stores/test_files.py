@@ -239,6 +239,19 @@ async def test_a_file_leaves_a_store_and_stays_itself(api: Api) -> None:
     assert await api.chunks() == 1
 
 
+async def test_nothing_of_a_file_that_is_deleted_stays_in_an_index(
+    api: Api, tmp_path: Path
+) -> None:
+    store = await api.store("some words")
+    assert await api.search(store, "words")
+    assert list(tmp_path.glob("vectors/*/*.db"))
+    (file,) = await api.files_of(store)
+    await api.delete(f"/files/{file['id']}")
+    async with asyncio.timeout(30):
+        while list(tmp_path.glob("vectors/*/*.db")):
+            await asyncio.sleep(0.005)
+
+
 async def test_a_file_that_is_deleted_leaves_every_store(api: Api) -> None:
     file = await api.file("shared words")
     stores = [(await api.post("/vector_stores", {"file_ids": [file]}))["id"] for _ in range(3)]
