@@ -1,8 +1,8 @@
 """What joined another's unit, told to whom it concerns once that is committed.
 
-Who makes such a unit cannot say so. JOBS would find the jobs in it by itself only seconds later, and
-VECTORS would keep the texts of a file that is deleted until its store is searched. So one of the
-records is looked for, a few times.
+Who makes such a unit cannot say so. JOBS would find the jobs in it by itself only seconds later,
+and VECTORS would keep the texts of a file that is deleted until its store is searched. So one of
+the records is looked for, a few times.
 """
 
 from __future__ import annotations
