@@ -12,7 +12,7 @@ SENTENCE_CHARS_MAX = 800
 sentences takes far longer the longer they are."""
 
 _HEADING = re.compile(r"\s*#{1,6}\s")
-_HEADING_LINE = re.compile(r"^(\s*#{1,6}\s.*)$", re.MULTILINE)
+_HEADING_LINE = re.compile(r"^([ \t]*#{1,6}[ \t].*)$", re.MULTILINE)
 _BREAK = re.compile(
     r"(?<=[.!?\u2026\u3002\uff01\uff1f])[\"'\u201d\u2019)\]*_]*\s+|(?<=[\u3002\uff01\uff1f])|\n\s*\n"
     r"|\n(?=\s*(?:[-*+|#>]|\d+[.)]\s))"

@@ -24,8 +24,24 @@ from famulus_schemas.retrieval import Entry
 
 FORM: Final = 2
 """Another one whenever files of before cannot be used any more, or their words are others."""
+RANKED_MAX: Final = 20_000
+"""Chunks that are ranked for one query, unless its rarest word alone has more: some 40 ms."""
+COUNTS_MAX: Final = 10_000
+"""Words of queries of which it is remembered how many chunks have them."""
 SHIFT: Final = 32
 """A chunk's row among the words is its document's number, and below that many bits its place."""
+
+NO_DAMAGE: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+"""What keeps a file from being used would keep a new one from it, too."""
+
 
 _TABLES: Final = """
 create table document (
@@ -54,6 +70,11 @@ _MATCHING_SOME: Final = """
 select rowid, -rank from words
 where words match :terms and rowid >> :shift in (select value from json_each(:documents))
 order by rank
+"""
+
+
+_COUNT: Final = """
+select count(*) from (select 1 from words where words match ? limit ?)
 """
 
 
@@ -97,6 +118,8 @@ class StoreFile:
         self.dimensions = dimensions
         self._log = log
         self._reading = threading.Lock()
+        self._counts: dict[Term, int] = {}
+        """How many chunks have a term; another one once any are added or removed."""
         self.is_open = True
         self.mark = ""
         """Another one for each file that is made: the numbers of its documents are its own."""
@@ -108,6 +131,8 @@ class StoreFile:
         try:
             return self._open()
         except (sqlite3.DatabaseError, Damaged) as error:
+            if not is_damage(error):
+                raise
             self._log.warning("index_made_anew", file=self.path.name, reason=str(error))
             remove(self.path)
             return self._open()
@@ -179,6 +204,7 @@ class StoreFile:
                 if part.is_last:
                     self._writer.execute("update document set is_whole = 1 where id = ?", (id,))
                     whole[part.name] = id
+        self._counts = {}
         return whole, pieces
 
     def _id(self, name: str) -> int:
@@ -209,6 +235,7 @@ class StoreFile:
         """Remove documents."""
         with _transaction(self._writer):
             _forget(self._writer, ids)
+        self._counts = {}
 
     def unfinished(self) -> Sequence[int]:
         """Documents of which only a part came."""
@@ -231,16 +258,17 @@ class StoreFile:
         `among` are the documents that are searched at all; of what is found there only those
         count of which `keep` says so. Raises Closed, and sqlite3.DatabaseError for a damaged file.
         """
-        terms = expression(*looked_for(text, words_max=words_max))
+        terms, phrases = looked_for(text, words_max=words_max)
         if not terms:
             return []
-        values: dict[str, object] = {"terms": terms}
+        values: dict[str, object] = {}
         if among is not None:
             values |= {"shift": SHIFT, "documents": msgspec.json.encode(among).decode()}
         found: list[tuple[int, int, float]] = []
         with self._reading:
             if not self.is_open:
                 raise Closed
+            values["terms"] = expression(*self._affordable(terms, phrases))
             cursor = self._reader.execute(_MATCHING if among is None else _MATCHING_SOME, values)
             try:
                 for row, score in cursor:
@@ -251,6 +279,37 @@ class StoreFile:
             finally:
                 cursor.close()
         return found
+
+    def _affordable(
+        self, terms: Sequence[Term], phrases: Sequence[Term]
+    ) -> tuple[Sequence[Term], Sequence[Term]]:
+        """The rarest terms, as many as can be ranked in good time, and the phrases of these.
+
+        What most chunks have says little, and costs what all of them cost.
+        """
+        counts = self._counts
+        if len(counts) > COUNTS_MAX:
+            counts.clear()
+        for term in terms:
+            if term not in counts:
+                counts[term] = self._count(term)
+        rarest = sorted(terms, key=counts.__getitem__)
+        kept: list[Term] = []
+        ranked = 0
+        for term in rarest:
+            ranked += counts[term]
+            # One that nothing has is no reason to look for nothing else.
+            if ranked > RANKED_MAX and any(counts[each] for each in kept):
+                break
+            kept.append(term)
+        words = {word for term in kept for word in term}
+        return kept, [phrase for phrase in phrases if words.issuperset(phrase)]
+
+    def _count(self, term: Term) -> int:
+        """How many chunks have a term; of many, only that they are many."""
+        row = self._reader.execute(_COUNT, (expression([term], []), RANKED_MAX)).fetchone()
+        count: int = row[0]
+        return count
 
 
 def about_of(connection: sqlite3.Connection) -> tuple[int, int, str]:
@@ -296,6 +355,11 @@ def _sum(document: int, numbers: bytes, vectors: bytes) -> int:
 def expression(terms: Sequence[Term], phrases: Sequence[Term]) -> str:
     """A query of FTS5. Its terms hold letters and digits only, and stand in quotes."""
     return " OR ".join('"' + " ".join(term) + '"' for term in (*terms, *phrases))
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that the file is not what we wrote, and not that it cannot be used."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in NO_DAMAGE
 
 
 def remove(path: Path) -> None:

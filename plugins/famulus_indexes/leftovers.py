@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
-from famulus_indexes.threads import Threads
 from famulus_schemas.retrieval import VectorSource
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Leftovers:
         self,
         folder: Path,
         *,
-        threads: Threads,
+        threads: Hands,
         changes: Changes,
         is_open: Callable[[Key], bool],
         pause_s: float,

@@ -31,6 +31,7 @@ ROWS = {
         "famulus-lexical-1, both",
         "famulus-lexical-1, as stores rank",
     ],
+    "vector_search": ["exact, through the port", "graph, through the port: recall@10"],
 }
 
 

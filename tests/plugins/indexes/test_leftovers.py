@@ -10,12 +10,12 @@ from sqlite3 import OperationalError, connect
 
 import pytest
 
+from famulus.hands import Hands
 from famulus.log import make_log
 from famulus.testing.vectors_conformance import Shelf, toward
 from famulus_indexes.indexes import Indexes, open_indexes
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.store import StoreIndex
-from famulus_indexes.threads import Threads
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +106,7 @@ async def test_stores_that_are_closed_by_several_at_once_are_closed_once(tmp_pat
                 await asyncio.sleep(0)
             await super().close()
 
-    def make(path: Path, threads: Threads) -> StoreIndex:
+    def make(path: Path, threads: Hands) -> StoreIndex:
         return SlowToClose(path, threads=threads, words_max=8, log=LOG)
 
     shelf = Shelf()
