@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
+from famulus_indexes.leftovers import Leftovers
 from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
@@ -62,10 +63,19 @@ class Indexes:
         self._entrances: OrderedDict[Key, Entrance] = OrderedDict()
         """The stores that are open, the one that was used last at the end."""
         self.changes = Changes(self._open, waiting_max=settings.changed_max, log=log)
+        self.leftovers = Leftovers(
+            folder,
+            threads=threads,
+            changes=self.changes,
+            is_open=self._entrances.__contains__,
+            pause_s=settings.clear_up_s,
+            log=log,
+        )
 
     def use(self, source: VectorSource) -> None:
         """As Vectors.use."""
         self._source = source
+        self.leftovers.use(source)
 
     async def changed(self, project: str, store: str) -> None:
         """As Vectors.changed."""
@@ -188,13 +198,16 @@ async def open_indexes(
     try:
         with taken_slot(folder) as slot:
             indexes = Indexes(make or make_exact, slot, threads=threads, settings=settings, log=log)
-            background = asyncio.create_task(indexes.changes.run())
+            background = [
+                asyncio.create_task(work)
+                for work in (indexes.changes.run(), indexes.leftovers.run())
+            ]
             try:
                 yield indexes
             finally:
-                background.cancel()
-                with suppress(asyncio.CancelledError):
-                    await background
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
                 await indexes.close()
     finally:
         threads.close()
