@@ -124,6 +124,9 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             why="`json`, `pretty`, or by whether stderr is a terminal.",
         ),
     ] = "auto"
+    log_requests: Annotated[
+        bool, setting(why="Whether each request is a line of the log, at level `info`.")
+    ] = True
     header_s: Annotated[float, setting(why="Seconds in which the headers must arrive.")] = 10.0
     header_bytes_max: Annotated[int, setting(why="Size of all headers together.")] = 65_536
     body_s: Annotated[float, setting(why="Seconds in which a JSON body must arrive.")] = 60.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from famulus import Secret
+from famulus import Secret, tracing
 from famulus.clock import Clock
 from famulus_http_models.address import Address
 from famulus_http_models.chunks import ChatReader
@@ -229,7 +229,7 @@ class HttpBackend:
         self, url: str, body: bytes | None, *, first_byte_s: float, request_id: str = ""
     ) -> Question:
         headers = self._headers
-        if request_id:
+        if request_id := request_id or tracing.request_id.get():
             headers = {**headers, "X-Request-Id": request_id}
         return Question(
             url=url,
