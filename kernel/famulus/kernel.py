@@ -282,10 +282,6 @@ class Kernel:
         """What can be read now: the kernel's own gauges, and those of running plugins."""
         return [*kernel_gauges(self), *self.gather("register_gauges")]
 
-    def planned_gauges(self) -> list[Gauge]:
-        """As `gauges`, of plugins that are made but not started; they cannot be read yet."""
-        return [*kernel_gauges(self), *self.gather_constructed("register_gauges")]
-
     def planned_operations(self) -> list[Operation]:
         """What would be served, of plugins that are made but not started."""
         return [*operations(self._admin), *self.gather_constructed("register_operations")]
