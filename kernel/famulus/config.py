@@ -74,6 +74,21 @@ class Secret:
     __str__ = __repr__
 
 
+def secrets_in(value: Any) -> Iterator[Secret]:
+    """Every secret in settings, however deep."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from secrets_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from secrets_in(each)
+
+
 def _secret_file(path: Path) -> str:
     try:
         if path.stat().st_mode & stat.S_IROTH:

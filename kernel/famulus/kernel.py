@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from famulus.admin import Admin
 from famulus.clock import Clock, IdPool, MakeId, system_clock
-from famulus.config import Config, ConfigError
+from famulus.config import Config, ConfigError, secrets_in
 from famulus.discover import Found, discover
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks, Notices
 from famulus.lifecycle import Lifecycle, Slot, State
-from famulus.log import Log, make_log
+from famulus.log import Log, Redactor, make_log
 from famulus.operations import Operation, operations
 from famulus.variables import strange_variables
 from famulus.world import World, build_world
@@ -53,7 +53,10 @@ class Kernel:
     ) -> None:
         self.config = config
         self.settings = config.server
-        self.log = log or make_log(config.server.log_level, config.server.log_format)
+        self._redactor = Redactor()
+        self.log = log or make_log(
+            config.server.log_level, config.server.log_format, redactor=self._redactor
+        )
         self.clock = clock
         self.make_id = make_id or IdPool()
         self._found = None if found is None else list(found)
@@ -89,10 +92,16 @@ class Kernel:
     def plan(self) -> dict[str, Slot]:
         """What would start, without starting it. Raises ConfigError, BootError."""
         self.lifecycle.load(self._discovered(), self.config)
+        self._hide_secrets(self.lifecycle)
         if self._found is None:
             # Only of all that is installed can it be said that a variable means nothing to it.
             self._strange = strange_variables(self.config, self.lifecycle.settings_types())
         return self.lifecycle.slots
+
+    def _hide_secrets(self, lifecycle: Lifecycle) -> None:
+        """Keep the configured secrets out of the log, old ones and new ones."""
+        settings = [slot.settings for slot in lifecycle.slots.values()]
+        self._redactor.learn(secret.reveal() for secret in secrets_in(settings))
 
     def _discovered(self) -> list[Found]:
         if self._found is not None:
@@ -174,6 +183,7 @@ class Kernel:
         async with self._reloading:
             planned = self._new_lifecycle()
             planned.load(self._discovered(), config)
+            self._hide_secrets(planned)
             kept = planned.keep_from(self.lifecycle)
             old = self.lifecycle
             for name, slot in old.slots.items():
