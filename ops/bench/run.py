@@ -25,6 +25,7 @@ NAMES = (
     "durable",
     "memory",
     "retrieval_quality",
+    "watching",
 )
 
 
