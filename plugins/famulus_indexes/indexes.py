@@ -72,6 +72,16 @@ class Indexes:
             log=log,
         )
 
+    @property
+    def open_count(self) -> int:
+        """How many stores are open."""
+        return len(self._entrances)
+
+    @property
+    def size_bytes(self) -> int:
+        """What their vectors take in memory."""
+        return sum(entrance.index.size_bytes for entrance in self._entrances.values())
+
     def use(self, source: VectorSource) -> None:
         """As Vectors.use."""
         self._source = source
@@ -166,7 +176,7 @@ class Indexes:
         await self._close_unused()
 
     async def _close_unused(self) -> None:
-        taken = sum(entrance.index.size_bytes for entrance in self._entrances.values())
+        taken = self.size_bytes
         for key, entrance in list(self._entrances.items())[:-1]:
             few = len(self._entrances) <= self._settings.open_max
             if few and taken <= self._settings.memory_bytes_max:

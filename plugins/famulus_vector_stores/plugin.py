@@ -149,6 +149,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
             shelf=self.shelf,
             detaching=self.detaching,
             now=self.now,
+            tell=self.tell,
             log=self.log,
         )
 

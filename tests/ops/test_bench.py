@@ -32,6 +32,11 @@ ROWS = {
         "famulus-lexical-1, as stores rank",
     ],
     "vector_search": ["exact, through the port", "graph, through the port: recall@10"],
+    "watching": [
+        "bare ASGI GET, c=32",
+        "with metrics: more",
+        "with both, as it is by default: more",
+    ],
 }
 
 
