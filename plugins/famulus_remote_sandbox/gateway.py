@@ -20,8 +20,6 @@ from famulus_remote_sandbox.messages import Forged, decoded
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
 
 _ANSWER_BYTES_MAX = 1_000_000
-_HANG_UP_S = 1.0
-"""A gateway that does not hang up in turn is not waited for longer."""
 _KERNEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -108,9 +106,7 @@ class Gateway:
         try:
             async with asyncio.timeout(self._settings.start_s):
                 return await self._session.ws_connect(
-                    url,
-                    max_msg_size=self._settings.message_bytes,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=_HANG_UP_S),
+                    url, max_msg_size=self._settings.message_bytes
                 )
         except (aiohttp.ClientError, OSError) as error:
             raise _fault(error) from error
