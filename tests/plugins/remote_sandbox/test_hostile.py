@@ -209,7 +209,7 @@ async def test_a_gateway_that_does_not_hang_up_is_not_waited_for(
     gateway: PlayedGateway, tmp_path: Path
 ) -> None:
     gateway.cell = endless
-    assert await gone(gateway, tmp_path, flood_bytes=1_000, turn_bytes=10**9) == "timeout"
+    assert await gone(gateway, tmp_path, turn_bytes=10**12, grace_s=0.1) == "timeout"
 
 
 @pytest.mark.parametrize("state", ["dead", "restarting", "starting"])
