@@ -105,3 +105,29 @@ async def test_a_kernel_that_died_while_it_was_kept_ready_is_given_to_nobody(
             box = await sandbox.open("a", project="p")
             assert end(await cell(box, "code")) == "ok"
         assert sorted(gateway.deleted) == sorted(gateway.kernels)
+
+
+async def test_a_kernel_that_begins_when_nobody_waits_for_it_any_more_is_ended(
+    tmp_path: Path,
+) -> None:
+    async with played_gateway() as gateway:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            asked.set()
+            await go.wait()
+            return await gateway.post(request)
+
+        async with opened(gateway.url, tmp_path) as sandbox:
+            await sandbox.probe()
+            gateway.instead["post"] = slow
+            opening = asyncio.create_task(sandbox.open("a", project="p"))
+            await asked.wait()
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            go.set()
+            await until(lambda: len(list(tmp_path.rglob("kernels/kernel-2"))) == 1)
+        async with opened(gateway.url, tmp_path):
+            await until(lambda: "kernel-2" in gateway.deleted)
+        assert sorted(gateway.deleted) == sorted(gateway.kernels)
