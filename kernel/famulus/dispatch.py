@@ -18,6 +18,7 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from famulus import tracing
 from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import ServerSettings
@@ -186,6 +187,7 @@ class Dispatcher:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         request_id = id_of_request(headers.get("x-request-id"), self._make_id)
+        tracing.request_id.set(request_id)
         exchange = Exchange(request_id, is_head=scope["method"] == "HEAD")
         try:
             answer = _sendable(await self._answer(exchange, scope, headers, receive))
@@ -196,7 +198,7 @@ class Dispatcher:
         else:
             await self._send(exchange, answer, receive, send)
         finally:
-            self._report(exchange)
+            self._report(exchange, scope["method"])
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive
@@ -405,18 +407,29 @@ class Dispatcher:
             exc_info=error,
         )
 
-    def _report(self, exchange: Exchange) -> None:
-        if not self._hooks.on_event:
-            return
-        self._tell(
-            RequestServed(
-                operation=exchange.endpoint.operation.name if exchange.endpoint else "unknown",
-                status=exchange.status,
-                seconds=time.perf_counter() - exchange.started,
-                request_id=exchange.request_id,
-                project=exchange.call.project if exchange.call else None,
-            )
+    def _report(self, exchange: Exchange, method: str) -> None:
+        """Tell the log and other plugins of a request; neither its path nor anything it held."""
+        endpoint, call = exchange.endpoint, exchange.call
+        served = RequestServed(
+            operation=endpoint.operation.name if endpoint else "unknown",
+            status=exchange.status,
+            seconds=time.perf_counter() - exchange.started,
+            request_id=exchange.request_id,
+            project=call.project if call else None,
         )
+        if self._hooks.on_event:
+            self._tell(served)
+        if self._settings.log_requests and not (endpoint and endpoint.is_public):
+            self._log.info(
+                "request_served",
+                request_id=served.request_id,
+                operation=served.operation,
+                method=method,
+                status=served.status,
+                ms=round(served.seconds * 1000, 1),
+                project=served.project,
+                principal=call.principal.id if call else None,
+            )
 
 
 async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receive) -> Any:

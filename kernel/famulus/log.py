@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -18,13 +18,62 @@ LogFormat = Literal["auto", "json", "pretty"]
 _SECRET = re.compile(r"(?i)\b(bearer\s+)\S+|\b((?:sk|fam)-[A-Za-z0-9]{2})[A-Za-z0-9_-]{6,}")
 
 
+SECRET_CHARS_MIN = 6
+"""A shorter secret would be found in ordinary words."""
+
+
+class Redactor:
+    """Makes credentials unusable in what is logged: those it knows, and what has their form."""
+
+    def __init__(self) -> None:
+        self._known: re.Pattern[str] | None = None
+        self._texts: set[str] = set()
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these from now on, wherever they stand."""
+        self._texts |= {each for each in secrets if len(each) >= SECRET_CHARS_MIN}
+        if self._texts:
+            # One that is part of another is looked for after it.
+            longest_first = sorted(self._texts, key=len, reverse=True)
+            self._known = re.compile("|".join(map(re.escape, longest_first)))
+
+    def text(self, text: str) -> str:
+        """The text without any."""
+        if self._known is not None:
+            text = self._known.sub("[redacted]", text)
+        return redact(text)
+
+    def value(self, value: Any) -> Any:
+        """A value of an event without any, whatever it is; what is no plain value becomes text."""
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(each) for key, each in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(each) for each in value]
+        return self.text(repr(value))
+
+    def __call__(
+        self, _: Any, __: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        for key, value in event.items():
+            event[key] = self.value(value)
+        return event
+
+
 def redact(text: str) -> str:
     """The text with everything that has the form of a credential made unusable."""
     return _SECRET.sub(lambda found: (found[1] or found[2]) + "[redacted]", text)
 
 
 def make_log(
-    level: str = "info", log_format: LogFormat = "auto", *, stream: TextIO | None = None
+    level: str = "info",
+    log_format: LogFormat = "auto",
+    *,
+    stream: TextIO | None = None,
+    redactor: Redactor | None = None,
 ) -> Log:
     """A logger that writes one event a line to `stream` (stderr where none is given)."""
     out = stream or sys.stderr
@@ -36,18 +85,11 @@ def make_log(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _redacted,
+            redactor or Redactor(),
             structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else _as_json,
         ],
     )
     return logger
-
-
-def _redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-    return event
 
 
 def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_SOCKET_BYTES = 212_992
+"""Of a buffer, where the kernel does not tell: what it has of itself."""
 
 FAMILY_MAX = 10_000
 """No box has so many; it bounds the walk where one is forking as fast as it can."""
@@ -73,6 +75,31 @@ def _proportional(pid: int) -> int:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def sockets_of_network(pid: int) -> int:
+    """How many sockets there are in the network of a process, whoever has them."""
+    fields = _read(f"/proc/{pid}/net/sockstat").split(maxsplit=3)
+    return int(fields[2]) if len(fields) > 2 else 0
+
+
+def sockets_of(pids: Iterable[int]) -> int:
+    """How many sockets processes have, one that several have counted once."""
+    found = set()
+    for pid in pids:
+        folder = f"/proc/{pid}/fd"
+        try:
+            for each in os.listdir(folder):
+                found.add(os.readlink(f"{folder}/{each}"))
+        except OSError:
+            # It ended meanwhile, or has closed one.
+            continue
+    return sum(each.startswith("socket:") for each in found)
+
+
+def socket_bytes(count: int) -> int:
+    """Memory that so many sockets can take, which no process has: as much as waits to be read."""
+    return count * int(_read("/proc/sys/net/core/wmem_default") or _SOCKET_BYTES)
 
 
 def cpu_s(pids: Iterable[int]) -> float:

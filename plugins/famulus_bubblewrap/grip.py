@@ -7,7 +7,14 @@ import contextlib
 import os
 import signal
 
-from famulus_boxes.processes import children, cpu_s, family, memory_bytes
+from famulus_boxes.processes import (
+    children,
+    cpu_s,
+    family,
+    memory_bytes,
+    socket_bytes,
+    sockets_of_network,
+)
 from famulus_boxes.wall import Usage
 from famulus_schemas.sandbox import HOME, BoxLimits
 
@@ -38,9 +45,10 @@ class NamespaceGrip:
             files = home.f_files - home.f_ffree
         except OSError:
             files = 0
+        sockets = socket_bytes(sockets_of_network(self.init))
         # How large files are together, their file system bounds.
         return Usage(
-            memory_bytes=memory_bytes(pids, limits.memory_bytes),
+            memory_bytes=sockets + memory_bytes(pids, limits.memory_bytes - sockets),
             files=files,
             cpu_s=cpu_s(pids),
         )

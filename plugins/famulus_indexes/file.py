@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -23,7 +23,7 @@ from famulus_indexes.matrix import Numbers, Vectors, rows_of
 from famulus_indexes.words import Term, looked_for, spaced
 from famulus_schemas.retrieval import Entry
 
-FORM: Final = 1
+FORM: Final = 2
 """Another one whenever files of before cannot be used any more, or their words are others."""
 RANKED_MAX: Final = 20_000
 """Chunks that are ranked for one query, unless its rarest word alone has more: some 40 ms."""
@@ -62,6 +62,7 @@ create virtual table words using fts5 (
     text, tokenize = "porter unicode61 remove_diacritics 2"
 );
 create table about (form integer not null, dimensions integer not null, mark text not null);
+create table store (project text not null, name text not null);
 """
 _MATCHING: Final = """
 select id, score from (
@@ -83,6 +84,13 @@ select count(*) from (select 1 from words where words match ? limit ?)
 
 class Damaged(Exception):
     """The file is not what we wrote."""
+
+
+class Kept(NamedTuple):
+    """Of which store a file is, by its project and its name, and what it has of that."""
+
+    key: tuple[str, str]
+    documents: frozenset[str]
 
 
 class Closed(Exception):
@@ -108,8 +116,9 @@ class Piece(NamedTuple):
 class StoreFile:
     """An open file. Its methods block; words may be looked for while others are added."""
 
-    def __init__(self, path: Path, *, dimensions: int, log: Log) -> None:
+    def __init__(self, path: Path, *, store: tuple[str, str], dimensions: int, log: Log) -> None:
         self.path = path
+        self._store = store
         self.dimensions = dimensions
         self._log = log
         self._reading = threading.Lock()
@@ -161,6 +170,7 @@ class StoreFile:
                     writer.execute(statement)
                 about = FORM, self.dimensions, secrets.token_hex(16)
                 writer.execute("insert into about values (?, ?, ?)", about)
+                writer.execute("insert into store values (?, ?)", self._store)
         form, dimensions, self.mark = about_of(writer)
         if (form, dimensions) != (FORM, self.dimensions):
             raise Damaged(
@@ -309,6 +319,18 @@ def about_of(connection: sqlite3.Connection) -> tuple[int, int, str]:
     if len(rows) != 1:
         raise Damaged(f"it says {len(rows)} times what it is")
     return rows[0]
+
+
+def kept_in(path: Path) -> Kept | None:
+    """What a file is of; None where it does not say that, or is gone."""
+    # Not made where it is gone, as a plain path would have it.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(uri, uri=True)) as connection:
+        owner = connection.execute("select project, name from store").fetchone()
+        names = connection.execute("select name from document").fetchall()
+        if owner is not None:
+            return Kept(owner, frozenset(name for (name,) in names))
+    return None
 
 
 def pieces_of(connection: sqlite3.Connection, dimensions: int) -> Iterator[Piece]:

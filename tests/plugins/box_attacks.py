@@ -822,6 +822,46 @@ time.sleep(20)
         gone=("memory",),
     ),
     Attack(
+        name="keeps memory in the buffers of sockets",
+        code="""
+def fill():
+    pairs, sent = [], 0
+    try:
+        while sent < 300_000_000:
+            pairs.append(socket.socketpair())
+            for each in pairs[-1]:
+                each.setblocking(False)
+                for option in (socket.SO_SNDBUF, 32):
+                    try:
+                        each.setsockopt(socket.SOL_SOCKET, option, 1 << 24)
+                    except OSError:
+                        pass
+                try:
+                    while sent < 300_000_000:
+                        sent += each.send(bytes(60_000))
+                except BlockingIOError:
+                    pass
+    except OSError:
+        pass
+    time.sleep(20)
+for _ in range(15):
+    if os.fork() == 0:
+        fill()
+time.sleep(20)
+""",
+        gone=("memory",),
+    ),
+    Attack(
+        name="keeps memory in pipes",
+        code="call('gave', 'vmsplice', 1, 0, 0, 0)",
+    ),
+    Attack(
+        name="has the machine write its disks out",
+        code="call('wrote out', 'syncfs', os.open('/usr', os.O_RDONLY))\n"
+        "if libc.syscall({'x86_64': 162, 'aarch64': 81}[os.uname().machine]) == 0:\n"
+        "    leak('wrote out')",
+    ),
+    Attack(
         name="fills its disk",
         code="""
 total = 0

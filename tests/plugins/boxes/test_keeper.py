@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.plugins.bubblewrap.test_bubblewrap import needs_bubblewrap, opened
@@ -53,6 +53,19 @@ async def test_who_waits_for_a_place_gets_the_next_one(tmp_path: Path) -> None:
         assert not waiting.done()
         await first.close()
         assert (await waiting).session == "b"
+
+
+async def test_a_session_that_is_opened_again_and_again_has_one_box(tmp_path: Path) -> None:
+    async with opened(tmp_path, boxes_max=2, wait_s=0.5) as sandbox:
+        others = [await sandbox.open(each, project="p") for each in ("a", "b")]
+        first, second = (asyncio.create_task(sandbox.open("c", project="p")) for _ in range(2))
+        with pytest.raises(SandboxBusy):
+            await first
+        third = asyncio.create_task(sandbox.open("c", project="p"))
+        await asyncio.sleep(0)
+        for each in others:
+            await each.close()
+        assert await second is await third
 
 
 async def test_a_box_that_is_not_used_makes_room(tmp_path: Path) -> None:
@@ -166,6 +179,24 @@ async def test_a_source_that_breaks_off_in_the_middle_keeps_the_box(tmp_path: Pa
         with pytest.raises(asyncio.CancelledError):
             await putting
         assert list(await box.list()) == []
+
+
+async def test_whoever_gives_up_a_file_does_not_wait_for_the_box(tmp_path: Path) -> None:
+    async with opened(tmp_path, transfer_s=1) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = "import gc, time\n"
+        code += "[wire] = [o for o in gc.get_objects() if type(o).__name__ == 'Wire']\n"
+        code += "def get(path, most):\n    wire.send('file', size=10**6)\n    while True:\n"
+        code += "        wire.send('data', b'x')\n        time.sleep(0.05)\n"
+        code += "wire.send.__func__.__globals__['get'] = get"
+        await cell(box, code)
+        async with asyncio.timeout(60):
+            chunks = cast("AsyncGenerator[bytes]", box.get("a"))
+            assert await anext(chunks) == b"x"
+            await chunks.aclose()
+            # It goes on all the same, and what it says is nobody's answer.
+            assert box.is_alive
+            assert await gone(box) == "timeout"
 
 
 async def slow() -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from famulus_schemas.retrieval import Entry
 @pytest.fixture
 def file(tmp_path: Path) -> StoreFile:
     log = make_log(stream=io.StringIO())
-    return StoreFile(tmp_path / "s.db", dimensions=2, log=log)
+    return StoreFile(tmp_path / "s.db", store=("p", "s"), dimensions=2, log=log)
 
 
 def put(file: StoreFile, texts: list[str]) -> None:
