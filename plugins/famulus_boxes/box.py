@@ -72,6 +72,11 @@ class LiveBox:
         return self._gone is None
 
     @property
+    def has_exited(self) -> bool:
+        """Whether its process ended, which nobody is told who does not ask it anything."""
+        return self._started.process.returncode is not None
+
+    @property
     def is_busy(self) -> bool:
         """Whether it is doing something."""
         return self._turn.locked()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from famulus_boxes.box import LiveBox
@@ -29,13 +30,20 @@ async def watch(boxes: Callable[[], Sequence[LiveBox]], settings: BoxSettings) -
 
 
 def _usages(boxes: Sequence[LiveBox]) -> list[tuple[LiveBox, Usage]]:
-    return [(box, box.usage()) for box in boxes]
+    found = []
+    for box in boxes:
+        # What cannot be looked at now is looked at the next time; the others must be meanwhile.
+        with contextlib.suppress(OSError):
+            found.append((box, box.usage()))
+    return found
 
 
 def judge(box: LiveBox, usage: Usage, settings: BoxSettings) -> None:
-    """End the box if it takes more than it may."""
+    """End the box if it takes more than it may, or has ended by itself."""
     limits = box.limits
-    if usage.memory_bytes > limits.memory_bytes:
+    if box.has_exited and not box.is_busy:
+        box.end_soon("exited", "its process ended")
+    elif usage.memory_bytes > limits.memory_bytes:
         box.end_soon("memory", f"it took more than {limits.memory_bytes:,} bytes of memory")
     elif usage.files_bytes > limits.files_bytes:
         box.end_soon("files", f"it kept more than {limits.files_bytes:,} bytes of files")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +22,7 @@ from famulus_schemas.sandbox import (
     ErrorOutput,
     ResultOutput,
     SandboxBusy,
+    SandboxUnavailable,
 )
 
 pytestmark = [pytest.mark.anyio, needs_bubblewrap]
@@ -102,6 +105,34 @@ async def test_what_a_cell_leaves_running_may_take_only_so_much(tmp_path: Path) 
         code = "import threading\ndef spin():\n    while True: pass\n"
         await cell(box, code + "threading.Thread(target=spin, daemon=True).start()")
         assert await gone(box) == "timeout"
+
+
+async def test_a_box_that_ends_by_itself_is_gone_and_gives_its_place_back(tmp_path: Path) -> None:
+    async with opened(tmp_path, boxes_max=1) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = "import os, threading\nthreading.Timer(0.2, lambda: os._exit(0)).start()"
+        with contextlib.suppress(BoxGone):
+            await cell(box, code)
+        assert await gone(box) == "exited"
+        assert await sandbox.open("a", project="p") is not box
+
+
+async def test_without_descriptors_no_box_is_opened_and_none_is_lost(tmp_path: Path) -> None:
+    async with opened(tmp_path) as sandbox:
+        await sandbox.probe()
+        await (await sandbox.open("a", project="p")).close()
+        held = set(os.listdir("/proc/self/fd"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, hard))
+        try:
+            with pytest.raises(SandboxUnavailable, match="Too many open files"):
+                await sandbox.open("a", project="p")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert set(os.listdir("/proc/self/fd")) == held
+        assert (await sandbox.open("a", project="p")).is_alive
 
 
 async def test_boxes_are_no_wider_than_the_settings(tmp_path: Path) -> None:
