@@ -140,7 +140,13 @@ class LiveBox:
     async def _outputs(self, cell: _RunningCell) -> AsyncIterator[Output]:
         channel, outputs = self._started.channel, cell.outputs
         while True:
-            found = channel.reply()
+            try:
+                found = channel.reply()
+            except ChannelClosed:
+                # What it wrote before it ended says what it ended of.
+                for output in self._written(outputs, whole=True):
+                    yield output
+                raise
             # Looked at after the reply: whatever was written before it is there by now.
             for output in self._written(outputs, whole=found is not None):
                 yield output

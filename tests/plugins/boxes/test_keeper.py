@@ -13,13 +13,14 @@ from typing import Any, cast
 import pytest
 from tests.plugins.bubblewrap.test_bubblewrap import needs_bubblewrap, opened
 
-from famulus.testing.sandbox_conformance import SourceFailed, cell, of, pieces, read
+from famulus.testing.sandbox_conformance import SourceFailed, cell, of, pieces, read, text
 from famulus_schemas.sandbox import (
     Box,
     BoxFileRefused,
     BoxGone,
     BoxLimits,
     ErrorOutput,
+    Output,
     ResultOutput,
     SandboxBusy,
     SandboxUnavailable,
@@ -105,6 +106,18 @@ async def test_what_a_cell_leaves_running_may_take_only_so_much(tmp_path: Path) 
         code = "import threading\ndef spin():\n    while True: pass\n"
         await cell(box, code + "threading.Thread(target=spin, daemon=True).start()")
         assert await gone(box) == "timeout"
+
+
+async def test_what_code_wrote_before_its_process_ended_is_shown(tmp_path: Path) -> None:
+    async with opened(tmp_path) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = "import os\nos.write(1, b'step 1\\n' * 9_000)\nos.write(2, b'why')\nos._exit(3)"
+        outputs: list[Output] = []
+        with pytest.raises(BoxGone):
+            async for output in box.run(code):
+                outputs.append(output)  # noqa: PERF401 - kept where it is ended, too.
+        assert text(outputs) == "step 1\n" * 9_000
+        assert text(outputs, "stderr") == "why"
 
 
 async def test_a_box_that_ends_by_itself_is_gone_and_gives_its_place_back(tmp_path: Path) -> None:
