@@ -63,6 +63,7 @@ class LiveBox:
         self.cells = 0
         self.used_at = self._loop.time()
         self.idle_cpu_s: float | None = None
+        self.seen_running_s = 0.0
 
     # -- what it is ------------------------------------------------------------------------
 

@@ -133,6 +133,15 @@ def cpu_s(pids: Iterable[int]) -> float:
     return ticks / _TICKS
 
 
+def running(pids: Iterable[int]) -> int:
+    """How many of their threads run now, or would if a processor were free."""
+    return sum(
+        _read(f"/proc/{pid}/task/{task}/stat").rpartition(b")")[2].split()[:1] == [b"R"]
+        for pid in pids
+        for task in _tasks(pid)
+    )
+
+
 def tasks_of(uid: int) -> int:
     """How many processes and threads a user has on this machine."""
     count = 0

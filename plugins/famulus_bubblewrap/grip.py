@@ -12,6 +12,7 @@ from famulus_boxes.processes import (
     cpu_s,
     family,
     memory_bytes,
+    running,
     socket_bytes,
     sockets_of_network,
 )
@@ -53,6 +54,7 @@ class NamespaceGrip:
             memory_bytes=sockets + memory_bytes(pids, limits.memory_bytes - sockets),
             files=files,
             cpu_s=cpu_s(pids),
+            running=running(pids),
         )
 
     def interrupt(self) -> None:

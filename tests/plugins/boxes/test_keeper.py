@@ -108,6 +108,21 @@ async def test_what_a_cell_leaves_running_may_take_only_so_much(tmp_path: Path) 
         assert await gone(box) == "timeout"
 
 
+async def test_processes_that_nobody_waits_for_take_no_more(tmp_path: Path) -> None:
+    async with opened(tmp_path, idle_cpu_s=1) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = (
+            "import os, signal, time\nif os.fork() == 0:\n"
+            "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n"
+            "        if os.fork() == 0:\n            begun = time.monotonic()\n"
+            "            while time.monotonic() - begun < 0.05:\n                pass\n"
+            "            os._exit(0)\n        try:\n            os.wait()\n"
+            "        except ChildProcessError:\n            pass\n"
+        )
+        await cell(box, code)
+        assert await gone(box) == "timeout"
+
+
 async def test_what_code_wrote_before_its_process_ended_is_shown(tmp_path: Path) -> None:
     async with opened(tmp_path) as sandbox:
         box = await sandbox.open("a", project="p")
