@@ -79,7 +79,7 @@ async def test_a_request_is_told_like_any_other_event() -> None:
     out = io.StringIO()
     log = make_log("info", "json", stream=out)
     request_log(log)(line())
-    log.info("request_served", **{"request_id": "req_1"})
+    log.info("request_served", request_id="req_1")
     quick, usual = map(json.loads, out.getvalue().splitlines())
     assert (quick["event"], quick["level"]) == (usual["event"], usual["level"])
     assert quick["request_id"] == usual["request_id"]
