@@ -24,7 +24,7 @@ from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
-from famulus.forms import FormDecoder
+from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
 from famulus.log_lines import RequestLine
@@ -81,6 +81,7 @@ class Endpoint:
         "body",
         "body_bytes_max",
         "form",
+        "form_bytes_max",
         "function",
         "is_public",
         "names",
@@ -97,16 +98,24 @@ class Endpoint:
         self.names = operation.path_names
         self.resource_at = len(self.names) - 1
         self.is_public = slot is None and operation.path in PUBLIC_PATHS
-        self.body_bytes_max = operation.body_bytes_max or settings.body_bytes_max
+        self.body_bytes_max = self.form_bytes_max = (
+            operation.body_bytes_max or settings.body_bytes_max
+        )
         self.body: BodyDecoder[Any] | None = None
         self.form: FormDecoder[Any] | None = None
         self.query: QueryDecoder[Any] | None = None
         if operation.form_type is not None:
-            self.form = FormDecoder(operation.form_type, settings, bytes_max=self.body_bytes_max)
+            self.form = FormDecoder(operation.form_type, settings, bytes_max=self.form_bytes_max)
+            # What is read into memory is held to the limit of what is.
+            self.body_bytes_max = settings.body_bytes_max
         if operation.body_type is not None:
             self.body = BodyDecoder(operation.body_type, depth_max=settings.json_depth_max)
         if operation.query_type is not None:
             self.query = QueryDecoder(operation.query_type)
+
+    def is_sent_form(self, headers: Headers) -> bool:
+        """Whether a request brings the form of an operation that takes either."""
+        return self.form is not None and is_form(headers)
 
 
 class Exchange:
@@ -220,16 +229,20 @@ class Dispatcher:
             principal=principal,
         )
         arguments: dict[str, Any] = dict(zip(endpoint.names, values, strict=True))
-        if endpoint.body is not None:
+        if endpoint.body is not None and not endpoint.is_sent_form(headers):
             call.body = await self._read(exchange, endpoint, headers, receive)
             exchange.body_is_read()
             optional = endpoint.operation.body_optional and not call.body
             arguments["body"] = None if optional else endpoint.body.decode(call.body)
-        if endpoint.form is not None:
+            if endpoint.form is not None:
+                arguments["form"] = None
+        elif endpoint.form is not None:
             # Only opened: the operation reads it, once it is known that the caller may.
-            incoming = Incoming(receive, bytes_max=endpoint.body_bytes_max, settings=self._settings)
+            incoming = Incoming(receive, bytes_max=endpoint.form_bytes_max, settings=self._settings)
             form = endpoint.form.open(headers, incoming, ended=exchange.body_is_read)
             arguments["form"] = call.form = form
+            if endpoint.body is not None:
+                arguments["body"] = None
         if endpoint.query is not None:
             arguments["query"] = endpoint.query.decode(call.query_string)
         resource = values[endpoint.resource_at] if values else None

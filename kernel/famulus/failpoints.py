@@ -34,6 +34,8 @@ POINTS: Final = (
     "part_added",
     "upload_complete_before_commit",
     "upload_completed",
+    "container_before_commit",
+    "container_committed",
     "store_create_before_commit",
     "store_created",
     "store_delete_before_commit",
@@ -85,6 +87,8 @@ POINTS: Final = (
     "resume_message_reopened",
     "resume_calls_reopened",
     "resume_calls_told_anew",
+    "code_session_before_commit",
+    "code_session_committed",
     # What it tells.
     "journal_before_commit",
     "journal_committed",

@@ -112,6 +112,12 @@ class FormDecoder(Generic[T]):
             raise _not_a_form(error) from error
 
 
+def is_form(headers: Headers) -> bool:
+    """Whether a request says that its body is a form."""
+    media, _ = parse_options_header(headers.get("content-type", ""))
+    return bool(media == MEDIA_TYPE)
+
+
 class Form(Generic[T]):
     """A form on its way in. It is read once."""
 
@@ -284,6 +290,8 @@ def file_fields(kind: Any) -> list[str]:
 
 
 def _is_file(kind: mi.Type) -> bool:
+    if isinstance(kind, mi.UnionType):
+        return any(_is_file(each) for each in kind.types)
     return isinstance(kind, mi.Metadata) and bool((kind.extra or {}).get(FILE_MARK))
 
 

@@ -191,14 +191,14 @@ class _Writer:
         return parameter
 
     def _body(self, operation: Operation) -> Json | None:
-        if operation.form_type is not None:
-            form = {MEDIA_TYPE: {"schema": self._schemas.of(operation.form_type)}}
-            return {"required": True, "content": form}
+        content: Json = {}
         documented = operation.documented_body
         kind = operation.body_type if documented is None else documented
-        if kind is None:
-            return None
-        return {"required": not operation.body_optional, "content": self._content(kind)}
+        if kind is not None:
+            content |= self._content(kind)
+        if operation.form_type is not None:
+            content[MEDIA_TYPE] = {"schema": self._schemas.of(operation.form_type)}
+        return {"required": not operation.body_optional, "content": content} if content else None
 
     # --- what goes out ------------------------------------------------------------------------
 

@@ -5,10 +5,10 @@
 
 Parameters are bound by name: `call`, the path's own names, `body` (a struct, `Struct | None`
 where the body may be left out, or `dict[str, msgspec.Raw]` where every field must be kept as it
-came), `form` (`Form[Struct]`, instead of `body` where there are files) and `query` (a struct of
-query parameters). The answer is a struct, `Wire[Struct]`,
-`EventStream[Union]`, `Bytes`, or a union of these. The OpenAPI entry is made from the same
-signature, so it cannot differ from what is served.
+came), `form` (`Form[Struct]`, instead of `body` where there are files; where a client may send
+either, both are `... | None`, and one of them comes) and `query` (a struct of query parameters).
+The answer is a struct, `Wire[Struct]`, `EventStream[Union]`, `Bytes`, or a union of these. The
+OpenAPI entry is made from the same signature, so it cannot differ from what is served.
 """
 
 from __future__ import annotations
@@ -144,10 +144,15 @@ def _bind(function: Callable[..., Awaitable[Any]], mark: dict[str, Any]) -> Oper
     missing = [name for name in path_names if name not in parameters]
     if missing or not parameters or parameters[0] != "call":
         raise OperationError(f"{where}: must take call first, and every name of the path {missing}")
-    form_type = _form(hints.get("form"), where)
-    if form_type is not None and ("body" in parameters or mark["ends_with_client"]):
-        raise OperationError(f"{where}: with a form there is no body, nor ends_with_client")
-    body_type, body_optional = _body(hints.get("body"))
+    body_type, body_optional = _optional(hints.get("body"))
+    form_type, form_optional = _form(hints.get("form"), where)
+    if form_type is not None and mark["ends_with_client"]:
+        raise OperationError(f"{where}: with a form there is no ends_with_client")
+    if form_type is not None and (form_optional or body_type is not None):
+        if not (form_optional and body_optional):
+            raise OperationError(f"{where}: with a form and a body, each must be `... | None`")
+        # Exactly one of them comes.
+        body_optional = False
     doc = inspect.getdoc(function) or mark["name"].replace("_", " ").capitalize()
     return Operation(
         function=function,
@@ -163,7 +168,7 @@ def _bind(function: Callable[..., Awaitable[Any]], mark: dict[str, Any]) -> Oper
     )
 
 
-def _body(hint: Any) -> tuple[Any, bool]:
+def _optional(hint: Any) -> tuple[Any, bool]:
     if hint is None:
         return None, False
     arguments = typing.get_args(hint)
@@ -173,12 +178,13 @@ def _body(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def _form(hint: Any, where: str) -> Any:
-    if hint is None:
-        return None
-    if typing.get_origin(hint) is not Form:
+def _form(hint: Any, where: str) -> tuple[Any, bool]:
+    form, optional = _optional(hint)
+    if form is None:
+        return None, False
+    if typing.get_origin(form) is not Form:
         raise OperationError(f"{where}: a form is annotated as Form[Struct]")
-    return typing.get_args(hint)[0]
+    return typing.get_args(form)[0], optional
 
 
 def answer_parts(answer_type: Any) -> tuple[Any, Any, bool]:

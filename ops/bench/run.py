@@ -25,6 +25,8 @@ NAMES = (
     "durable",
     "memory",
     "retrieval_quality",
+    "vector_search",
+    "sandbox",
     "watching",
 )
 

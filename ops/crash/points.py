@@ -45,6 +45,15 @@ FILES = frozenset(
 )
 """Not passed by this load: `tests/plugins/files/test_killed.py` kills a server at each of them."""
 
+CODE = frozenset(
+    {
+        "code_session_before_commit",
+        "code_session_committed",
+        "container_before_commit",
+        "container_committed",
+    }
+)
+"""Not passed by this load: `test_killed.py` of `code_interpreter` and of `containers` die there."""
 STORES = frozenset({name for name in POINTS if name.startswith(("store_", "ingest_", "chunks_"))})
 """Not passed by this load: `tests/plugins/vector_stores/test_killed.py` kills a server at each."""
 
@@ -59,7 +68,7 @@ PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
     """The points that a store is tested at: all that the load passes but those of the other."""
     others = "postgres_" if store == "sqlite" else "sqlite_"
-    elsewhere = FILES | STORES | TELLING
+    elsewhere = FILES | STORES | CODE | TELLING
     own = [name for name in POINTS if not name.startswith(others) and name not in elsewhere]
     later = [
         f"{name}:{passage}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from famulus_conformance import (
     scenarios_answers,
+    scenarios_containers,
     scenarios_errors,
     scenarios_files,
     scenarios_functions,
@@ -34,6 +35,7 @@ PLAYS: Mapping[str, Play] = {
     **scenarios_errors.PLAYS,
     **scenarios_answers.PLAYS,
     **scenarios_files.PLAYS,
+    **scenarios_containers.PLAYS,
     **scenarios_vector_stores.PLAYS,
 }
 """How the Python client plays each scenario of the table."""

@@ -79,6 +79,12 @@ def asynchronously(base_url: str, api_key: str, model: Model) -> Iterator[Stage]
             loop.run(client.close)
 
 
+CONTENTS = (
+    ("openai.resources.files", "content"),
+    ("openai.resources.containers.files.content", "retrieve"),
+)
+"""The methods of the client that give a file's bytes; one of vector stores is called so, too."""
+
 MANNERS: Mapping[str, Manner] = {
     "Python": plainly,
     "Python, async": asynchronously,
@@ -147,9 +153,7 @@ def _parsed(method: Callable[..., Any]) -> Callable[..., Any]:
 def _content_type(method: Callable[..., Any], *, streams: bool) -> str:
     if streams:
         return "text/event-stream"
-    # The one method of the client that answers with a file's bytes; one of vector stores has its
-    # name.
-    is_file = (method.__module__, method.__name__) == ("openai.resources.files", "content")
+    is_file = (method.__module__, method.__name__) in CONTENTS
     return "application/octet-stream" if is_file else "application/json"
 
 

@@ -65,6 +65,31 @@ EXCUSES = (
         why="A run that has ended is not ended again, and takes no outputs.",
     ),
     Excuse(
+        message="Cannot cancel file batch with status .*",
+        why="A batch of which every file is over has nothing left to be cancelled.",
+    ),
+    Excuse(
+        message="No such File object: .*",
+        why="What names a file names one that is there; which are, no schema can say.",
+    ),
+    Excuse(
+        operation="createVectorStoreFileBatch",
+        param="files",
+        message=".*may not be given together with file_ids.*",
+        why="Their text says that the two exclude each other; the schema only wants one.",
+    ),
+    Excuse(
+        param=".*chunk_overlap_tokens",
+        message=".*at most half of max_chunk_size_tokens.*",
+        why="Their text says so; no schema compares two numbers.",
+    ),
+    Excuse(
+        operation="searchVectorStore",
+        param=r"filters.*",
+        message=".*takes one string, number or boolean.*|.*may be nested to.*|.*and may have.*",
+        why="Only `in` and `nin` compare with a list, and a filter has limits of depth and length.",
+    ),
+    Excuse(
         message="Expected tool outputs for call_ids .*",
         why="Outputs are of the calls that were made; which were, no schema can say.",
     ),

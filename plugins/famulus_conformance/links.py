@@ -194,8 +194,26 @@ LINKS = (
         targets=["searchVectorStore"],
         ids={"vector_store_id": f"{HERE}vector_store_id"},
     ),
+    Link(
+        sources=["CreateContainer"],
+        targets=["RetrieveContainer", "CreateContainerFile", "ListContainerFiles"],
+        ids={"container_id": ID},
+    ),
+    Link(sources=["RetrieveContainer"], targets=["DeleteContainer"], ids={"container_id": ID}),
+    Link(
+        sources=["CreateContainerFile"],
+        targets=["RetrieveContainerFile", "RetrieveContainerFileContent"],
+        ids={"container_id": f"{HERE}container_id", "file_id": ID},
+    ),
+    Link(
+        sources=["RetrieveContainerFile"],
+        targets=["DeleteContainerFile"],
+        ids={"container_id": f"{HERE}container_id", "file_id": ID},
+    ),
 )
-"""The roads: assistant, thread, message, run, step, cancel; file, store, batch, search."""
+"""The roads: assistant, thread, message, run, step, cancel; file, store, batch, search; and
+container, file.
+"""
 
 
 def linked(document: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:

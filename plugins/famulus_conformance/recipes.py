@@ -132,6 +132,18 @@ class Kitchen:
         ]
         return {"upload_id": upload, "part_ids": added}
 
+    async def container(self) -> str:
+        """A container."""
+        return str((await self.made("/containers", {"name": "hello"}))["id"])
+
+    async def container_file(self) -> dict[str, str]:
+        """A file in a container of its own."""
+        container = await self.container()
+        files = {"file": ("hello.txt", FILE.encode())}
+        path = f"/containers/{container}/files"
+        made = _answer(await self.target.call("POST", path, {}, files=files))
+        return {"container_id": container, "file_id": str(made["id"])}
+
     async def assistant(self) -> str:
         """An assistant of the model, with a function."""
         body = {"model": self.target.model, "tools": [FUNCTION]}
@@ -360,6 +372,23 @@ async def _complete_upload(kitchen: Kitchen) -> Request:
     return Request(ids={"upload_id": made["upload_id"]}, body=body)
 
 
+async def _create_container(kitchen: Kitchen) -> Request:
+    return Request(body={"name": "hello"})
+
+
+async def _container(kitchen: Kitchen) -> Request:
+    return Request(ids={"container_id": await kitchen.container()})
+
+
+async def _create_container_file(kitchen: Kitchen) -> Request:
+    ids = {"container_id": await kitchen.container()}
+    return Request(ids=ids, body={"file": FILE}, files=("file",))
+
+
+async def _container_file(kitchen: Kitchen) -> Request:
+    return Request(ids=await kitchen.container_file())
+
+
 async def _create_store(kitchen: Kitchen) -> Request:
     return Request(body={})
 
@@ -445,6 +474,15 @@ RECIPES: dict[str, Recipe] = {
     "cancelUpload": _upload,
     "completeUpload": _complete_upload,
     "addUploadPart": _add_part,
+    "ListContainers": _nothing,
+    "CreateContainer": _create_container,
+    "RetrieveContainer": _container,
+    "DeleteContainer": _container,
+    "CreateContainerFile": _create_container_file,
+    "ListContainerFiles": _container_file,
+    "RetrieveContainerFile": _container_file,
+    "RetrieveContainerFileContent": _container_file,
+    "DeleteContainerFile": _container_file,
     "listVectorStores": _nothing,
     "createVectorStore": _create_store,
     "getVectorStore": _new_store,

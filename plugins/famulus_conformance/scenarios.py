@@ -336,6 +336,25 @@ SCENARIOS: Sequence[Scenario] = (
         does="Sends two parts, completes them, and cancels another upload.",
         holds="The file is the parts in their order, and nothing comes after the end.",
     ),
+    # --- containers ---
+    Scenario(
+        name="a container is created, retrieved, listed and deleted",
+        operations=("CreateContainer", "RetrieveContainer", "ListContainers", "DeleteContainer"),
+        does="Each of the four, with a name that is not ASCII, and pages of two of that name.",
+        holds="It is what was asked for, all come, newest first, and it is gone once deleted.",
+    ),
+    Scenario(
+        name="files come into a container, are downloaded and deleted",
+        operations=(
+            "CreateContainerFile",
+            "ListContainerFiles",
+            "RetrieveContainerFile",
+            "RetrieveContainerFileContent",
+            "DeleteContainerFile",
+        ),
+        does="Names one at the creation, sends one, and copies one, whose own file is deleted.",
+        holds="Each has a path of its own and its content, and is gone once deleted.",
+    ),
     # --- vector stores ---
     Scenario(
         name="a vector store is created, retrieved, updated, listed and deleted",

@@ -18,7 +18,7 @@ NEAR = 4
 
 def may_miss(missing: Sequence[Token], content: Sequence[Token]) -> bool:
     """Whether so much may be said in other words."""
-    if any(token.kind in ("number", "name") for token in missing):
+    if any(token.kind in ("number", "name", "wide") for token in missing):
         return False
     real = [token for token in missing if token.kind == "word"]
     if any(token.place == 0 for token in real):
@@ -50,6 +50,8 @@ def is_replaced(missing: Sequence[Token], content: Sequence[Token], source: Word
 
 def contradicts(source: Words, words: Words, said: set[str]) -> bool:
     """Whether one denies what the other says, or says the opposite."""
+    if words.denials != source.denials:
+        return True
     have = {token.key for token in source.content}
     theirs = [keys for _, keys in source.negated]
     ours = [keys for _, keys in words.negated]

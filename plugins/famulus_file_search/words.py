@@ -27,7 +27,8 @@ from famulus_file_search.lexicon import (
     UNITS,
 )
 
-Kind = Literal["number", "name", "word", "generic", "empty"]
+Kind = Literal["number", "name", "word", "wide", "generic", "empty"]
+"""`wide` are letters of what is written without blanks."""
 
 _TOKEN = re.compile(
     r"(?P<number>\d+(?:[.,:]\d+)*(?![^\W\d_]*\d))(?P<suffix>(?:st|nd|rd|th)\b)?"
@@ -39,6 +40,9 @@ _GLANCE = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_][^\W_]*(?:'s)?|[%\u20ac$\u00a3]"
 _LARGE = re.compile(r"(?<=[^\W\d_][ ,] )\b[^\W\d_a-z][^\W_]+|(?<=[^\W\d_] )[^\W\d_a-z][^\W_]+")
 _THOUSANDS = re.compile(r"[.,](?=\d{3}(?:\D|$))")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+_DENIALS = re.compile(
+    "[\u4e0d\u6ca1\u6c92\u7121\u65e0\u672a\u52ff\u83ab\u975e]|\u306a\u3044|\u307e\u305b\u3093|\uc54a|\uc5c6|\ubabb"
+)
 _ENDINGS = (
     *("ation", "ition", "ment", "ally", "able", "ible", "ness", "ion", "ity", "ive", "al"),
     *("ly", "y"),
@@ -81,6 +85,8 @@ class Words(msgspec.Struct, frozen=True):
     """For each word that negates, its segment and the keys of what it does."""
     raw: frozenset[str]
     """All words in lower case."""
+    denials: int = 0
+    """Signs that deny, where words are written without blanks."""
 
     @property
     def content(self) -> list[Token]:
@@ -93,7 +99,8 @@ def words_of(sentence: str, names: frozenset[str] = frozenset()) -> Words:
     tokens = list(_tokens(sentence, names))
     tokens = [_with_unit(token, tokens) for token in tokens]
     raw = frozenset(token.text for token in tokens)
-    return Words(tuple(tokens), tuple(_negated(tokens)), raw)
+    denials = len(_DENIALS.findall(sentence))
+    return Words(tuple(tokens), tuple(_negated(tokens)), raw, denials)
 
 
 def names_in(sentence: str) -> Iterator[str]:
@@ -103,7 +110,15 @@ def names_in(sentence: str) -> Iterator[str]:
 
 def keys_in(sentence: str) -> frozenset[str]:
     """The keys of its words, seen at a glance: numbers of several words are not put together."""
-    return frozenset(map(_key_at_a_glance, _GLANCE.findall(sentence))) - {""}
+    keys: set[str] = set()
+    for word in _GLANCE.findall(sentence):
+        keys.update(_pairs(word) if _WIDE.search(word) else (_key_at_a_glance(word),))
+    return frozenset(keys) - {""}
+
+
+def _pairs(text: str) -> Iterator[str]:
+    """Two letters at a time: of what is written without blanks it is not known what a word is."""
+    return (text[at : at + 2] for at in range(max(1, len(text) - 1)))
 
 
 @lru_cache(maxsize=16_384)
@@ -136,6 +151,8 @@ def _tokens(sentence: str, names: frozenset[str]) -> Iterator[Token]:
             if tens is not None and 0 < NUMBERS.get(following.lower(), 0) < 10:
                 continue
             yield Token(lower, key, "number", place, segment)
+        elif kind == "wide":
+            yield Token(lower, lower, "wide", place, segment)
         else:
             tens = None
             lower = UNITS.get(lower, lower) if after_number else lower
@@ -150,7 +167,7 @@ def _pieces(sentence: str) -> Iterator[tuple[str, str]]:
         if kind in ("number", "suffix"):
             yield "number", found["number"]
         elif kind == "word" and _WIDE.search(text):
-            yield from (("word", text[at : at + 2]) for at in range(max(1, len(text) - 1)))
+            yield from (("wide", pair) for pair in _pairs(text))
         elif kind == "sign":
             yield "word", UNITS[text]
         elif kind == "stop":

@@ -24,6 +24,7 @@ from famulus_hnsw.graph_file import (
     checked,
     manifest_path,
     place,
+    remove_unplaced,
     sum_of,
     unplaced,
 )
@@ -40,6 +41,8 @@ class Left(Exception):
 
 def build(task: Task) -> Manifest:
     """Build a graph of all vectors that are there, from the one before if that is possible."""
+    parent = os.getppid()
+    remove_unplaced(Path(task.graph))
     connection = sqlite3.connect(f"{Path(task.store).as_uri()}?mode=ro", uri=True)
     try:
         # One transaction, so that documents and pieces belong together.
@@ -51,7 +54,7 @@ def build(task: Task) -> Manifest:
         known = {id for (id,) in connection.execute("select id from document where is_whole")}
         index, covered, removed = _begun(task, known, capacity=count)
         for labels, vectors in _batches(connection, dimensions, covered):
-            if os.getppid() == 1:
+            if os.getppid() != parent:
                 raise Left
             index.add_items(vectors, labels, num_threads=task.threads)
     finally:

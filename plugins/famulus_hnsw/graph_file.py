@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 FORM: Final = 1
+UNPLACED: Final = ".new"
 SHIFT: Final = 32
 """A label is the number of a chunk's document, and below that many bits its place there."""
 
@@ -90,9 +91,15 @@ def remove_graph(graph: Path) -> None:
     """Remove a graph and what is beside it."""
     for path in (graph, manifest_path(graph)):
         path.unlink(missing_ok=True)
-        unplaced(path).unlink(missing_ok=True)
+    remove_unplaced(graph)
 
 
 def unplaced(path: Path) -> Path:
-    """Where a file is written before it is in its place."""
-    return path.with_name(path.name + ".new")
+    """Where this process writes a file before it is in its place."""
+    return path.with_name(f"{path.name}.{os.getpid()}{UNPLACED}")
+
+
+def remove_unplaced(graph: Path) -> None:
+    """Remove what processes left that died while they wrote this graph."""
+    for path in graph.parent.glob(f"{graph.name}*{UNPLACED}"):
+        path.unlink(missing_ok=True)

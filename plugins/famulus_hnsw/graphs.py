@@ -115,7 +115,7 @@ class Graphs:
             if store.key() == key and not store.has_graph():
                 raise NotBuilt("what was built could not be read")
             self.fault = ""
-        except (NotBuilt, Gone) as error:
+        except (NotBuilt, Gone, OSError) as error:
             self.failed(store, error)
 
     async def _load(self, store: HnswStore) -> None:

@@ -16,8 +16,8 @@ from famulus_schemas.health import Health
 from famulus_schemas.ports import VECTORS
 
 if TYPE_CHECKING:
+    from famulus.hands import Hands
     from famulus_indexes.store import StoreIndex
-    from famulus_indexes.threads import Threads
 
 MISSING = 'hnswlib is not installed, so all search is exact: pip install "famulus[hnsw]"'
 
@@ -39,7 +39,7 @@ class Hnsw(Plugin[HnswSettings]):
             if not graphs.is_able:
                 log.warning("hnswlib_missing", reason=MISSING)
 
-            def make(path: Path, threads: Threads) -> StoreIndex:
+            def make(path: Path, threads: Hands) -> StoreIndex:
                 from famulus_hnsw.store import HnswStore
 
                 words_max = settings.query_words_max

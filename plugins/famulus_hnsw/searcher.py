@@ -44,8 +44,8 @@ class Searcher:
     def ask(self, question: Question, *, answer_s: float, wait_s: float = -1) -> Answer:
         """The answer. Raises Busy, and Gone."""
         with self._taken(wait_s):
-            connection = self._connection or self._start()
             try:
+                connection = self._connection or self._start()
                 connection.send_bytes(msgspec.msgpack.encode(question))
                 if not connection.poll(answer_s):
                     raise Gone(f"it did not answer within {answer_s:g} s")

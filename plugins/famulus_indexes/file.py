@@ -9,9 +9,10 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -22,10 +23,26 @@ from famulus_indexes.matrix import Numbers, Vectors, rows_of
 from famulus_indexes.words import Term, looked_for, spaced
 from famulus_schemas.retrieval import Entry
 
-FORM: Final = 1
+FORM: Final = 2
 """Another one whenever files of before cannot be used any more, or their words are others."""
+RANKED_MAX: Final = 20_000
+"""Chunks that are ranked for one query, unless its rarest word alone has more: some 40 ms."""
+COUNTS_MAX: Final = 10_000
+"""Words of queries of which it is remembered how many chunks have them."""
 SHIFT: Final = 32
 """A chunk's row among the words is its document's number, and below that many bits its place."""
+
+NO_DAMAGE: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+"""What keeps a file from being used would keep a new one from it, too."""
+
 
 _TABLES: Final = """
 create table document (
@@ -45,19 +62,35 @@ create virtual table words using fts5 (
     text, tokenize = "porter unicode61 remove_diacritics 2"
 );
 create table about (form integer not null, dimensions integer not null, mark text not null);
+create table store (project text not null, name text not null);
 """
 _MATCHING: Final = """
-select rowid, -rank from words where words match :terms order by rank
+select id, score from (
+    select rowid as id, -bm25(words) as score from words
+    where words match :terms limit :ranked
+) order by score desc
 """
 _MATCHING_SOME: Final = """
-select rowid, -rank from words
-where words match :terms and rowid >> :shift in (select value from json_each(:documents))
-order by rank
+select id, score from (
+    select rowid as id, -bm25(words) as score from words
+    where words match :terms and rowid >> :shift in (select value from json_each(:documents))
+    limit :ranked
+) order by score desc
+"""
+_COUNT: Final = """
+select count(*) from (select 1 from words where words match ? limit ?)
 """
 
 
 class Damaged(Exception):
     """The file is not what we wrote."""
+
+
+class Kept(NamedTuple):
+    """Of which store a file is, by its project and its name, and what it has of that."""
+
+    key: tuple[str, str]
+    documents: frozenset[str]
 
 
 class Closed(Exception):
@@ -83,11 +116,14 @@ class Piece(NamedTuple):
 class StoreFile:
     """An open file. Its methods block; words may be looked for while others are added."""
 
-    def __init__(self, path: Path, *, dimensions: int, log: Log) -> None:
+    def __init__(self, path: Path, *, store: tuple[str, str], dimensions: int, log: Log) -> None:
         self.path = path
+        self._store = store
         self.dimensions = dimensions
         self._log = log
         self._reading = threading.Lock()
+        self._counts: dict[Term, int] = {}
+        """How many chunks have a term; another one once any are added or removed."""
         self.is_open = True
         self.mark = ""
         """Another one for each file that is made: the numbers of its documents are its own."""
@@ -99,6 +135,8 @@ class StoreFile:
         try:
             return self._open()
         except (sqlite3.DatabaseError, Damaged) as error:
+            if not is_damage(error):
+                raise
             self._log.warning("index_made_anew", file=self.path.name, reason=str(error))
             remove(self.path)
             return self._open()
@@ -132,6 +170,7 @@ class StoreFile:
                     writer.execute(statement)
                 about = FORM, self.dimensions, secrets.token_hex(16)
                 writer.execute("insert into about values (?, ?, ?)", about)
+                writer.execute("insert into store values (?, ?)", self._store)
         form, dimensions, self.mark = about_of(writer)
         if (form, dimensions) != (FORM, self.dimensions):
             raise Damaged(
@@ -169,6 +208,7 @@ class StoreFile:
                 if part.is_last:
                     self._writer.execute("update document set is_whole = 1 where id = ?", (id,))
                     whole[part.name] = id
+        self._counts = {}
         return whole, pieces
 
     def _id(self, name: str) -> int:
@@ -199,6 +239,7 @@ class StoreFile:
         """Remove documents."""
         with _transaction(self._writer):
             _forget(self._writer, ids)
+        self._counts = {}
 
     def unfinished(self) -> Sequence[int]:
         """Documents of which only a part came."""
@@ -221,26 +262,55 @@ class StoreFile:
         `among` are the documents that are searched at all; of what is found there only those
         count of which `keep` says so. Raises Closed, and sqlite3.DatabaseError for a damaged file.
         """
-        terms = expression(*looked_for(text, words_max=words_max))
+        terms, phrases = looked_for(text, words_max=words_max)
         if not terms:
             return []
-        values: dict[str, object] = {"terms": terms}
+        values: dict[str, object] = {}
         if among is not None:
             values |= {"shift": SHIFT, "documents": msgspec.json.encode(among).decode()}
-        found: list[tuple[int, int, float]] = []
+        statement = _MATCHING if among is None else _MATCHING_SOME
         with self._reading:
             if not self.is_open:
                 raise Closed
-            cursor = self._reader.execute(_MATCHING if among is None else _MATCHING_SOME, values)
-            try:
-                for row, score in cursor:
-                    if keep(row >> SHIFT):
-                        found.append((row >> SHIFT, row & ((1 << SHIFT) - 1), score))
-                        if len(found) == limit:
-                            break
-            finally:
-                cursor.close()
-        return found
+            for expression, ranked in self._affordable(terms, phrases):
+                cursor = self._reader.execute(
+                    statement, values | {"terms": expression, "ranked": ranked}
+                )
+                if found := _first(cursor, keep, limit):
+                    return found
+        return []
+
+    def _affordable(
+        self, terms: Sequence[Term], phrases: Sequence[Term]
+    ) -> Iterator[tuple[str, int]]:
+        """What to look for, and how many chunks to rank; the next where nothing is found.
+
+        It is the rarest terms, as many as can be ranked in good time, and the phrases of these:
+        what most chunks have says little, and costs what all of them cost.
+        """
+        counts = self._counts
+        if len(counts) > COUNTS_MAX:
+            counts.clear()
+        for term in terms:
+            if term not in counts:
+                counts[term] = self._count(term)
+        there = sorted((term for term in terms if counts[term]), key=counts.__getitem__)
+        if there and counts[there[0]] < RANKED_MAX:
+            totals = accumulate(counts[term] for term in there)
+            few = [term for term, total in zip(there, totals, strict=True) if total <= RANKED_MAX]
+            words = {word for term in few for word in term}
+            whole = [phrase for phrase in phrases if words.issuperset(phrase)]
+            yield expression([*few, *whole], "OR"), -1
+        elif there:
+            # All are common: it is those that have all of them, or else some of those that do.
+            yield expression(there, "AND"), RANKED_MAX
+            yield expression(there, "OR"), RANKED_MAX
+
+    def _count(self, term: Term) -> int:
+        """How many chunks have a term; of many, only that they are many."""
+        row = self._reader.execute(_COUNT, (expression([term], "OR"), RANKED_MAX)).fetchone()
+        count: int = row[0]
+        return count
 
 
 def about_of(connection: sqlite3.Connection) -> tuple[int, int, str]:
@@ -249,6 +319,18 @@ def about_of(connection: sqlite3.Connection) -> tuple[int, int, str]:
     if len(rows) != 1:
         raise Damaged(f"it says {len(rows)} times what it is")
     return rows[0]
+
+
+def kept_in(path: Path) -> Kept | None:
+    """What a file is of; None where it does not say that, or is gone."""
+    # Not made where it is gone, as a plain path would have it.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(uri, uri=True)) as connection:
+        owner = connection.execute("select project, name from store").fetchone()
+        names = connection.execute("select name from document").fetchall()
+        if owner is not None:
+            return Kept(owner, frozenset(name for (name,) in names))
+    return None
 
 
 def pieces_of(connection: sqlite3.Connection, dimensions: int) -> Iterator[Piece]:
@@ -271,9 +353,30 @@ def _sum(document: int, numbers: bytes, vectors: bytes) -> int:
     return crc32(vectors, crc32(numbers, document & 0xFFFFFFFF))
 
 
-def expression(terms: Sequence[Term], phrases: Sequence[Term]) -> str:
+def expression(terms: Sequence[Term], joined_by: Literal["AND", "OR"]) -> str:
     """A query of FTS5. Its terms hold letters and digits only, and stand in quotes."""
-    return " OR ".join('"' + " ".join(term) + '"' for term in (*terms, *phrases))
+    return f" {joined_by} ".join('"' + " ".join(term) + '"' for term in terms)
+
+
+def _first(
+    cursor: sqlite3.Cursor, keep: Callable[[int], bool], limit: int
+) -> list[tuple[int, int, float]]:
+    """So many of the rows whose documents are kept, by document and place."""
+    found: list[tuple[int, int, float]] = []
+    try:
+        for row, score in cursor:
+            if keep(row >> SHIFT):
+                found.append((row >> SHIFT, row & ((1 << SHIFT) - 1), score))
+                if len(found) == limit:
+                    break
+    finally:
+        cursor.close()
+    return found
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that the file is not what we wrote, and not that it cannot be used."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in NO_DAMAGE
 
 
 def remove(path: Path) -> None:

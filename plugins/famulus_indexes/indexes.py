@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
+from famulus_indexes.leftovers import Leftovers
 from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
-from famulus_indexes.threads import Threads
+from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ T = TypeVar("T")
 ATTEMPTS_MAX: Final = 3
 """A search whose file is closed or damaged meanwhile is made again, on another one."""
 
-Make = Callable[[Path, Threads], "StoreIndex"]
+Make = Callable[[Path, Hands], "StoreIndex"]
 """Makes the index of the store whose file has this path."""
 
 
@@ -49,7 +50,7 @@ class Indexes:
         make: Make,
         folder: Path,
         *,
-        threads: Threads,
+        threads: Hands,
         settings: IndexSettings,
         log: Log,
     ) -> None:
@@ -62,6 +63,14 @@ class Indexes:
         self._entrances: OrderedDict[Key, Entrance] = OrderedDict()
         """The stores that are open, the one that was used last at the end."""
         self.changes = Changes(self._open, waiting_max=settings.changed_max, log=log)
+        self.leftovers = Leftovers(
+            folder,
+            threads=threads,
+            changes=self.changes,
+            is_open=self._entrances.__contains__,
+            pause_s=settings.clear_up_s,
+            log=log,
+        )
 
     @property
     def open_count(self) -> int:
@@ -76,6 +85,7 @@ class Indexes:
     def use(self, source: VectorSource) -> None:
         """As Vectors.use."""
         self._source = source
+        self.leftovers.use(source)
 
     async def changed(self, project: str, store: str) -> None:
         """As Vectors.changed."""
@@ -110,7 +120,7 @@ class Indexes:
     async def _search(
         self, key: Key, search: Callable[[StoreIndex], Callable[[], list[Hit]]]
     ) -> list[Hit]:
-        from famulus_indexes.file import Closed
+        from famulus_indexes.file import Closed, Damaged
 
         attempt = 0
         while True:
@@ -118,13 +128,12 @@ class Indexes:
             async with self._ready(key) as entrance:
                 generation = entrance.index.generation
                 try:
-                    return await self._threads.do(search(entrance.index))
-                except Closed:
+                    return await entrance.index.do(search(entrance.index))
+                except (Closed, Damaged) as error:
                     if attempt == ATTEMPTS_MAX:
-                        raise
-                except sqlite3.DatabaseError as error:
-                    if attempt == ATTEMPTS_MAX:
-                        raise
+                        raise StoreUnavailable(f"the index cannot be used: {error!r}") from error
+                    if isinstance(error, Closed):
+                        continue
                     self._log.warning("index_made_anew", store=key[1], reason=str(error))
                     async with entrance.rounds.lock:
                         if entrance.index.generation == generation:
@@ -172,7 +181,8 @@ class Indexes:
             few = len(self._entrances) <= self._settings.open_max
             if few and taken <= self._settings.memory_bytes_max:
                 return
-            if entrance.users:
+            # Others may have closed it meanwhile, or be in it.
+            if entrance.users or self._entrances.get(key) is not entrance:
                 continue
             del self._entrances[key]
             taken -= entrance.index.size_bytes
@@ -188,9 +198,9 @@ async def open_indexes(
     folder: Path, settings: IndexSettings, *, log: Log, make: Make | None = None
 ) -> AsyncIterator[Indexes]:
     """Search indexes that are kept in a folder, until left; exactly, or as `make` has it."""
-    threads = Threads(settings.threads_max)
+    threads = Hands(settings.threads_max, name="indexes")
 
-    def make_exact(path: Path, threads: Threads) -> StoreIndex:
+    def make_exact(path: Path, threads: Hands) -> StoreIndex:
         from famulus_indexes.store import StoreIndex
 
         return StoreIndex(path, threads=threads, words_max=settings.query_words_max, log=log)
@@ -198,13 +208,16 @@ async def open_indexes(
     try:
         with taken_slot(folder) as slot:
             indexes = Indexes(make or make_exact, slot, threads=threads, settings=settings, log=log)
-            background = asyncio.create_task(indexes.changes.run())
+            background = [
+                asyncio.create_task(work)
+                for work in (indexes.changes.run(), indexes.leftovers.run())
+            ]
             try:
                 yield indexes
             finally:
-                background.cancel()
-                with suppress(asyncio.CancelledError):
-                    await background
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
                 await indexes.close()
     finally:
         threads.close()

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+from famulus.hands import Hands
 from famulus.log import Log
-from famulus_indexes.file import Damaged, Part, StoreFile, remove
+from famulus_indexes.file import Damaged, Part, StoreFile, is_damage, remove
 from famulus_indexes.filtering import Documents, Flags
 from famulus_indexes.matrix import Found, Matrix, Rows, rows_of
 from famulus_indexes.matrix import Vectors as Row
-from famulus_indexes.threads import Threads
+from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, StoreState, VectorSource
 
 WRITTEN_ENTRIES: Final = 256
 """Chunks that are brought in by one transaction."""
 ATTEMPTS_MAX: Final = 2
 """A file that turns out to be damaged is made anew; one that does so twice is not the matter."""
+
+T = TypeVar("T")
 
 
 class View(NamedTuple):
@@ -50,7 +53,7 @@ class Held(NamedTuple):
 class StoreIndex:
     """One store. `bring_in` and `close` are called by one at a time; searching by anyone."""
 
-    def __init__(self, path: Path, *, threads: Threads, words_max: int, log: Log) -> None:
+    def __init__(self, path: Path, *, threads: Hands, words_max: int, log: Log) -> None:
         self.generation: int | None = None
         """The generation that is searched; None where none is."""
         self.path = path
@@ -65,17 +68,33 @@ class StoreIndex:
         """What the index takes of memory."""
         return 0 if self._held is None else self._held.matrix.size_bytes
 
+    async def do(self, work: Callable[[], T]) -> T:
+        """What the work gives, done by a thread. Raises what it does, Damaged, StoreUnavailable."""
+        try:
+            return await self._threads.do(work)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise Damaged(str(error)) from error
+            raise StoreUnavailable(f"the index cannot be used: {error}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"the index cannot be used: {error}") from error
+
     # -- bringing in ------------------------------------------------------------------------------
 
     async def bring_in(self, project: str, store: str, source: VectorSource) -> None:
-        """Have everything that the source lists now. Raises what the source does."""
+        """Have everything that the source lists now.
+
+        Raises what the source does, and StoreUnavailable for what the disk refuses.
+        """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 await self._bring_in(project, store, source)
                 return
-            except (Damaged, sqlite3.DatabaseError) as error:
+            except Damaged as error:
                 if attempt == ATTEMPTS_MAX:
-                    raise
+                    raise StoreUnavailable(
+                        f"the index is damaged again and again: {error}"
+                    ) from error
                 self._log.warning("index_made_anew", file=self.path.name, reason=str(error))
                 await self.discard()
 
@@ -85,8 +104,8 @@ class StoreIndex:
             await self.discard()
             self.generation = state.generation
             return
-        held = await self._threads.do(partial(self._hold, state.dimensions))
-        await self._threads.do(partial(self._forget, held, state.documents.keys()))
+        held = await self.do(partial(self._hold, (project, store), state.dimensions))
+        await self.do(partial(self._forget, held, state.documents.keys()))
         parts: list[Part] = []
         waiting = 0
         for name in state.documents.keys() - held.ids.keys():
@@ -96,22 +115,22 @@ class StoreIndex:
                 count += len(entries)
                 waiting += len(entries)
                 if waiting >= WRITTEN_ENTRIES:
-                    await self._threads.do(partial(_write, held, parts))
+                    await self.do(partial(_write, held, parts))
                     parts, waiting = [], 0
             # One without chunks may only be gone, and come back.
             if count or await source.generation(project, store) == state.generation:
                 parts.append(Part(name, (), is_last=True))
-        await self._threads.do(partial(_write, held, parts))
-        await self._threads.do(partial(self._show, held, state))
+        await self.do(partial(_write, held, parts))
+        await self.do(partial(self._show, held, state))
 
-    def _hold(self, dimensions: int) -> Held:
+    def _hold(self, store: tuple[str, str], dimensions: int) -> Held:
         """Open the file and read its vectors, unless that is done."""
         if self._held is not None:
             if self._held.file.dimensions == dimensions:
                 return self._held
             self._close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = StoreFile(self.path, dimensions=dimensions, log=self._log)
+        file = StoreFile(self.path, store=store, dimensions=dimensions, log=self._log)
         try:
             matrix = Matrix(dimensions)
             for piece in file.pieces():
@@ -140,7 +159,7 @@ class StoreIndex:
 
     async def discard(self) -> None:
         """Forget everything, also what is in the data folder."""
-        await self._threads.do(self._discard)
+        await self.do(self._discard)
 
     def _discard(self) -> None:
         self._close()
@@ -148,7 +167,7 @@ class StoreIndex:
 
     async def close(self) -> None:
         """Let go of memory and file; nobody may be searching."""
-        await self._threads.do(self._close)
+        await self.do(self._close)
 
     def _close(self) -> None:
         held, self._held, self._view, self.generation = self._held, None, None, None

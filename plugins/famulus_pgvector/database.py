@@ -80,10 +80,14 @@ async def alone(
 class Bringing:
     """Brings one store in. Made for one round, on one connection, alone at it."""
 
-    def __init__(self, connection: Any, project: str, store: str, *, log: Log) -> None:
+    def __init__(
+        self, connection: Any, project: str, store: str, *, settings: PgvectorSettings, log: Log
+    ) -> None:
         self._connection = connection
         self._project = project
         self._store = store
+        self._long_s = settings.build_s
+        """What removes may remove all that there is."""
         self._log = log
 
     async def bring_in(self, source: VectorSource) -> StoreRow | None:
@@ -99,7 +103,7 @@ class Bringing:
             return None
         id = await self._begun(state) if row is None else row.id
         await self._connection.execute(
-            "delete from document where store = $1 and not is_listed", id
+            "delete from document where store = $1 and not is_listed", id, timeout=self._long_s
         )
         found = await self._connection.fetch(_KNOWN, id)
         known = {bytes(name): number for number, name in found}
@@ -115,8 +119,13 @@ class Bringing:
 
     async def remove(self, row: StoreRow) -> None:
         """Remove the store and all that is its."""
-        await self._connection.execute(f"drop index if exists chunk_near_{row.id:d}")
-        await self._connection.execute("delete from store where id = $1", row.id)
+        # Concurrently, as no search of another store must wait for it.
+        await self._connection.execute(
+            f"drop index concurrently if exists chunk_near_{row.id:d}", timeout=self._long_s
+        )
+        await self._connection.execute(
+            "delete from store where id = $1", row.id, timeout=self._long_s
+        )
 
     async def _begun(self, state: StoreState) -> int:
         id: int = await self._connection.fetchval(
@@ -177,7 +186,9 @@ class Bringing:
         names = [name_bytes(name) for name in shown]
         attributes = [kept(each) for each in shown.values()]
         async with self._connection.transaction():
-            await self._connection.execute("delete from document where id = any ($1)", gone)
+            await self._connection.execute(
+                "delete from document where id = any ($1)", gone, timeout=self._long_s
+            )
             await self._connection.execute(_LIST, id, names, attributes)
             chunks: int = await self._connection.fetchval(_SHOW, id, generation)
         return chunks

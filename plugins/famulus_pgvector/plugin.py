@@ -67,6 +67,8 @@ class Pgvector(Plugin[PgvectorSettings]):
             await self._vectors.probe()
         except StoreUnavailable as error:
             return Health(status="down", detail=str(error))
+        if fault := self._vectors.builder.fault:
+            return Health(status="degraded", detail=f"a store has no index: {fault}")
         return Health()
 
 

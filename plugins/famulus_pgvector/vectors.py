@@ -32,7 +32,7 @@ class PgVectors:
         self, pool: Any, builder: Builder, settings: PgvectorSettings, *, log: Log
     ) -> None:
         self._pool = pool
-        self._builder = builder
+        self.builder = builder
         self._settings = settings
         self._log = log
         self._source: VectorSource | None = None
@@ -101,6 +101,9 @@ class PgVectors:
         rounds = self._rounds.setdefault(key, Rounds())
         await rounds.join(lambda: self._round(key))
 
+    def _alone(self, connection: Any, key: Key) -> Bringing:
+        return Bringing(connection, *key, settings=self._settings, log=self._log)
+
     async def _round(self, key: Key) -> None:
         assert self._source is not None
         with reached():
@@ -109,9 +112,9 @@ class PgVectors:
                 self._pool.acquire() as connection,
                 alone(connection, *key, settings=self._settings),
             ):
-                row = await Bringing(connection, *key, log=self._log).bring_in(self._source)
+                row = await self._alone(connection, key).bring_in(self._source)
         if row is not None:
-            self._builder.consider(row)
+            self.builder.consider(row)
 
 
 def _row(vector: bytes, dimensions: int) -> bytes:

@@ -63,7 +63,7 @@ class RunSettings(Settings, frozen=True, kw_only=True):
             why="Passages that a run's tools found and its messages may rest on; the newest are "
             "kept."
         ),
-    ] = 200
+    ] = 100
     runs_at_once_max: Annotated[
         int, setting(why="Runs that are at work at the same time; others stay queued.")
     ] = 256

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import UNSET
+
 from famulus import Problem, Wire
 from famulus.lists import list_of
 from famulus_schemas.errors import UNKNOWN_CURSOR
@@ -21,7 +23,7 @@ async def list_files(
     where: Mapping[str, str] = {},
 ) -> Wire[ListPage[VectorStoreFile]]:
     """The page that a client asked for. Raises Problem where its cursor is unknown."""
-    chosen = dict(where) if query.filter is None else {**where, "status": query.filter}
+    chosen = dict(where) if query.filter is UNSET else {**where, "status": query.filter}
     try:
         page = await records.page(
             "vector_store_file",

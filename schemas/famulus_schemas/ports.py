@@ -18,11 +18,13 @@ from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
 from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
 from famulus_schemas.retrieval import Embedder, Extraction, Vectors
+from famulus_schemas.sandbox import Box, BoxFile, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
 
     from famulus_schemas.assistants import FullAssistant
+    from famulus_schemas.containers import ContainerFile
     from famulus_schemas.files import File, FilePurpose
     from famulus_schemas.identity import Principal
     from famulus_schemas.messages import CreateMessage, Message
@@ -400,6 +402,29 @@ class Stores(Protocol):
         ...
 
 
+class Containers(Protocol):
+    """The containers of a project, for those who have code to run in them."""
+
+    async def enter(self, project: str, container_id: str) -> Box:
+        """The container's box, with all of its files; opened where there is none.
+
+        Counts as a use of the container. Raises Problem (404) where it is not there or over,
+        SandboxUnavailable, SandboxBusy and BoxGone. A box that is not the one of the last time
+        (`id`) has no variables.
+        """
+        ...
+
+    async def keep(
+        self, project: str, container_id: str, changed: Sequence[BoxFile]
+    ) -> Sequence[ContainerFile]:
+        """Make what code wrote files of the container, in the place of those of the same paths.
+
+        What cannot be taken out of the box, or is too large, is left out. Raises Problem where
+        the container is over, or would have too much, and BoxGone.
+        """
+        ...
+
+
 RECORDS = RecordsPort("records")
 BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
@@ -412,6 +437,8 @@ EMBEDDER: Port[Embedder] = Port("embedder")
 EXTRACTION: Port[Extraction] = Port("extraction")
 VECTORS: Port[Vectors] = Port("vectors")
 STORES: Port[Stores] = Port("stores")
+SANDBOX: Port[Sandbox] = Port("sandbox")
+CONTAINERS: Port[Containers] = Port("containers")
 
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
@@ -427,5 +454,7 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     EMBEDDER,
     VECTORS,
     STORES,
+    SANDBOX,
+    CONTAINERS,
 )
 """Every port, in the order in which they build on each other."""

@@ -269,7 +269,8 @@ class Vectors(Protocol):
     """Finds chunks by what they mean and by the words in them; what `need(VECTORS)` gives.
 
     An index may lag behind the records, but never answers with a document that `state` does not
-    list, and brings in what it lists before it answers.
+    list, and brings in what it lists before it answers. Where it cannot be used, searching raises
+    StoreUnavailable, as records do.
     """
 
     def use(self, source: VectorSource) -> None:

@@ -79,7 +79,7 @@ VectorStoreFileStatus: TypeAlias = Literal["in_progress", "completed", "failed",
 class VectorStoreFileListQuery(ListQuery, frozen=True, kw_only=True):
     """Which page of the files to return, perhaps only those of one status."""
 
-    filter: VectorStoreFileStatus | None = None
+    filter: VectorStoreFileStatus | UnsetType = UNSET
 
 
 class ContentQuery(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from famulus.testing import Script, ScriptedBackend, tool
@@ -81,7 +81,7 @@ def _text(message: PromptMessage) -> str:
 
 
 @contextmanager
-def scripted_server() -> Iterator[str]:
+def scripted_server(answer: Callable[[ChatRequest], Script] = answer) -> Iterator[str]:
     """The base URL of such a server, which lives in a thread, for tests that are not async."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LIBRARIES = {
+    "famulus_boxes": "what local sandboxes share: all but how a box is shut in",
     "famulus_http_models": "speaks to model servers over HTTP for those that reach one",
     "famulus_indexes": "searches vectors and words in this process, exactly",
 }
@@ -20,9 +21,13 @@ LIBRARIES = {
 
 MAY_IMPORT = {
     ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
+    ("famulus_bubblewrap", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_hnsw", "famulus_indexes"): "is exact in small stores, and in what passes filters",
+    ("famulus_landlock", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_pgvector", "famulus_indexes"): "takes texts apart and brings stores in as others do",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
+    ("famulus_remote_sandbox", "famulus_boxes"): "tells what cells show as local boxes do",
+    ("famulus_sandbox", "famulus_boxes"): "installs packages where boxes look for them",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }
 """The only imports from one folder of `plugins/` to another, each with its reason."""
@@ -33,6 +38,7 @@ MAY_IMPORT_PYDANTIC = {
 """The only folders of `plugins/` that import pydantic, and in no server, each with its reason."""
 
 SYSTEM_RECORDS = {
+    "famulus_containers": "ends containers whose time is over, in every project",
     "famulus_files": "ends files and uploads of every project that have expired",
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",

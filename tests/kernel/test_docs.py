@@ -151,7 +151,7 @@ def test_every_error_is_there(fault: Fault) -> None:
 
 def test_every_plugin_is_there() -> None:
     for folder in sorted((ROOT / "plugins").glob("famulus_*/")):
-        if folder.name not in ("famulus_http_models", "famulus_indexes"):
+        if folder.name not in ("famulus_boxes", "famulus_http_models", "famulus_indexes"):
             assert f"](plugins/{folder.name})" in README
 
 

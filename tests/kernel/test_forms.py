@@ -51,6 +51,19 @@ class SendThing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tags: list[str] = []
 
 
+class NamesThing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body."""
+
+    name: str
+
+
+class SendsOrNames(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A form that may be without a file."""
+
+    file: FileField | msgspec.UnsetType = msgspec.UNSET
+    name: str | None = None
+
+
 class Got(msgspec.Struct):
     """What came of a form."""
 
@@ -90,6 +103,23 @@ class Things(Plugin[NoSettings]):
         content_type, size, digest = files["file"]
         seconds = fields.expires_after.seconds if fields.expires_after else None
         return Got(fields.file, content_type, size, digest, fields.purpose, seconds, fields.tags)
+
+    @operation("POST", "/things/either", action="things.write", body_bytes_max=20_000_000)
+    async def send_either(
+        self, call: Call, body: NamesThing | None, form: Form[SendsOrNames] | None
+    ) -> dict[str, str]:
+        """Take a file, or the name of one."""
+        if form is None:
+            assert body is not None
+            return {"named": body.name}
+
+        async def save(part: FilePart) -> int:
+            return sum([len(chunk) async for chunk in part])
+
+        fields, files = await form.read(save)
+        assert body is None
+        sizes = {name: str(size) for name, size in files.items()}
+        return {**sizes, "named": fields.name or "nobody"}
 
     @operation("GET", "/things/content", action="things.read")
     async def content(self, call: Call) -> Bytes:
@@ -493,6 +523,59 @@ async def test_the_document_tells_of_the_form(server: TestServer) -> None:
     schema = document["components"]["schemas"]["SendThing"]
     assert schema["properties"]["file"] == {"type": "string", "format": "binary"}
     assert schema["required"] == ["file", "purpose"]
+
+
+# --- a form, or a body ---------------------------------------------------------------------------
+
+
+async def either(server: TestServer, body: bytes, kind: str) -> httpx.Response:
+    headers = {"content-type": kind}
+    return await server.client.post("/things/either", content=body, headers=headers)
+
+
+async def test_where_an_operation_takes_both_each_comes_as_what_it_is(server: TestServer) -> None:
+    as_form = TYPE["content-type"]
+    assert (await either(server, b'{"name": "ada"}', "application/json")).json() == {"named": "ada"}
+    sent = await either(server, form(FILE), as_form)
+    assert sent.json() == {"file": "5", "named": "nobody"}
+    sent = await either(server, form(part("name", "ada")), as_form)
+    assert sent.json() == {"named": "ada"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        (b"", "application/json", 400, "missing_required_parameter"),
+        (b"{}", "application/json", 400, "missing_required_parameter"),
+        (b"hello", "text/plain", 415, "unsupported_content_type"),
+        (b'{"name": "%b"}' % (b"a" * 11_000_000), "application/json", 413, "request_too_large"),
+    ],
+)
+async def test_what_is_neither_is_refused(
+    body: bytes, kind: str, status: int, code: str, server: TestServer
+) -> None:
+    refused = await either(server, body, kind)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+
+
+async def test_the_document_tells_of_both(server: TestServer) -> None:
+    document = (await server.get("/openapi.json")).json()
+    body = document["paths"]["/things/either"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert list(body["content"]) == ["application/json", "multipart/form-data"]
+    schema = document["components"]["schemas"]["SendsOrNames"]
+    assert schema["properties"]["file"] == {"type": "string", "format": "binary"}
+    assert schema.get("required", []) == []
+
+
+def test_a_form_and_a_body_are_both_declared_to_be_left_out() -> None:
+    class Wrong:
+        @operation("POST", "/x", action="x.write")
+        async def both(self, call: Call, body: NamesThing, form: Form[SendThing] | None) -> Got:
+            raise NotImplementedError
+
+    with pytest.raises(OperationError, match="each must be"):
+        operations(Wrong())
 
 
 def test_a_form_is_declared_as_one() -> None:

@@ -16,6 +16,15 @@ import famulus_schemas
 from famulus_schemas.assistants import Assistant, CreateAssistant, FullAssistant, ModifyAssistant
 from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatFields
 from famulus_schemas.completions import Completion, CompletionFields
+from famulus_schemas.containers import (
+    Container,
+    ContainerDeleted,
+    ContainerFile,
+    ContainerFileDeleted,
+    CreateContainer,
+    CreateContainerFile,
+    SendContainerFile,
+)
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
 from famulus_schemas.embeddings import CreateEmbedding, EmbeddingList
 from famulus_schemas.errors import ErrorEnvelope
@@ -116,8 +125,14 @@ MAIN: list[Any] = [
     CompleteUpload,
     Upload,
     UploadPart,
+    CreateContainer,
+    Container,
+    ContainerDeleted,
+    CreateContainerFile,
+    ContainerFile,
+    ContainerFileDeleted,
 ]
-FORMS = {CreateFile, AddUploadPart}
+FORMS = {CreateFile, AddUploadPart, SendContainerFile}
 """Never JSON: they come as forms, with a file in them."""
 
 MANY = 3

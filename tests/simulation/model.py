@@ -28,8 +28,11 @@ from famulus_schemas.steps import (
 )
 from famulus_schemas.tooling import (
     CallForm,
+    Citer,
     Equipment,
     Mark,
+    Source,
+    SourceSpan,
     ToolCall,
     ToolOutput,
     ToolScope,
@@ -105,8 +108,18 @@ class ServerTool:
         yield ToolOutput(text=f"weather {world.make_id('w')}")
 
 
+class Cites:
+    """Cites the newest passage in every other sentence."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._mark = sources[-1].mark
+
+    def cite(self, sentence: str) -> Sequence[Mark]:
+        return [self._mark] if "w2" in sentence else []
+
+
 class SearchTool:
-    """A search, by whose mark messages may cite what it found."""
+    """A search, by whose mark messages may cite what it found, and do where they forget to."""
 
     type = "file_search"
     place: Literal["server", "client"] = "server"
@@ -134,7 +147,13 @@ class SearchTool:
         content = [FileSearchResultContent(text="a passage")]
         found = FileSearchResult(file_id="file_1", file_name="f", score=0.5, content=content)
         text = f"{mark.text} {world.make_id('s')}"
-        yield ToolOutput(text=text, shown=FileSearchCall(results=[found]), marks=(mark,))
+        span = SourceSpan(start=len(mark.text), end=len(text), mark=mark)
+        yield ToolOutput(
+            text=text, shown=FileSearchCall(results=[found]), marks=(mark,), sources=(span,)
+        )
+
+    async def citer(self, sources: Sequence[Source]) -> Citer | None:
+        return Cites(sources)
 
 
 class CodeTool:
@@ -228,6 +247,7 @@ class Model:
         rng = self._world.rng
         roll = rng.random()
         words = " ".join(f"w{number}" for number in range(rng.choice((0, 1, 3, 6))))
+        words = words.replace("w2 w3", "w2. W3")
         marks = [text for message in request.messages for text in _marks(message.content)]
         if words and marks and rng.random() < 0.7:
             words = f"{words}{rng.choice(marks)} and {rng.choice(marks)}"

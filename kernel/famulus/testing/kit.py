@@ -24,7 +24,7 @@ from famulus.testing.scripted import ScriptedBackend
 from famulus.testing.transport import InProcess
 from famulus_schemas.identity import DEFAULT_PROJECT, Principal
 from famulus_schemas.inference import Backend
-from famulus_schemas.ports import BLOBS, RECORDS, VECTORS, Port
+from famulus_schemas.ports import BLOBS, RECORDS, SANDBOX, VECTORS, Port
 
 PROJECT_HEADER = "x-test-project"
 
@@ -291,4 +291,8 @@ def conformance_for(port: Port[Any]) -> type[Any]:
         from famulus.testing.vectors_conformance import VectorsConformance
 
         return VectorsConformance
+    if port is SANDBOX:
+        from famulus.testing.sandbox_conformance import SandboxConformance
+
+        return SandboxConformance
     raise LookupError(f"there is no conformance suite for {port.name}")

@@ -791,6 +791,57 @@ const SCENARIOS = {
     await refusal(client.uploads.complete(other.id, { part_ids }), OpenAI.BadRequestError);
   },
 
+  'a container is created, retrieved, listed and deleted': async () => {
+    const expires_after = { anchor: 'last_active_at', minutes: 5 };
+    const params = { name: 'größe', expires_after, memory_limit: '4g' };
+    const made = await client.containers.create(params);
+    assert.equal(made.object, 'container');
+    assert.equal(made.status, 'running');
+    assert.equal(made.name, 'größe');
+    assert.deepEqual(made.expires_after, expires_after);
+    assert.equal(made.memory_limit, '4g');
+    assert.equal((await client.containers.retrieve(made.id)).id, made.id);
+    const others = [];
+    for (let count = 0; count < 2; count += 1) {
+      others.push((await client.containers.create({ name: 'größe' })).id);
+    }
+    const { sizes, ids } = await readAll(client.containers.list({ name: 'größe', limit: 2 }));
+    assert.ok(sizes.slice(0, -1).every((size) => size === 2));
+    assert.deepEqual(ids.slice(0, 3), [...reversed(others), made.id]);
+    await client.containers.delete(made.id);
+    await refusal(client.containers.retrieve(made.id), OpenAI.NotFoundError);
+  },
+
+  'files come into a container, are downloaded and deleted': async () => {
+    const kept = await client.files.create({
+      file: await toFile(Buffer.from('kept'), 'kept.txt'),
+      purpose: 'assistants',
+    });
+    const container = await client.containers.create({ name: 'c', file_ids: [kept.id] });
+    const of = { container_id: container.id };
+    const { files } = client.containers;
+    const file = await toFile(Buffer.from('sent'), 'größe.txt');
+    const sent = await files.create(container.id, { file });
+    const copied = await files.create(container.id, { file_id: kept.id });
+    assert.equal(sent.object, 'container.file');
+    assert.equal(sent.container_id, container.id);
+    assert.equal(sent.bytes, 4);
+    assert.equal(sent.source, 'user');
+    await client.files.delete(kept.id);
+    const paths = [];
+    for await (const each of files.list(container.id, { order: 'asc', limit: 2 })) {
+      paths.push(each.path);
+    }
+    const due = ['kept.txt', 'größe.txt', 'kept_2.txt'].map((name) => `/mnt/data/${name}`);
+    assert.deepEqual(paths, due);
+    assert.deepEqual(await files.retrieve(sent.id, of), sent);
+    for (const [each, text] of [[sent, 'sent'], [copied, 'kept']]) {
+      assert.equal(await (await files.content.retrieve(each.id, of)).text(), text);
+    }
+    await files.delete(sent.id, of);
+    await refusal(files.content.retrieve(sent.id, of), OpenAI.NotFoundError);
+  },
+
   'a vector store is created, retrieved, updated, listed and deleted': async () => {
     const stores = client.vectorStores;
     const made = await stores.create({

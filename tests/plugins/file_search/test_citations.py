@@ -115,6 +115,26 @@ def test_no_text_breaks_it(sentence: str, passages: list[str]) -> None:
     assert Evidence(passages).supports(sentence) == first
 
 
+@pytest.mark.parametrize(
+    ("passage", "sentence", "is_said"),
+    [
+        ("员工每年有28天带薪假期。狗不可以进入大楼。", "员工每年有28天带薪假期。", True),
+        ("员工每年有28天带薪假期。狗不可以进入大楼。", "员工每年有30天带薪假期。", False),
+        ("员工每年有28天带薪假期。狗不可以进入大楼。", "狗不可以进入大楼。", True),
+        ("员工每年有28天带薪假期。狗不可以进入大楼。", "狗可以进入大楼。", False),
+        ("事務所は7時30分に開きます。犬は入れません。", "事務所は7時30分に開きます。", True),
+        ("事務所は7時30分に開きます。犬は入れません。", "事務所は8時30分に開きます。", False),
+        ("L'entrée coûte 9 euros. Les chiens n'entrent pas.", "L'entrée coûte 9 euros.", True),
+        ("La entrada cuesta 9 euros los lunes.", "La entrada no cuesta 9 euros.", False),
+        ("La entrada cuesta 9 euros los lunes.", "La entrada cuesta 9 euros.", True),
+    ],
+)
+def test_in_other_languages_what_is_said_word_for_word_is_found(
+    passage: str, sentence: str, is_said: bool
+) -> None:
+    assert bool(Evidence([passage]).supports(sentence)) is is_said
+
+
 @pytest.mark.parametrize("sentence", [row.sentence for row in rows("handbook")[:31]])
 def test_a_sentence_rests_on_itself(sentence: str) -> None:
     assert tuple(Evidence(["", "Something else.", sentence]).supports(sentence)) == (2,)

@@ -106,3 +106,43 @@ async def test_passages_can_be_read_in_the_step(asked: bool, tmp_path: Path) -> 
         assert result.file_id == file.id
         assert bool(result.content) is asked
         assert not asked or "7:30" in result.content[0].text
+
+
+async def test_a_file_that_a_message_attaches_is_searched(tmp_path: Path) -> None:
+    async with served(tmp_path) as client:
+        file = await client.files.create(
+            file=("office.md", FILES["office.md"]), purpose="assistants"
+        )
+        assistant = await client.beta.assistants.create(
+            model="famulus-builtin", tools=[{"type": "file_search"}]
+        )
+        thread = await client.beta.threads.create(
+            messages=[
+                {
+                    "role": "user",
+                    "content": "Here it is.",
+                    "attachments": [{"file_id": file.id, "tools": [{"type": "file_search"}]}],
+                }
+            ]
+        )
+        text = await told(client, thread.id, assistant.id, "When does the office open?")
+        assert "The office opens at 7:30." in text.value
+        (cited,) = text.annotations
+        assert cited.file_citation.file_id == file.id  # type: ignore[union-attr]
+
+
+async def test_a_store_that_is_made_along_with_the_assistant_is_searched(tmp_path: Path) -> None:
+    async with served(tmp_path) as client:
+        file = await client.files.create(
+            file=("travel.txt", FILES["travel.txt"]), purpose="assistants"
+        )
+        assistant = await client.beta.assistants.create(
+            model="famulus-builtin",
+            tools=[{"type": "file_search"}],
+            tool_resources={"file_search": {"vector_stores": [{"file_ids": [file.id]}]}},
+        )
+        thread = await client.beta.threads.create()
+        text = await told(client, thread.id, assistant.id, "Who books trips?")
+        assert "Trips are booked by Priya Raman." in text.value
+        (cited,) = text.annotations
+        assert cited.file_citation.file_id == file.id  # type: ignore[union-attr]

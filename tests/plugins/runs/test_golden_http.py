@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.plugins.file_search.conftest import STORE, Searches
+from tests.plugins.runs.formed_tools import Code
 
 from famulus import NoSettings, Plugin, hookimpl
 from famulus.testing import (
@@ -40,6 +41,7 @@ SERVES = ("get_weather", "get_stuck")
 weather = tool("get_weather", {"city": "Oslo"})
 stuck = tool("get_stuck", {})
 booking = tool("book_table", {"seats": 2})
+code = tool("python", {"code": "print one\nprint two\nplot\nprint three"})
 search = tool("file_search", {"queries": ["holiday", "days off"]})
 
 SEARCHES = ("file_search", Searches)
@@ -94,7 +96,7 @@ class Client:
 
             @hookimpl
             def register_tools(self) -> list[ToolKind]:
-                return [tools]  # type: ignore[list-item]
+                return [tools, Code()]  # type: ignore[list-item]
 
         self.backend = ScriptedBackend(script)
         settings = {"runs": {"finish_s": 0.0, "expiry_poll_s": 0.01, **runs}}
@@ -143,9 +145,10 @@ class Client:
         assert response.status_code == 200, response.text
         return response.json()
 
-    async def assistant(self, *functions: str) -> str:
+    async def assistant(self, *functions: str, runs_code: bool = False) -> str:
         """A new assistant's id."""
-        tools = [{"type": "function", "function": {"name": name}} for name in functions]
+        tools: list[Any] = [{"type": "function", "function": {"name": name}} for name in functions]
+        tools += [{"type": "code_interpreter"}] if runs_code else []
         response = await self.server.post("/v1/assistants", {"model": "scripted", "tools": tools})
         return str(response.json()["id"])
 
@@ -208,6 +211,14 @@ async def client_tool_replayed(client: Client) -> None:
     async with client.at(Script()):
         await client.stream(f"{RUN}/events")
         await client.stream(f"{RUN}/events", **{"last-event-id": "run_1:1.6.0"})
+
+
+async def code_interpreter(client: Client) -> None:
+    says = "See sandbox:/mnt/data/plot.png."
+    async with client.at(Script().calls(code).uses(9, 4).says(says).uses(20, 2)):
+        await client.assistant(runs_code=True)
+        await client.thread()
+        await client.stream(RUNS, STREAM)
 
 
 async def cancelled_while_it_asks(client: Client) -> None:
@@ -396,6 +407,7 @@ PATHS: list[Callable[[Client], Awaitable[None]]] = [
     server_tool,
     client_tool,
     client_tool_replayed,
+    code_interpreter,
     cancelled_while_it_asks,
     expired_while_it_asks,
     cancelled_in_a_server_tool,
