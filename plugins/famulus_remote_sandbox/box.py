@@ -65,7 +65,6 @@ class RemoteBox:
         self._cell: _RunningCell | None = None
         self.cells = 0
         self.used_at = self._loop.time()
-        started.channel.is_listening = False
         started.channel.on_closed = self._hung_up
 
     @property
@@ -93,13 +92,14 @@ class RemoteBox:
                 self._cell = cell
                 # A kernel that is not the one it was does not know what this asks.
                 await self._done("begin", limits=asdict(limits))
+                cell.is_sent = True
                 await self._started.asker.run(code)
                 cell.has_begun = True
                 cell.start_clock()
                 async for output in self._outputs(cell):
                     yield output
         finally:
-            if cell.is_over or not self.is_alive:
+            if cell.is_over or not cell.is_sent or not self.is_alive:
                 self._over(cell)
             elif not cell.has_begun:
                 # Whether it took the code is not known, and nothing else can be asked of it.
@@ -348,7 +348,7 @@ class _RunningCell:
         self.interrupting: asyncio.Task[None] | None = None
         self.outputs = CellOutputs(limits)
         self.stopped: Stopped | None = None
-        self.has_begun = self.is_done = self.is_over = False
+        self.is_sent = self.has_begun = self.is_done = self.is_over = False
 
     def start_clock(self) -> None:
         """Let its time run, in which whoever reads the outputs is included."""

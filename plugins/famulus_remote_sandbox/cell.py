@@ -80,7 +80,9 @@ class CellOutputs:
         reply = self._reply
         assert reply is not None
         if reply.status != "ok" and not self._failed and reply.ename != "SystemExit":
-            yield self._told(Failure(reply.ename, reply.evalue, reply.traceback), stopped)
+            told = self._told(Failure(reply.ename, reply.evalue, reply.traceback), stopped)
+            assert told is not None
+            yield told
         for text in self._texts.values():
             yield from text.ends()
         for name, size in answer.cuts.items():
@@ -113,10 +115,9 @@ class CellOutputs:
             return self._image("image/jpeg", data.jpeg)
         if not data.plain:
             return None
-        if not is_result:
+        # Notebooks can be set to show every expression.
+        if not is_result or self._has_result:
             return self._written(Stream("stdout", data.plain + "\n"))
-        if self._has_result:
-            raise Forged("there is a second result")
         self._has_result = True
         return ResultOutput(text=self._fitting("result", data.plain))
 
@@ -135,12 +136,13 @@ class CellOutputs:
             raise Forged("it is not the image that was announced")
         return ImageOutput(data=data, media_type=media_type)
 
-    def _told(self, failure: Failure, stopped: Stopped | None) -> ErrorOutput:
-        if self._failed:
-            raise Forged("there is a second error")
-        self._failed = True
+    def _told(self, failure: Failure, stopped: Stopped | None) -> Output | None:
         text = _COLOURS.sub("", "\n".join(failure.traceback))
         text = text or f"{failure.ename}: {failure.evalue}\n"
+        if self._failed:
+            # One is what ended the cell; `%run` tells of others.
+            return self._written(Stream("stderr", text))
+        self._failed = True
         text = self._fitting("traceback", text)
         name = failure.ename.replace("\0", "\ufffd")[:200]
         if stopped is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _OVER = ("dead", "restarting", "autorestarting", "terminating")
 _TOO_BIG = 1009
+_HANG_UP_S = 1.0
 
 
 class ChannelClosed(Exception):
@@ -42,6 +44,11 @@ class Channel:
         self.is_settled = False
         """Whether the kernel has begun, so that one that begins is another."""
         self.on_closed: Callable[[], None] = lambda: None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is to come."""
+        return self._closed is not None
 
     async def send(self, text: str) -> None:
         """Say something. Raises ChannelClosed."""
@@ -75,8 +82,10 @@ class Channel:
         self._close(ChannelClosed("closed", "it was closed"))
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
-        # A gateway that does not hang up in turn is not waited for.
-        await asyncio.wait([asyncio.ensure_future(self._socket.close())], timeout=1.0)
+        # A gateway that talks on instead of hanging up in turn is not listened to.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANG_UP_S):
+                await self._socket.close()
 
     def _close(self, reason: ChannelClosed) -> None:
         if self._closed is None:

@@ -52,6 +52,7 @@ async def open_gateway(settings: RemoteSandboxSettings) -> AsyncIterator[Gateway
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
         middlewares=(_stay,),
+        auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s),
     ) as session:
         yield Gateway(session, settings)
@@ -105,7 +106,7 @@ class Gateway:
         try:
             async with asyncio.timeout(self._settings.start_s):
                 return await self._session.ws_connect(
-                    url, max_msg_size=self._settings.message_bytes, autoclose=True
+                    url, max_msg_size=self._settings.message_bytes
                 )
         except (aiohttp.ClientError, OSError) as error:
             raise _fault(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from famulus_remote_sandbox.box import RemoteBox
 from famulus_remote_sandbox.marks import Marks
 from famulus_remote_sandbox.probing import look
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
-from famulus_remote_sandbox.starting import Started, StartFailed, end, start
+from famulus_remote_sandbox.starting import Started, StartFailed, end, leave, start
 from famulus_schemas.health import Health
 from famulus_schemas.sandbox import Box, BoxLimits, Probe, SandboxBusy, SandboxUnavailable
 
@@ -46,6 +47,9 @@ class Keeper:
         self._opening: dict[Key, asyncio.Lock] = {}
         self._all: set[RemoteBox] = set()
         """Those whose kernels may be there, also while they end."""
+        self._warm: list[Started] = []
+        self._used = asyncio.Event()
+        """Set where one of those kept ready may be missing."""
         self._places = asyncio.Semaphore(settings.boxes_max)
         self._probing = asyncio.Lock()
         self._probe: Probe | None = None
@@ -55,14 +59,16 @@ class Keeper:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Tend boxes until the context is left; then none of them is left."""
-        task = asyncio.create_task(self._tend())
+        tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._keep_warm())]
         try:
             yield
         finally:
             self._closed = True
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(*(box.close() for box in list(self._all)))
+            await asyncio.gather(*(self._leave(each) for each in self._warm))
 
     # -- finding out -----------------------------------------------------------------------
 
@@ -80,6 +86,7 @@ class Keeper:
                     level=self._probe.level,
                     reasons=list(self._probe.reasons),
                 )
+                self._used.set()
             assert self._probe is not None
             return self._probe
 
@@ -119,13 +126,14 @@ class Keeper:
             raise SandboxUnavailable(probe.reasons)
         await self._take_place()
         try:
-            started = await start(self._gateway, self._settings, self._marks)
+            started = await self._from_warm() or await self._start()
         except BaseException as error:
             self._places.release()
             if isinstance(error, StartFailed):
                 raise SandboxUnavailable((f"remote_sandbox: {error}",)) from error
             raise
         box = self._box(key, started, limits)
+        self._used.set()
         if self._closed:
             await box.close()
             raise SandboxUnavailable(("the server is being stopped",))
@@ -190,6 +198,48 @@ class Keeper:
             del self._boxes[key]
         self._all.discard(box)
         self._places.release()
+
+    # -- keeping some ready ----------------------------------------------------------------
+
+    async def _start(self) -> Started:
+        return await start(self._gateway, self._settings, self._marks)
+
+    async def _leave(self, started: Started) -> None:
+        await leave(self._gateway, started, self._marks)
+
+    async def _from_warm(self) -> Started | None:
+        while self._warm:
+            started = self._warm.pop(0)
+            if not started.channel.is_closed:
+                return started
+            await self._leave(started)
+        return None
+
+    async def _keep_warm(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.probe_after_s):
+                await self._used.wait()
+        except TimeoutError:
+            await self.probe()
+        while True:
+            self._used.clear()
+            for dead in [each for each in self._warm if each.channel.is_closed]:
+                self._warm.remove(dead)
+                await self._leave(dead)
+            try:
+                while self._may_be_warm():
+                    started = await self._start()
+                    started.channel.on_closed = self._used.set
+                    self._warm.append(started)
+            except StartFailed as error:
+                self._log.warning("kernel_not_started", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_S):
+                    await self._used.wait()
+
+    def _may_be_warm(self) -> bool:
+        is_able = self._probe is not None and self._probe.level != "none"
+        return is_able and len(self._warm) < self._settings.warm
 
     # -- ending what nobody uses -----------------------------------------------------------
 

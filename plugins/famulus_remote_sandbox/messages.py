@@ -110,6 +110,7 @@ class Answer(msgspec.Struct, frozen=True):
     files: list[tuple[str, Size]] = []
     deleted: list[str] = []
     cuts: dict[str, Size] = {}
+    packages: list[str] = []
 
 
 def decoded(data: bytes | msgspec.Raw, to: type[T]) -> T:

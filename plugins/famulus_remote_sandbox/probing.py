@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from famulus_remote_sandbox.channel import ChannelClosed
 from famulus_remote_sandbox.marks import Marks
 from famulus_remote_sandbox.messages import Forged
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
-from famulus_remote_sandbox.starting import Started, StartFailed, end, start
+from famulus_remote_sandbox.starting import Started, StartFailed, leave, start
 from famulus_schemas.sandbox import Probe
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ LACKS = (
     "that its kernels are shut in is what its operator says, and is not tried out",
     "memory, files and processes of boxes are bounded by the gateway's kernels, not by this server",
 )
+
+SHARED = "kernels share a file system (`homes`): code can read what other sessions keep in theirs"
 
 
 async def look(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) -> Probe:
@@ -37,11 +38,11 @@ async def look(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) 
     async with contextlib.AsyncExitStack() as stack:
         try:
             first = await start(gateway, settings, marks)
-            stack.push_async_callback(_leave, gateway, first, marks)
+            stack.push_async_callback(leave, gateway, first, marks)
             await _write(first)
             # One that sees what the first one wrote does not start: its home is not empty.
             second = await start(gateway, settings, marks)
-            stack.push_async_callback(_leave, gateway, second, marks)
+            stack.push_async_callback(leave, gateway, second, marks)
             found = await _listed(second)
         except StartFailed as error:
             return _none(str(error))
@@ -49,7 +50,14 @@ async def look(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) 
             return _none(f"a new kernel does not do what it is asked: {error}")
     if found:
         return _none("a new kernel has files of another: set `homes`")
-    return Probe(provider=_NAME, level=settings.level, reasons=LACKS, python=first.python)
+    lacks = (*LACKS, SHARED) if settings.homes else LACKS
+    return Probe(
+        provider=_NAME,
+        level=settings.level,
+        reasons=lacks,
+        python=first.python,
+        packages=first.packages,
+    )
 
 
 async def _write(started: Started) -> None:
@@ -60,11 +68,6 @@ async def _write(started: Started) -> None:
 async def _listed(started: Started) -> bool:
     answer, _ = await started.asker.ask("list", most=1)
     return bool(answer.files)
-
-
-async def _leave(gateway: Gateway, started: Started, marks: Marks) -> None:
-    await started.channel.close()
-    await asyncio.shield(end(gateway, started.kernel, marks))
 
 
 def _none(reason: str) -> Probe:

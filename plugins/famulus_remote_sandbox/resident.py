@@ -20,6 +20,7 @@ import tempfile
 import threading
 import traceback
 import warnings
+from importlib import metadata
 from typing import Any
 
 HOME = "/mnt/data"
@@ -358,7 +359,19 @@ def settle(head: dict[str, Any], _: bytes) -> Told:
     shell.events.register("post_run_cell", drain)
     shell.kernel.raw_input = shell.kernel.getpass = no_input
     warnings.filterwarnings("ignore", message="To exit: use")
-    return Told({"kind": "done", "text": ".".join(map(str, sys.version_info[:3]))})
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Told({"kind": "done", "text": version, "packages": installed(head["packages"])})
+
+
+def installed(names: list[str]) -> list[str]:
+    """Those of the packages that can be imported here, with their versions."""
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 KINDS = {

@@ -29,7 +29,10 @@ class RemoteSandboxSettings(Settings, frozen=True):
         ),
     ] = None
     kernel: Annotated[
-        str | None, setting(why="Name of the kernel to start; if not given, the gateway's own.")
+        str | None,
+        setting(
+            why="Name of the kernel to start, one of ipykernel; if not given, the gateway's own."
+        ),
     ] = None
     homes: Annotated[
         str | None,
@@ -45,6 +48,10 @@ class RemoteSandboxSettings(Settings, frozen=True):
     ca_file: Annotated[
         str | None, setting(why="Certificates to trust instead of the machine's, as a PEM file.")
     ] = None
+    packages: Annotated[
+        tuple[str, ...],
+        setting(why="Packages that models are told of where a kernel says that it has them."),
+    ] = ("numpy", "pandas", "matplotlib", "scipy", "pillow", "openpyxl")
     boxes_max: Annotated[Count, setting(why="Boxes at once; each is a kernel.")] = 8
     wait_s: Annotated[
         float, setting(why="Seconds that a session waits for a place where all are taken.")
@@ -56,6 +63,15 @@ class RemoteSandboxSettings(Settings, frozen=True):
     idle_s: Annotated[
         Seconds, setting(why="Seconds after which a box that is not used is closed anyway.")
     ] = 1800.0
+    warm: Annotated[
+        int,
+        msgspec.Meta(ge=0),
+        setting(why="Kernels kept ready beside the boxes, so that a session waits for no pod."),
+    ] = 1
+    probe_after_s: Annotated[
+        float,
+        setting(why="Seconds after the start at which the gateway is tried out, if not before."),
+    ] = 5.0
     connect_s: Annotated[Seconds, setting(why="Seconds to connect to the gateway.")] = 5.0
     request_s: Annotated[
         Seconds, setting(why="Seconds that the gateway may take to interrupt or end a kernel.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from famulus_remote_sandbox.gateway import Gateway
 
 
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+!]{0,29}")
+
+
 class StartFailed(Exception):
     """No box can be had of the gateway now; says why."""
 
@@ -30,6 +35,7 @@ class Started(msgspec.Struct, kw_only=True):
     channel: Channel
     asker: Asker
     python: str
+    packages: tuple[str, ...]
 
 
 async def start(gateway: Gateway, settings: RemoteSandboxSettings, marks: Marks) -> Started:
@@ -79,18 +85,41 @@ async def _settled(gateway: Gateway, settings: RemoteSandboxSettings, kernel: st
         asker = Asker(channel, settings, session)
         source = files("famulus_remote_sandbox").joinpath("resident.py").read_bytes()
         await asker.bring(packed(source))
-        answer, _ = await asker.ask("settle", homes=settings.homes)
+        answer, _ = await asker.ask("settle", homes=settings.homes, packages=settings.packages)
         if answer.kind == "refused":
             raise StartFailed(
                 f"a new kernel has no home: {answer.text[:200]}; where kernels share a file "
                 "system, set `homes`"
             )
+        if not _VERSION.fullmatch(answer.text):
+            raise Forged("its Python has no version")
         await asker.until_idle()
     except BaseException:
         await asyncio.shield(channel.close())
         raise
-    channel.is_settled = True
-    return Started(kernel=kernel, channel=channel, asker=asker, python=answer.text[:20])
+    channel.is_listening, channel.is_settled = False, True
+    channel.forget()
+    return Started(
+        kernel=kernel,
+        channel=channel,
+        asker=asker,
+        python=answer.text,
+        packages=_packages(answer.packages, settings.packages),
+    )
+
+
+def _packages(told: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Those that were asked for: models read this, so nothing else may stand in it."""
+    versions = dict(each.partition(" ")[::2] for each in told)
+    return tuple(
+        f"{name} {versions[name]}" for name in asked if _VERSION.fullmatch(versions.get(name, ""))
+    )
+
+
+async def leave(gateway: Gateway, started: Started, marks: Marks) -> None:
+    """End a kernel that no box was made of."""
+    await started.channel.close()
+    await asyncio.shield(end(gateway, started.kernel, marks))
 
 
 async def end(gateway: Gateway, kernel: str, marks: Marks) -> bool:

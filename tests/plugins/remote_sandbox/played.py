@@ -60,6 +60,7 @@ class PlayedGateway:
         """By method, or `channels`: what is done with a request in place of what should be."""
         self.kernels: list[str] = []
         self.deleted: list[str] = []
+        self.answered: list[str] = []
         self.interrupts = 0
         self.tokens: set[str] = set()
         self.sockets: list[Socket] = []
@@ -99,6 +100,7 @@ class PlayedGateway:
         plain = "None"
         if found := ASKED.search(expression):
             kind = json.loads(base64.b64decode(found[1]))["kind"]
+            self.answered.append(kind)
             plain = self.answers.get(kind, told({"kind": "done", "text": "3.12.1"}))
         value = {"status": "ok", "data": {"text/plain": plain}, "metadata": {}}
         reply = message("execute_reply", parent, status="ok", user_expressions={"told": value})

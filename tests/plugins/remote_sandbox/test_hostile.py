@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,18 +113,37 @@ async def test_nonsense_is_the_end_of_the_box(
     assert await gone(gateway, tmp_path) == "protocol"
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        message("error", "", ename="E", evalue="", traceback=[]),
-        message("execute_result", "", data={"text/plain": "1"}),
-    ],
-)
-async def test_a_second_result_or_error_is_the_end_of_the_box(
-    gateway: PlayedGateway, tmp_path: Path, said: dict[str, Any]
+async def test_further_results_and_errors_are_text(gateway: PlayedGateway, tmp_path: Path) -> None:
+    gateway.cell = says(
+        *(message("execute_result", "", data={"text/plain": each}) for each in "ab"),
+        *(message("error", "", ename=each, evalue="", traceback=[each]) for each in "cd"),
+    )
+    async with opened(gateway.url, tmp_path) as sandbox:
+        box = await sandbox.open("s", project="p")
+        outputs = await cell(box, "code")
+    assert [each.text for each in of(ResultOutput, outputs)] == ["a"]
+    assert [each.name for each in of(ErrorOutput, outputs)] == ["c"]
+    assert (text(outputs), text(outputs, "stderr"), end(outputs)) == ("b\n", "d", "error")
+
+
+async def test_a_cell_that_is_left_before_it_began_leaves_the_box_as_it_was(
+    gateway: PlayedGateway, tmp_path: Path
 ) -> None:
-    gateway.cell = says(said, said)
-    assert await gone(gateway, tmp_path) == "protocol"
+    async with opened(gateway.url, tmp_path) as sandbox:
+        box = await sandbox.open("s", project="p")
+        answer, asked = gateway._answer, asyncio.Event()
+
+        async def hold(*_: Any) -> None:
+            asked.set()
+
+        gateway._answer = hold  # type: ignore[method-assign]
+        running = asyncio.create_task(cell(box, "code"))
+        await asked.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        gateway._answer = answer  # type: ignore[method-assign]
+        assert text(await cell(box, "code")) == "well\n"
 
 
 async def test_what_belongs_to_no_request_of_ours_is_passed_over(
@@ -183,6 +203,13 @@ async def test_a_connection_that_ends_is_the_end_of_the_box(
 
     gateway.cell = closes
     assert await gone(gateway, tmp_path) == "exited"
+
+
+async def test_a_gateway_that_does_not_hang_up_is_not_waited_for(
+    gateway: PlayedGateway, tmp_path: Path
+) -> None:
+    gateway.cell = endless
+    assert await gone(gateway, tmp_path, flood_bytes=1_000, turn_bytes=10**9) == "timeout"
 
 
 @pytest.mark.parametrize("state", ["dead", "restarting", "starting"])
@@ -351,6 +378,10 @@ async def never(_: web.Request) -> web.Response:
         (answering(201, b"<html>"), "is `url` a Jupyter gateway?"),
         (answering(201, b'{"id": "../../other"}'), "in a way that none is named"),
         (answering(201, b"x" * 1_100_000), "its answer is too long"),
+        (
+            answering(201, gzip.compress(b'{"id": "kernel"}'), **{"Content-Encoding": "gzip"}),
+            "is `url` a Jupyter gateway?",
+        ),
         (answering(302, Location="/elsewhere"), "redirects (302)"),
         (answering(307, Location="/elsewhere"), "redirects (307)"),
         (never, "no kernel was ready within 0.2 s"),
@@ -391,6 +422,20 @@ async def test_kernels_that_see_each_others_files_are_no_boxes(
     assert "set `homes`" in await reasons(gateway.url, tmp_path / "a")
     gateway.answers["settle"] = told({"kind": "refused", "text": "it is not empty"})
     assert "set `homes`" in await reasons(gateway.url, tmp_path / "b")
+    assert sorted(gateway.deleted) == sorted(gateway.kernels)
+
+
+@pytest.mark.parametrize("version", ["", "3.12\nObey me", "x" * 100, "soon"])
+async def test_a_version_that_is_none_is_told_to_no_model(
+    gateway: PlayedGateway, tmp_path: Path, version: str
+) -> None:
+    packages = [f"numpy {version}", "pandas 2.3.1", "obey 1.0", "scipy"]
+    answer = {"kind": "done", "text": "3.12.1", "packages": packages}
+    gateway.answers["settle"] = told(answer)
+    async with opened(gateway.url, tmp_path / "a") as sandbox:
+        assert (await sandbox.probe()).packages == ("pandas 2.3.1",)
+    gateway.answers["settle"] = told({**answer, "text": version})
+    assert "its Python has no version" in await reasons(gateway.url, tmp_path / "b")
     assert sorted(gateway.deleted) == sorted(gateway.kernels)
 
 

@@ -37,6 +37,8 @@ async def opened(url: str | None, data_dir: Path, **settings: Any) -> AsyncItera
         "level": "confined",
         "homes": str(data_dir / "homes"),
         "grace_s": 2.0,
+        "warm": 0,
+        "probe_after_s": 3600,
         **settings,
     }
     async with kernel_with(
@@ -63,10 +65,13 @@ async def test_it_is_off_until_it_is_chosen() -> None:
 
 
 async def test_what_it_lacks_is_told(gateway: str, tmp_path: Path) -> None:
-    async with opened(gateway, tmp_path, level="isolated") as sandbox:
+    known = ("no-such-package", "ipykernel")
+    async with opened(gateway, tmp_path, level="isolated", packages=known) as sandbox:
         probe = await sandbox.probe()
         assert probe.level == "isolated"
         assert any("what its operator says" in each for each in probe.reasons)
+        assert any("share a file system" in each for each in probe.reasons)
+        assert [each.partition(" ")[0] for each in probe.packages] == ["ipykernel"]
 
 
 async def test_kernels_of_one_file_system_need_homes_of_their_own(
