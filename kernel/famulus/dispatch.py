@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,6 +26,8 @@ from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
 from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
+from famulus.log import request_log
+from famulus.log_lines import RequestLine
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
@@ -182,6 +185,7 @@ class Dispatcher:
         self._settings = settings
         self._make_id = make_id
         self._log = log
+        self._log_request = request_log(log)
         self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -420,15 +424,17 @@ class Dispatcher:
         if self._hooks.on_event:
             self._tell(served)
         if self._settings.log_requests and not (endpoint and endpoint.is_public):
-            self._log.info(
-                "request_served",
-                request_id=served.request_id,
-                operation=served.operation,
-                method=method,
-                status=served.status,
-                ms=round(served.seconds * 1000, 1),
-                project=served.project,
-                principal=call.principal.id if call else None,
+            self._log_request(
+                RequestLine(
+                    timestamp=f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z",
+                    request_id=served.request_id,
+                    operation=served.operation,
+                    method=method,
+                    status=served.status,
+                    ms=round(served.seconds * 1000, 1),
+                    project=served.project,
+                    principal=call.principal.id if call else None,
+                )
             )
 
 

@@ -18,7 +18,7 @@ from famulus.discover import Found, discover
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks, Notices
 from famulus.lifecycle import Lifecycle, Slot, State
-from famulus.log import Log, Redactor, make_log
+from famulus.log import Log, Redactor, flush, make_log
 from famulus.operations import Operation, operations
 from famulus.variables import strange_variables
 from famulus.world import World, build_world
@@ -164,6 +164,7 @@ class Kernel:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.lifecycle.stop(self.settings.stop_s)
+        flush(self.log)
 
     async def _drained(self, worlds: Sequence[World], limit_s: float) -> None:
         """Wait until the guests of these worlds have left, but no longer than that."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
+
+from famulus.log_lines import Lines, RequestLine
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -78,18 +81,70 @@ def make_log(
     """A logger that writes one event a line to `stream` (stderr where none is given)."""
     out = stream or sys.stderr
     pretty = log_format == "pretty" or (log_format == "auto" and out.isatty())
+    hides = redactor or Redactor()
     logger: Log = structlog.wrap_logger(
-        structlog.WriteLogger(out),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        Lines(out),
+        wrapper_class=_with_requests(structlog.make_filtering_bound_logger(level), hides, pretty),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            redactor or Redactor(),
+            hides,
             structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else _as_json,
         ],
     )
     return logger
+
+
+class TellsRequests:
+    """What our loggers can besides: write a request's line without making an event of it."""
+
+    _logger: Lines
+
+    def tell_request(self, line: RequestLine) -> None:
+        """Write it soon, where lines of its level are written at all."""
+        raise NotImplementedError
+
+
+def request_log(log: Log) -> Callable[[RequestLine], None]:
+    """What writes the line of a request; of another's logger, by its own ways."""
+    bound = log.bind()
+    return bound.tell_request if isinstance(bound, TellsRequests) else partial(_tell_slowly, log)
+
+
+def flush(log: Log) -> None:
+    """Write what waits to be written; in another's logger nothing does."""
+    bound = log.bind()
+    if isinstance(bound, TellsRequests):
+        bound._logger.flush()
+
+
+def _tell_slowly(log: Log, line: RequestLine) -> None:
+    fields = msgspec.structs.asdict(line)
+    for name in ("event", "level", "timestamp"):
+        del fields[name]
+    log.info(line.event, **fields)
+
+
+def _with_requests(base: type[Log], hides: Redactor, pretty: bool) -> type[Log]:
+    class Logger(base, TellsRequests):  # type: ignore[misc, valid-type]
+        """The logger of one level."""
+
+        def tell_request(self, line: RequestLine) -> None:
+            """As TellsRequests.tell_request."""
+            if not self.is_enabled_for(logging.INFO):
+                return
+            if pretty:
+                _tell_slowly(self, line)
+                return
+            # An id may be the client's own; all else is ours.
+            line.request_id = hides.text(line.request_id)
+            self._logger.soon(_encode(line).decode())
+
+    return Logger
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:

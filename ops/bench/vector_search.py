@@ -253,6 +253,6 @@ def _large(
             _row(found, "six words, through the port"),
         ],
         note=f"Brought in within {brought_in:.0f} s, and the graph built within {built:.0f} s, by "
-        "one thread of the lowest priority on a machine that did other things, too.",
+        "one thread, on a machine that did other things, too.",
     )
     return [whole]

@@ -63,6 +63,7 @@ class LiveBox:
         self.cells = 0
         self.used_at = self._loop.time()
         self.idle_cpu_s: float | None = None
+        self.seen_running_s = 0.0
 
     # -- what it is ------------------------------------------------------------------------
 
@@ -70,6 +71,11 @@ class LiveBox:
     def is_alive(self) -> bool:
         """Whether it can still be asked something."""
         return self._gone is None
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether its process ended, which nobody is told who does not ask it anything."""
+        return self._started.process.returncode is not None
 
     @property
     def is_busy(self) -> bool:
@@ -135,7 +141,13 @@ class LiveBox:
     async def _outputs(self, cell: _RunningCell) -> AsyncIterator[Output]:
         channel, outputs = self._started.channel, cell.outputs
         while True:
-            found = channel.reply()
+            try:
+                found = channel.reply()
+            except ChannelClosed:
+                # What it wrote before it ended says what it ended of.
+                for output in self._written(outputs, whole=True):
+                    yield output
+                raise
             # Looked at after the reply: whatever was written before it is there by now.
             for output in self._written(outputs, whole=found is not None):
                 yield output

@@ -113,7 +113,7 @@ class Keeper:
         if not reasons:
             try:
                 python, reasons = await tried(wall, self._settings, self._folder)
-            except StartFailed as error:
+            except (StartFailed, OSError) as error:
                 reasons = (f"{wall.name}: no box starts: {error}",)
         if reasons:
             return Probe(provider=wall.name, level="none", reasons=reasons)
@@ -226,10 +226,13 @@ class Keeper:
         return None
 
     async def _tend(self) -> None:
-        await self._probe_later()
+        is_probed = False
         while True:
-            self._tending.clear()
             try:
+                if not is_probed:
+                    is_probed = True
+                    await self._probe_later()
+                self._tending.clear()
                 self._warm = [each for each in self._warm if each.is_alive]
                 if self._probe is not None and self._probe.level != "none":
                     await self._warm_up()

@@ -14,6 +14,7 @@ from famulus_boxes.processes import (
     cpu_s,
     memory_bytes,
     of_group,
+    running,
     socket_bytes,
     sockets_of,
 )
@@ -46,6 +47,7 @@ class GroupGrip:
             files_bytes=size,
             files=files,
             cpu_s=cpu_s(pids),
+            running=running(pids),
         )
 
     def interrupt(self) -> None:

@@ -203,9 +203,10 @@ def survivors(pids: set[int]) -> set[int]:
 def _lives(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        tasks = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return False
-    return state not in ("Z", "X")
+    return state not in ("Z", "X") or tasks > 1
 
 
 def processes_of_boxes() -> set[int]:
@@ -822,6 +823,26 @@ time.sleep(20)
         gone=("memory",),
     ),
     Attack(
+        name="takes memory in processes without their first thread",
+        code="""
+import threading
+def hold():
+    time.sleep(0.3)
+    block = bytearray(30_000_000)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    time.sleep(20)
+    os._exit(0)
+for _ in range(6):
+    if os.fork() == 0:
+        threading.Thread(target=hold).start()
+        # Ends this thread alone.
+        libc.syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+time.sleep(20)
+""",
+        gone=("memory",),
+    ),
+    Attack(
         name="keeps memory in the buffers of sockets",
         code="""
 def fill():
@@ -918,6 +939,16 @@ try:
 except OSError:
     pass
 time.sleep(3)
+""",
+        gone=("files",),
+    ),
+    Attack(
+        name="makes files without a number beside its home",
+        only="bubblewrap",
+        code="""
+for folder in ("/tmp", "/dev/shm"):
+    for number in range(40_000):
+        os.mknod("%s/%d" % (folder, number))
 """,
         gone=("files",),
     ),

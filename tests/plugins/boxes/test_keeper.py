@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -11,15 +13,17 @@ from typing import Any, cast
 import pytest
 from tests.plugins.bubblewrap.test_bubblewrap import needs_bubblewrap, opened
 
-from famulus.testing.sandbox_conformance import SourceFailed, cell, of, pieces, read
+from famulus.testing.sandbox_conformance import SourceFailed, cell, of, pieces, read, text
 from famulus_schemas.sandbox import (
     Box,
     BoxFileRefused,
     BoxGone,
     BoxLimits,
     ErrorOutput,
+    Output,
     ResultOutput,
     SandboxBusy,
+    SandboxUnavailable,
 )
 
 pytestmark = [pytest.mark.anyio, needs_bubblewrap]
@@ -102,6 +106,61 @@ async def test_what_a_cell_leaves_running_may_take_only_so_much(tmp_path: Path) 
         code = "import threading\ndef spin():\n    while True: pass\n"
         await cell(box, code + "threading.Thread(target=spin, daemon=True).start()")
         assert await gone(box) == "timeout"
+
+
+async def test_processes_that_nobody_waits_for_take_no_more(tmp_path: Path) -> None:
+    async with opened(tmp_path, idle_cpu_s=1) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = (
+            "import os, signal, time\nif os.fork() == 0:\n"
+            "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n"
+            "        if os.fork() == 0:\n            begun = time.monotonic()\n"
+            "            while time.monotonic() - begun < 0.05:\n                pass\n"
+            "            os._exit(0)\n        try:\n            os.wait()\n"
+            "        except ChildProcessError:\n            pass\n"
+        )
+        await cell(box, code)
+        assert await gone(box) == "timeout"
+
+
+async def test_what_code_wrote_before_its_process_ended_is_shown(tmp_path: Path) -> None:
+    async with opened(tmp_path) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = "import os\nos.write(1, b'step 1\\n' * 9_000)\nos.write(2, b'why')\nos._exit(3)"
+        outputs: list[Output] = []
+        with pytest.raises(BoxGone):
+            async for output in box.run(code):
+                outputs.append(output)  # noqa: PERF401 - kept where it is ended, too.
+        assert text(outputs) == "step 1\n" * 9_000
+        assert text(outputs, "stderr") == "why"
+
+
+async def test_a_box_that_ends_by_itself_is_gone_and_gives_its_place_back(tmp_path: Path) -> None:
+    async with opened(tmp_path, boxes_max=1) as sandbox:
+        box = await sandbox.open("a", project="p")
+        code = "import os, threading\nthreading.Timer(0.2, lambda: os._exit(0)).start()"
+        with contextlib.suppress(BoxGone):
+            await cell(box, code)
+        assert await gone(box) == "exited"
+        assert await sandbox.open("a", project="p") is not box
+
+
+async def test_without_descriptors_no_box_is_opened_and_none_is_lost(tmp_path: Path) -> None:
+    async with opened(tmp_path) as sandbox:
+        await sandbox.probe()
+        await (await sandbox.open("a", project="p")).close()
+        held = set(os.listdir("/proc/self/fd"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, hard))
+        try:
+            with pytest.raises(SandboxUnavailable, match="Too many open files"):
+                await sandbox.open("a", project="p")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert set(os.listdir("/proc/self/fd")) == held
+        assert (await sandbox.open("a", project="p")).is_alive
 
 
 async def test_boxes_are_no_wider_than_the_settings(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from famulus_indexes.matrix import Matrix
@@ -14,6 +14,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS, st.sets(st.integers(0, 5)))
 def test_the_rows_are_those_of_the_documents_that_are_there(
     steps: list[tuple[bool, int, int]], passing: set[int]
