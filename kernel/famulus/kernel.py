@@ -273,7 +273,8 @@ class Kernel:
         """The first part of most paths that plugins serve: what a client's base URL ends in."""
         own = {operation.path for operation in operations(self._admin)}
         served = [each.path for each in self.world.operations if each.path not in own]
-        parts = Counter(path.split("/")[1] for path in served)
+        # Of a path of one part, such as a page for machines, that part is no base.
+        parts = Counter(path.split("/")[1] for path in served if path.count("/") > 1)
         return f"/{parts.most_common(1)[0][0]}" if parts else ""
 
     @property

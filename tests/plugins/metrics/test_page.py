@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -85,3 +87,20 @@ async def test_many_read_at_once_and_each_reads_a_whole() -> None:
     async with kernel_with("metrics") as server:
         answers = await asyncio.gather(*(server.get("/metrics") for _ in range(20)))
     assert all("process_max_fds" in each.text for each in answers)
+
+
+def test_the_library_is_not_imported_before_somebody_reads() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from famulus.testing import kernel_with\n"
+        "async def main():\n"
+        "    async with kernel_with('metrics') as server:\n"
+        "        print('prometheus_client' in sys.modules)\n"
+        "        await server.get('/metrics')\n"
+        "        print('prometheus_client' in sys.modules)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["False", "True"]
