@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from famulus import Plugin, hookimpl
 from famulus_hnsw.graphs import Graphs, open_graphs
 from famulus_hnsw.settings import HnswSettings
-from famulus_indexes import open_indexes
+from famulus_indexes import Indexes, index_gauges, open_indexes
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import VECTORS
 
 if TYPE_CHECKING:
+    from famulus.hands import Hands
     from famulus_indexes.store import StoreIndex
-    from famulus_indexes.threads import Threads
 
 MISSING = 'hnswlib is not installed, so all search is exact: pip install "famulus[hnsw]"'
 
@@ -28,6 +29,7 @@ class Hnsw(Plugin[HnswSettings]):
     provides = (VECTORS,)
     by_choice = True
     _graphs: Graphs | None = None
+    _indexes: Indexes | None = None
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -37,7 +39,7 @@ class Hnsw(Plugin[HnswSettings]):
             if not graphs.is_able:
                 log.warning("hnswlib_missing", reason=MISSING)
 
-            def make(path: Path, threads: Threads) -> StoreIndex:
+            def make(path: Path, threads: Hands) -> StoreIndex:
                 from famulus_hnsw.store import HnswStore
 
                 words_max = settings.query_words_max
@@ -45,10 +47,15 @@ class Hnsw(Plugin[HnswSettings]):
 
             folder = self.data_dir / "vectors"
             async with open_indexes(folder, settings, log=log, make=make) as indexes:
-                self._graphs = graphs
+                self._graphs, self._indexes = graphs, indexes
                 self.provide(VECTORS, indexes)
                 yield
-                self._graphs = None
+                self._graphs = self._indexes = None
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """How many indexes are open, and what they take."""
+        return index_gauges(lambda: self._indexes)
 
     @hookimpl
     async def check_health(self) -> Health:

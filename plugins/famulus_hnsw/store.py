@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_hnsw.graph_file import SHIFT, GraphKey, graph_path, remove_graph
 from famulus_hnsw.graphs import Graphs
@@ -18,7 +19,6 @@ from famulus_hnsw.searcher import WAIT_S, Busy, Gone
 from famulus_indexes.filtering import Flags
 from famulus_indexes.matrix import Found, Vectors
 from famulus_indexes.store import Held, StoreIndex, View
-from famulus_indexes.threads import Threads
 from famulus_schemas.retrieval import StoreState
 
 SPARE: Final = 1.5
@@ -52,7 +52,7 @@ class HnswStore(StoreIndex):
     """A StoreIndex that has graphs read and built."""
 
     def __init__(
-        self, path: Path, *, graphs: Graphs, threads: Threads, words_max: int, log: Log
+        self, path: Path, *, graphs: Graphs, threads: Hands, words_max: int, log: Log
     ) -> None:
         super().__init__(path, threads=threads, words_max=words_max, log=log)
         self._graphs = graphs

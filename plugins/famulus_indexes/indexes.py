@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
+from famulus_indexes.leftovers import Leftovers
 from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
-from famulus_indexes.threads import Threads
 from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 ATTEMPTS_MAX: Final = 3
 """A search whose file is closed or damaged meanwhile is made again, on another one."""
 
-Make = Callable[[Path, Threads], "StoreIndex"]
+Make = Callable[[Path, Hands], "StoreIndex"]
 """Makes the index of the store whose file has this path."""
 
 
@@ -49,7 +50,7 @@ class Indexes:
         make: Make,
         folder: Path,
         *,
-        threads: Threads,
+        threads: Hands,
         settings: IndexSettings,
         log: Log,
     ) -> None:
@@ -62,10 +63,29 @@ class Indexes:
         self._entrances: OrderedDict[Key, Entrance] = OrderedDict()
         """The stores that are open, the one that was used last at the end."""
         self.changes = Changes(self._open, waiting_max=settings.changed_max, log=log)
+        self.leftovers = Leftovers(
+            folder,
+            threads=threads,
+            changes=self.changes,
+            is_open=self._entrances.__contains__,
+            pause_s=settings.clear_up_s,
+            log=log,
+        )
+
+    @property
+    def open_count(self) -> int:
+        """How many stores are open."""
+        return len(self._entrances)
+
+    @property
+    def size_bytes(self) -> int:
+        """What their vectors take in memory."""
+        return sum(entrance.index.size_bytes for entrance in self._entrances.values())
 
     def use(self, source: VectorSource) -> None:
         """As Vectors.use."""
         self._source = source
+        self.leftovers.use(source)
 
     async def changed(self, project: str, store: str) -> None:
         """As Vectors.changed."""
@@ -156,7 +176,7 @@ class Indexes:
         await self._close_unused()
 
     async def _close_unused(self) -> None:
-        taken = sum(entrance.index.size_bytes for entrance in self._entrances.values())
+        taken = self.size_bytes
         for key, entrance in list(self._entrances.items())[:-1]:
             few = len(self._entrances) <= self._settings.open_max
             if few and taken <= self._settings.memory_bytes_max:
@@ -178,9 +198,9 @@ async def open_indexes(
     folder: Path, settings: IndexSettings, *, log: Log, make: Make | None = None
 ) -> AsyncIterator[Indexes]:
     """Search indexes that are kept in a folder, until left; exactly, or as `make` has it."""
-    threads = Threads(settings.threads_max)
+    threads = Hands(settings.threads_max, name="indexes")
 
-    def make_exact(path: Path, threads: Threads) -> StoreIndex:
+    def make_exact(path: Path, threads: Hands) -> StoreIndex:
         from famulus_indexes.store import StoreIndex
 
         return StoreIndex(path, threads=threads, words_max=settings.query_words_max, log=log)
@@ -188,13 +208,16 @@ async def open_indexes(
     try:
         with taken_slot(folder) as slot:
             indexes = Indexes(make or make_exact, slot, threads=threads, settings=settings, log=log)
-            background = asyncio.create_task(indexes.changes.run())
+            background = [
+                asyncio.create_task(work)
+                for work in (indexes.changes.run(), indexes.leftovers.run())
+            ]
             try:
                 yield indexes
             finally:
-                background.cancel()
-                with suppress(asyncio.CancelledError):
-                    await background
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
                 await indexes.close()
     finally:
         threads.close()

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.file import Damaged, Part, StoreFile, is_damage, remove
 from famulus_indexes.filtering import Documents, Flags
 from famulus_indexes.matrix import Found, Matrix, Rows, rows_of
 from famulus_indexes.matrix import Vectors as Row
-from famulus_indexes.threads import Threads
 from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.retrieval import Hit, Predicate, StoreState, VectorSource
 
@@ -53,7 +53,7 @@ class Held(NamedTuple):
 class StoreIndex:
     """One store. `bring_in` and `close` are called by one at a time; searching by anyone."""
 
-    def __init__(self, path: Path, *, threads: Threads, words_max: int, log: Log) -> None:
+    def __init__(self, path: Path, *, threads: Hands, words_max: int, log: Log) -> None:
         self.generation: int | None = None
         """The generation that is searched; None where none is."""
         self.path = path
@@ -104,7 +104,7 @@ class StoreIndex:
             await self.discard()
             self.generation = state.generation
             return
-        held = await self.do(partial(self._hold, state.dimensions))
+        held = await self.do(partial(self._hold, (project, store), state.dimensions))
         await self.do(partial(self._forget, held, state.documents.keys()))
         parts: list[Part] = []
         waiting = 0
@@ -123,14 +123,14 @@ class StoreIndex:
         await self.do(partial(_write, held, parts))
         await self.do(partial(self._show, held, state))
 
-    def _hold(self, dimensions: int) -> Held:
+    def _hold(self, store: tuple[str, str], dimensions: int) -> Held:
         """Open the file and read its vectors, unless that is done."""
         if self._held is not None:
             if self._held.file.dimensions == dimensions:
                 return self._held
             self._close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = StoreFile(self.path, dimensions=dimensions, log=self._log)
+        file = StoreFile(self.path, store=store, dimensions=dimensions, log=self._log)
         try:
             matrix = Matrix(dimensions)
             for piece in file.pieces():

@@ -1,43 +1,27 @@
-"""Threads that touch the disk, so that the event loop never waits for it."""
+"""Threads that touch the disk, and say in the port's words what it refuses."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from famulus.hands import Hands
 from famulus_schemas.blobs import BlobsUnavailable
 
 T = TypeVar("T")
 
 
-class Hands:
+class DiskHands(Hands):
     """A bounded pool of threads."""
 
     def __init__(self, threads_max: int) -> None:
-        self._pool = ThreadPoolExecutor(threads_max, thread_name_prefix="blobs")
+        super().__init__(threads_max, name="blobs")
 
     async def do(self, work: Callable[[], T]) -> T:
-        """What the work gives. Raises BlobsUnavailable for what the disk refuses.
-
-        It is waited for even by a caller who is cancelled: what it touches must not be closed
-        under its fingers.
-        """
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        """As Hands.do. Raises BlobsUnavailable for what the disk refuses."""
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            if not future.cancelled():
-                # Looked at, so that asyncio does not report it as forgotten.
-                future.exception()
-            raise
+            return await super().do(work)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise BlobsUnavailable(error.strerror or str(error)) from error
-
-    def close(self) -> None:
-        """Let the threads end."""
-        self._pool.shutdown(wait=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from famulus import Plugin
-from famulus_local_blobs.hands import Hands
+from famulus_local_blobs.hands import DiskHands
 from famulus_local_blobs.places import Places, make_folder
 from famulus_local_blobs.settings import LocalBlobsSettings
 from famulus_local_blobs.store import FolderOfBlobs
@@ -28,7 +28,7 @@ class LocalBlobs(Plugin[LocalBlobsSettings]):
         """Remove what a crash left, and provide the port."""
         settings = self.settings
         root = Path(settings.folder) if settings.folder else self.data_dir / "blobs"
-        places, hands = Places(root), Hands(settings.threads_max)
+        places, hands = Places(root), DiskHands(settings.threads_max)
         try:
             await hands.do(partial(_prepare, places))
             if removed := await hands.do(partial(remove_leftovers, places)):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from famulus.clock import Clock
-from famulus_local_blobs.hands import Hands
+from famulus_local_blobs.hands import DiskHands
 from famulus_local_blobs.places import Places, sync_folder
 from famulus_local_blobs.writing import Unfinished
 from famulus_schemas.blobs import Blob, BlobMissing, BlobsUnavailable, StoredBlob
@@ -17,7 +17,7 @@ from famulus_schemas.blobs import Blob, BlobMissing, BlobsUnavailable, StoredBlo
 class FolderOfBlobs:
     """The Blobs port on one folder."""
 
-    def __init__(self, places: Places, hands: Hands, *, chunk_bytes: int, clock: Clock) -> None:
+    def __init__(self, places: Places, hands: DiskHands, *, chunk_bytes: int, clock: Clock) -> None:
         self._places = places
         self._hands = hands
         self._chunk_bytes = chunk_bytes

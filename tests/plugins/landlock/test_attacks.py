@@ -104,5 +104,5 @@ def test_a_server_that_is_killed_leaves_no_process() -> None:
         assert server.stdout is not None
         held = {int(each) for each in server.stdout.readline().split()}
         server.kill()
-    assert len(held) >= 5
+    assert len(held) >= 4
     assert survivors(held) == set()

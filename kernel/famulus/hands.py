@@ -1,4 +1,4 @@
-"""Threads that search and touch the disk, so that the event loop never waits for it."""
+"""Threads for what would make the event loop wait: a disk, or much to compute."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Threads:
+class Hands:
     """A bounded pool of threads."""
 
-    def __init__(self, threads_max: int) -> None:
-        self._pool = ThreadPoolExecutor(threads_max, thread_name_prefix="indexes")
+    def __init__(self, threads_max: int, *, name: str) -> None:
+        self._pool = ThreadPoolExecutor(threads_max, thread_name_prefix=name)
 
     async def do(self, work: Callable[[], T]) -> T:
         """What the work gives or raises.
