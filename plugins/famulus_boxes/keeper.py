@@ -99,7 +99,7 @@ class Keeper:
                 self._log.info(
                     "sandbox_probed",
                     provider=self._probe.provider,
-                    level=self._probe.level,
+                    boxes=self._probe.level,
                     reasons=list(self._probe.reasons),
                 )
                 self._tending.set()

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from famulus_remote_sandbox.box import RemoteBox
 from famulus_remote_sandbox.marks import Marks
@@ -44,7 +45,7 @@ class Keeper:
         self._make_id = make_id
         self._log = log
         self._boxes: dict[Key, RemoteBox] = {}
-        self._opening: dict[Key, asyncio.Lock] = {}
+        self._opening: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._all: set[RemoteBox] = set()
         """Those whose kernels may be there, also while they end."""
         self._warm: list[Started] = []
@@ -83,7 +84,7 @@ class Keeper:
                 self._log.info(
                     "sandbox_probed",
                     provider=self._probe.provider,
-                    level=self._probe.level,
+                    boxes=self._probe.level,
                     reasons=list(self._probe.reasons),
                 )
                 self._used.set()
@@ -112,13 +113,10 @@ class Keeper:
     async def open(self, session: str, *, project: str, limits: BoxLimits | None = None) -> Box:
         """The session's box, or a new one; see `Sandbox`."""
         key = (project, session)
-        lock = self._opening.setdefault(key, asyncio.Lock())
-        async with lock:
-            try:
-                return self.find(session, project=project) or await self._open(key, limits)
-            finally:
-                if self._opening.get(key) is lock:
-                    del self._opening[key]
+        # Kept as long as anybody waits for it: with another one, a session would get two boxes.
+        opening = self._opening.setdefault(key, asyncio.Lock())
+        async with opening:
+            return self.find(session, project=project) or await self._open(key, limits)
 
     async def _open(self, key: Key, limits: BoxLimits | None) -> Box:
         probe = await self.probe()
@@ -247,12 +245,15 @@ class Keeper:
         clock = asyncio.get_running_loop().time
         again_at = clock()
         while True:
-            for box in list(self._boxes.values()):
-                if not box.is_busy and self._unused_s(box) >= self._settings.idle_s:
-                    await box.end("evicted", "it was not used for too long")
-            if clock() >= again_at:
-                await self._end_left()
-                again_at = clock() + _AGAIN_S
+            try:
+                for box in list(self._boxes.values()):
+                    if not box.is_busy and self._unused_s(box) >= self._settings.idle_s:
+                        await box.end("evicted", "it was not used for too long")
+                if clock() >= again_at:
+                    again_at = clock() + _AGAIN_S
+                    await self._end_left()
+            except Exception as error:  # Isolation: one trouble must not end all tending.
+                self._log.error("boxes_not_tended", exc_info=error)
             await asyncio.sleep(_TEND_S)
 
     async def _end_left(self) -> None:

@@ -36,6 +36,22 @@ async def test_no_more_boxes_are_opened_than_there_may_be(tmp_path: Path) -> Non
         assert (await sandbox.open("b", project="p")).is_alive
 
 
+async def test_a_session_that_is_opened_again_and_again_has_one_box(tmp_path: Path) -> None:
+    async with (
+        played_gateway() as gateway,
+        opened(gateway.url, tmp_path, boxes_max=2, wait_s=0.5) as sandbox,
+    ):
+        others = [await sandbox.open(each, project="p") for each in ("a", "b")]
+        first, second = (asyncio.create_task(sandbox.open("c", project="p")) for _ in range(2))
+        with pytest.raises(SandboxBusy):
+            await first
+        third = asyncio.create_task(sandbox.open("c", project="p"))
+        await asyncio.sleep(0)
+        for each in others:
+            await each.close()
+        assert await second is await third
+
+
 async def test_a_box_that_is_not_used_makes_room(tmp_path: Path) -> None:
     async with (
         played_gateway() as gateway,
