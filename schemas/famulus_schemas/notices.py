@@ -22,6 +22,8 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     run: str
     status: str
     seconds: float
+    principal: str = ""
+    """Who created it, by the principal's id."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
