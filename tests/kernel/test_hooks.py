@@ -611,7 +611,7 @@ async def _asynchronous(self: Any) -> list[Any]:
         (
             "weather",
             lambda self: None,
-            "there are around_authenticate, around_call, authenticate, ",
+            "there are around_authenticate, around_call, ",
         ),
         ("on_event", lambda self, evnt: None, "'evnt'"),
         ("authorize", lambda self, principal, what: None, "'what'"),
