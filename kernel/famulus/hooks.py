@@ -245,6 +245,12 @@ class Notices:
         self._queue: asyncio.Queue[Notice] = asyncio.Queue(waiting_max)
         self._log = log
         self.lost = 0
+        """How many were, since the start."""
+
+    @property
+    def waiting(self) -> int:
+        """How many nobody has heard yet."""
+        return self._queue.qsize()
 
     def tell(self, hooks: Hooks | None, notice: Notice) -> None:
         """Queue a notice if anybody would hear it; count it as lost where the queue is full."""

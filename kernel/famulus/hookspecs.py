@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from famulus.migrations import Migrations
     from famulus.operations import Identify, Operation, Proceed
     from famulus_schemas.errors import Problem
+    from famulus_schemas.gauges import Gauge
     from famulus_schemas.health import Health
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import Backend, PromptMessage
@@ -69,6 +70,11 @@ def register_extractors() -> list[Extractor]:
 @hookspec
 def register_chunkers() -> list[Chunker]:
     """List ways of cutting up what files say; `[extraction] chunker` chooses one."""
+
+
+@hookspec
+def register_gauges() -> list[Gauge]:
+    """List the figures that can be read of this plugin while it runs; asked at every reading."""
 
 
 # --- Request: asked while a request or a run is served. ----------------------------------------

@@ -75,6 +75,7 @@ from famulus_schemas.tooling import (
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.notices import Notice
 
 _IGNORE = '[plugins.runs] unserved_tools = "ignore".'
 
@@ -154,6 +155,7 @@ class Engine:
         now: Callable[[], int],
         new_id: Callable[[str], str],
         count_usage: CountUsage,
+        tell: Callable[[Notice], None],
         log: Log,
         past: Past | None = None,
         resources: Callable[[], Awaitable[RunResources]] = no_resources,
@@ -186,7 +188,7 @@ class Engine:
         self._resources = resources
         self._forms = forms or Forms(of=toolbox.form_of)
         self._caller = Caller(
-            toolbox, run_id=run.id, limits=limits, log=log, scope_of=self._scope_of
+            toolbox, run_id=run.id, limits=limits, log=log, scope_of=self._scope_of, tell=tell
         )
         self.asked: ChatRequest | None = None
         """What the model was shown last."""

@@ -282,6 +282,7 @@ class Runs(Plugin[RunSettings]):
             now=self.now,
             new_id=self.new_id,
             count_usage=self._count_usage,
+            tell=self.tell,
             log=self.log,
             past=past,
         )

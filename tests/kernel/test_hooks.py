@@ -32,6 +32,7 @@ from famulus.migrations import Migrations
 from famulus.operations import Identify, Proceed
 from famulus.testing import Script, ScriptedBackend, kernel_with, make_kernel
 from famulus_schemas.errors import WRONG_API_KEY, Fault
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import Backend, PromptMessage
@@ -239,6 +240,19 @@ async def test_hook_register_chunkers() -> None:
     plugin = with_hooks("verses", register_chunkers=register_chunkers)
     async with kernel_with(plugin, Gatherer) as server:
         assert server.plugin("gatherer").found["register_chunkers"] == [chunker]
+
+
+async def test_hook_register_gauges() -> None:
+    eggs = Gauge(name="famulus_eggs", help="Eggs that are left.", read=lambda: 6)
+
+    def register_gauges(self: Any) -> list[Gauge]:
+        return [eggs]
+
+    async with kernel_with(with_hooks("hen", register_gauges=register_gauges)) as server:
+        found = {each.name: each for each in server.kernel.gauges()}
+        assert found["famulus_eggs"] is eggs
+        assert found["famulus_plugin_state"].read()[("hen", "running")] == 1
+        assert found["famulus_requests_in_flight"].read() == 0
 
 
 @pytest.mark.parametrize("hook", Gatherer.gathers)
