@@ -88,7 +88,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 18
+    assert len(hook_names()) == 19
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
