@@ -212,19 +212,20 @@ class Dispatcher:
         if headers.get("content-length") == "0":
             exchange.has_unread_body = False
         found = self._router.find(path)
-        principal = await self._principal(path, headers)
+        client = scope.get("client")
+        address = client[0] if client else ""
+        principal = await self._principal(path, headers, address)
         endpoint, values = self._endpoint(found, scope["method"], path, scope["query_string"])
         exchange.endpoint = endpoint
         slot = endpoint.slot
         if slot is not None and slot.state != "running":
             raise Problem(PLUGIN_DOWN, plugin=slot.name, state=slot.state, reason=slot.reason)
-        client = scope.get("client")
         call = exchange.call = Call(
             method=scope["method"],
             path=path,
             query_string=scope["query_string"],
             headers=headers,
-            client=client[0] if client else "",
+            client=address,
             request_id=exchange.request_id,
             principal=principal,
         )
@@ -248,17 +249,17 @@ class Dispatcher:
         resource = values[endpoint.resource_at] if values else None
         if not endpoint.is_public:
             await self._hooks.authorize(principal, endpoint.operation.action, resource)
-        # Rate limits are taken here: the caller may act, and nothing heavy has been done yet.
+        # Rate limits are taken around the call: the caller may act, and nothing heavy is done yet.
         proceed = partial(endpoint.function, call, **arguments)
         serving = self._hooks.around_call(call, endpoint.operation, proceed)
         if endpoint.operation.ends_with_client:
             return await _while_client_waits(serving, receive)
         return await serving
 
-    async def _principal(self, path: str, headers: Headers) -> Principal:
+    async def _principal(self, path: str, headers: Headers, client: str) -> Principal:
         if path in PUBLIC_PATHS:
             return NOBODY
-        principal = await self._hooks.authenticate(headers)
+        principal = await self._hooks.authenticate(headers, client)
         if principal is None:
             raise Problem(NO_API_KEY)
         return principal

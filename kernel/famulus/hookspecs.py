@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from famulus.call import Call
     from famulus.middleware import Layer
     from famulus.migrations import Migrations
-    from famulus.operations import Operation, Proceed
+    from famulus.operations import Identify, Operation, Proceed
     from famulus_schemas.errors import Problem
     from famulus_schemas.gauges import Gauge
     from famulus_schemas.health import Health
@@ -83,6 +83,11 @@ def register_gauges() -> list[Gauge]:
 @hookspec
 async def authenticate(headers: Headers) -> Principal | None:
     """Say who sent these headers, or None if the credential is not yours; wrong ones raise."""
+
+
+@hookspec
+async def around_authenticate(headers: Headers, client: str, proceed: Identify) -> Principal | None:
+    """Say who asks, by `await proceed()`, or refuse before or after; `client` is the address."""
 
 
 @hookspec

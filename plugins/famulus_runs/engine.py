@@ -150,6 +150,7 @@ class Engine:
         prompter: Prompter,
         toolbox: Toolbox,
         project: str,
+        principal: str = "",
         limits: RunSettings,
         now: Callable[[], int],
         new_id: Callable[[str], str],
@@ -162,6 +163,8 @@ class Engine:
     ) -> None:
         past = past or Past()
         self.run = run
+        self.principal = principal
+        """Who created the run."""
         self.turns = past.turns
         self._model = model
         self._prompter = prompter

@@ -277,6 +277,7 @@ class Runs(Plugin[RunSettings]):
             forms=forms,
             resources=self._resources(job.project, run),
             project=job.project,
+            principal=extra.principal,
             limits=self.settings,
             now=self.now,
             new_id=self.new_id,

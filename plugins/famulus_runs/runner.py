@@ -277,6 +277,7 @@ class Runner:
             run=run.id,
             status=run.status,
             seconds=self._clock() - run.created_at,
+            principal=live.engine.principal,
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else 0,
             model=run.model,

@@ -201,6 +201,29 @@ NOT_ALLOWED = Fault(
     403, "insufficient_permissions", "This API key may not {action}; ask its owner for the scope."
 )
 
+TOO_MANY_FAILURES = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Too many requests from your address came with a wrong API key. Please try again in {wait}.",
+    "requests",
+)
+
+# How much was asked for.
+TOO_MANY_REQUESTS = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Rate limit reached for {whom} on requests per min (RPM): Limit {limit}, Used {used}, "
+    "Requested {wanted}. Please try again in {wait}.",
+    "requests",
+)
+TOO_MANY_TOKENS = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Rate limit reached for {whom} on tokens per min (TPM): Limit {limit}, Used {used}, "
+    "Requested {wanted}. Please try again in {wait}.",
+    "tokens",
+)
+
 # What was asked for.
 MOVED = Fault(307, "moved", "This is served at {path}.")
 UNKNOWN_URL = Fault(404, "unknown_url", "Unknown request URL: {method} {path}.")

@@ -27,6 +27,8 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     status: str
     seconds: float
     """Since it was created."""
+    principal: str = ""
+    """Who created it, by the principal's id."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     model: str = ""

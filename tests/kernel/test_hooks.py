@@ -29,7 +29,7 @@ from famulus import (
 from famulus.cli import command_line
 from famulus.middleware import Layer
 from famulus.migrations import Migrations
-from famulus.operations import Proceed
+from famulus.operations import Identify, Proceed
 from famulus.testing import Script, ScriptedBackend, kernel_with, make_kernel
 from famulus_schemas.errors import WRONG_API_KEY, Fault
 from famulus_schemas.gauges import Gauge
@@ -88,7 +88,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 18
+    assert len(hook_names()) == 19
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -412,6 +412,40 @@ async def test_a_plugin_that_cannot_join_its_writes_refuses_the_unit() -> None:
             await server.plugin("greeter").joined(Principal(id="ada"), "x", [])
 
 
+async def test_hook_around_authenticate() -> None:
+    def around(name: str) -> Any:
+        async def around_authenticate(
+            self: Any, headers: Headers, client: str, proceed: Identify
+        ) -> Principal | None:
+            if headers.get("x-stop-at") == name:
+                raise Problem(Fault(429, None, f"stopped by {name}, from {client}"))
+            try:
+                return await proceed()
+            except Problem as refusal:
+                seen.append(f"{name} {refusal.status}")
+                raise
+
+        return around_authenticate
+
+    async def authenticate(self: Any, headers: Headers) -> Principal | None:
+        if headers.get("x-key") == "wrong":
+            raise Problem(WRONG_API_KEY, shown="w")
+        return None
+
+    seen: list[str] = []
+    plugins = [with_hooks(name, around_authenticate=around(name)) for name in ("a", "b")]
+    locked = with_hooks("door", authenticate=authenticate)
+    async with kernel_with(Greeter, *plugins, locked) as server:
+        assert (await server.get("/hello")).json() == {"by": "tester"}
+        stopped = await server.get("/hello", headers={"x-stop-at": "b", "x-key": "wrong"})
+        assert stopped.status_code == 429
+        assert stopped.json()["error"]["message"].startswith("stopped by b, from ")
+        assert seen == ["a 429"]
+        assert (await server.get("/hello", headers={"x-key": "wrong"})).status_code == 401
+        assert seen == ["a 429", "b 401", "a 401"]
+        assert (await server.get("/health/live", headers={"x-stop-at": "a"})).status_code == 200
+
+
 async def test_hook_around_call() -> None:
     def around(name: str) -> Any:
         async def around_call(self: Any, call: Call, operation: Operation, proceed: Proceed) -> Any:
@@ -588,7 +622,11 @@ async def _asynchronous(self: Any) -> list[Any]:
             lambda self, event: None,
             "unknown hook 'on_events'; did you mean 'on_event'?",
         ),
-        ("weather", lambda self: None, "there are around_call, authenticate, authorize, "),
+        (
+            "weather",
+            lambda self: None,
+            "there are around_authenticate, around_call, ",
+        ),
         ("on_event", lambda self, evnt: None, "'evnt'"),
         ("authorize", lambda self, principal, what: None, "'what'"),
         ("authorize", lambda self, principal, action: None, "'authorize' must be async def"),
