@@ -25,12 +25,14 @@ import msgspec
 
 from famulus import Plugin, Secret, hookspecs
 from famulus.cli import command_line
-from famulus.config import ServerSettings, settings_fields
+from famulus.config import ServerSettings, load_config, settings_fields
 from famulus.discover import Found, discover
+from famulus.gauges import kernel_gauges
 from famulus.kernel import Kernel
 from famulus.operations import Operation
 from famulus_schemas import errors, ports
 from famulus_schemas.errors import Fault
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.ports import ALL_PORTS, Port
 from famulus_schemas.records import RecordStore, SystemRecords
 
@@ -106,12 +108,62 @@ def _commands(words: str, command: click.Command) -> Iterator[tuple[str, click.C
 
 def served_operations() -> list[Operation]:
     """What a server of our plugins serves, in the order of the paths."""
-    from famulus.config import load_config
-
     kernel = Kernel(load_config(None, environment={}), found=list(ours().values()))
     kernel.plan()
     kernel.lifecycle.construct()
     return sorted(kernel.planned_operations(), key=lambda each: (each.path, each.method))
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A metric as Prometheus names it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+def metrics() -> list[Metric]:
+    """Every metric of a server of our plugins: what is counted, and what can be read."""
+    from famulus_metrics.catalog import Catalog
+    from famulus_metrics.exposition import process_metrics
+    from famulus_metrics.tally import Histogram
+
+    found = [
+        Metric(
+            each.name,
+            "histogram" if isinstance(each, Histogram) else "counter",
+            each.labels,
+            each.help,
+        )
+        for each in Catalog().all()
+    ]
+    found += [
+        Metric(name, "counter" if each.is_total else "gauge", each.labels, each.help)
+        for name, each in _gauges().items()
+    ]
+    # The library names a total by what stands before `_total`.
+    found += [
+        Metric(
+            f"{each.name}_total" if each.type == "counter" else each.name,
+            each.type,
+            (),
+            each.documentation,
+        )
+        for each in process_metrics()
+    ]
+    return found
+
+
+def _gauges() -> dict[str, Gauge]:
+    """What can be read of the server and of each plugin, of those that are off too."""
+    found = kernel_gauges(Kernel(load_config(None, environment={}), found=[]))
+    for plugin_type in plugin_types().values():
+        if hasattr(plugin_type, "register_gauges"):
+            # Listing them touches nothing that a start would have made.
+            plugin: Any = plugin_type(plugin_type.settings_type(), typing.cast("Any", None))
+            found += plugin.register_gauges()
+    return {each.name: each for each in found}
 
 
 # --- how it is told ------------------------------------------------------------------------------
@@ -242,6 +294,16 @@ def operation_table() -> str:
     return "\n".join(["| operation | |", "| --- | --- |", *rows])
 
 
+def metric_table() -> str:
+    """Each metric with its type and what it tells apart."""
+    rows = [
+        f"| `{each.name}` | {each.type} | {', '.join(f'`{one}`' for one in each.labels)} "
+        f"| {_cell(each.help)} |"
+        for each in metrics()
+    ]
+    return "\n".join(["| metric | type | labels | |", "| --- | --- | --- | --- |", *rows])
+
+
 def file(path: str) -> str:
     """A file of this repository, as it is."""
     language = {".py": "python", ".toml": "toml"}[Path(path).suffix]
@@ -260,6 +322,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "commands": command_list,
     "errors": error_table,
     "hooks": hooks,
+    "metrics": metric_table,
     "operations": operation_table,
     "plugins": plugin_table,
     "ports": port_list,

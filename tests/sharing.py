@@ -23,6 +23,7 @@ LONGEST = (
     "tests/simulation/test_simulation.py::test_promises_hold",
     "tests/stateful/test_stateful.py",
     "tests/plugins/postgres/test_store.py",
+    "tests/plugins/remote_sandbox/test_remote_sandbox.py",
     "tests/e2e/test_scenarios.py",
     "tests/e2e/test_durability.py",
     "tests/e2e/test_idempotency.py",

@@ -107,7 +107,7 @@ class Admin:
         hooks = self._kernel.world.hooks
         try:
             async with asyncio.timeout(self._kernel.settings.health_s):
-                principal = await hooks.authenticate(call.headers)
+                principal = await hooks.authenticate(call.headers, call.client)
                 if principal is None:
                     return False
                 await hooks.authorize(principal, "plugins.read", None)

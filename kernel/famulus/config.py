@@ -74,6 +74,21 @@ class Secret:
     __str__ = __repr__
 
 
+def secrets_in(value: Any) -> Iterator[Secret]:
+    """Every secret in settings, however deep."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from secrets_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from secrets_in(each)
+
+
 def _secret_file(path: Path) -> str:
     try:
         if path.stat().st_mode & stat.S_IROTH:
@@ -124,6 +139,9 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             why="`json`, `pretty`, or by whether stderr is a terminal.",
         ),
     ] = "auto"
+    log_requests: Annotated[
+        bool, setting(why="Whether each request is a line of the log, at level `info`.")
+    ] = True
     header_s: Annotated[float, setting(why="Seconds in which the headers must arrive.")] = 10.0
     header_bytes_max: Annotated[int, setting(why="Size of all headers together.")] = 65_536
     body_s: Annotated[float, setting(why="Seconds in which a JSON body must arrive.")] = 60.0

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,12 +19,15 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from famulus import tracing
 from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
 from famulus.config import ServerSettings
 from famulus.errors import as_problem, envelope
 from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
+from famulus.log import request_log
+from famulus.log_lines import RequestLine
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
@@ -181,11 +185,13 @@ class Dispatcher:
         self._settings = settings
         self._make_id = make_id
         self._log = log
+        self._log_request = request_log(log)
         self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         request_id = id_of_request(headers.get("x-request-id"), self._make_id)
+        tracing.request_id.set(request_id)
         exchange = Exchange(request_id, is_head=scope["method"] == "HEAD")
         try:
             answer = _sendable(await self._answer(exchange, scope, headers, receive))
@@ -196,7 +202,7 @@ class Dispatcher:
         else:
             await self._send(exchange, answer, receive, send)
         finally:
-            self._report(exchange)
+            self._report(exchange, scope["method"])
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive
@@ -206,19 +212,20 @@ class Dispatcher:
         if headers.get("content-length") == "0":
             exchange.has_unread_body = False
         found = self._router.find(path)
-        principal = await self._principal(path, headers)
+        client = scope.get("client")
+        address = client[0] if client else ""
+        principal = await self._principal(path, headers, address)
         endpoint, values = self._endpoint(found, scope["method"], path, scope["query_string"])
         exchange.endpoint = endpoint
         slot = endpoint.slot
         if slot is not None and slot.state != "running":
             raise Problem(PLUGIN_DOWN, plugin=slot.name, state=slot.state, reason=slot.reason)
-        client = scope.get("client")
         call = exchange.call = Call(
             method=scope["method"],
             path=path,
             query_string=scope["query_string"],
             headers=headers,
-            client=client[0] if client else "",
+            client=address,
             request_id=exchange.request_id,
             principal=principal,
         )
@@ -242,17 +249,17 @@ class Dispatcher:
         resource = values[endpoint.resource_at] if values else None
         if not endpoint.is_public:
             await self._hooks.authorize(principal, endpoint.operation.action, resource)
-        # Rate limits are taken here: the caller may act, and nothing heavy has been done yet.
+        # Rate limits are taken around the call: the caller may act, and nothing heavy is done yet.
         proceed = partial(endpoint.function, call, **arguments)
         serving = self._hooks.around_call(call, endpoint.operation, proceed)
         if endpoint.operation.ends_with_client:
             return await _while_client_waits(serving, receive)
         return await serving
 
-    async def _principal(self, path: str, headers: Headers) -> Principal:
+    async def _principal(self, path: str, headers: Headers, client: str) -> Principal:
         if path in PUBLIC_PATHS:
             return NOBODY
-        principal = await self._hooks.authenticate(headers)
+        principal = await self._hooks.authenticate(headers, client)
         if principal is None:
             raise Problem(NO_API_KEY)
         return principal
@@ -405,18 +412,31 @@ class Dispatcher:
             exc_info=error,
         )
 
-    def _report(self, exchange: Exchange) -> None:
-        if not self._hooks.on_event:
-            return
-        self._tell(
-            RequestServed(
-                operation=exchange.endpoint.operation.name if exchange.endpoint else "unknown",
-                status=exchange.status,
-                seconds=time.perf_counter() - exchange.started,
-                request_id=exchange.request_id,
-                project=exchange.call.project if exchange.call else None,
-            )
+    def _report(self, exchange: Exchange, method: str) -> None:
+        """Tell the log and other plugins of a request; neither its path nor anything it held."""
+        endpoint, call = exchange.endpoint, exchange.call
+        served = RequestServed(
+            operation=endpoint.operation.name if endpoint else "unknown",
+            status=exchange.status,
+            seconds=time.perf_counter() - exchange.started,
+            request_id=exchange.request_id,
+            project=call.project if call else None,
         )
+        if self._hooks.on_event:
+            self._tell(served)
+        if self._settings.log_requests and not (endpoint and endpoint.is_public):
+            self._log_request(
+                RequestLine(
+                    timestamp=f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z",
+                    request_id=served.request_id,
+                    operation=served.operation,
+                    method=method,
+                    status=served.status,
+                    ms=round(served.seconds * 1000, 1),
+                    project=served.project,
+                    principal=call.principal.id if call else None,
+                )
+            )
 
 
 async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receive) -> Any:

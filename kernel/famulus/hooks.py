@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from famulus.call import Call
     from famulus.log import Log
-    from famulus.operations import Operation, Proceed
+    from famulus.operations import Identify, Operation, Proceed
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import PromptMessage
     from famulus_schemas.notices import Notice
@@ -144,6 +144,7 @@ class Hooks:
         self._authenticate = of("authenticate")
         idle = relay.implementations("authenticate", lambda name: not running(name))
         self._cannot_authenticate = [name for name, _ in idle]
+        self._around_authenticate = of("around_authenticate")
         self._authorize = of("authorize")
         self._around_call = of("around_call")
         self._prepare_messages = of("prepare_messages")
@@ -153,11 +154,17 @@ class Hooks:
         self._on_drain = tuple(relay.implementations("on_drain", running))
         self._check_health = tuple(relay.implementations("check_health", running))
 
-    async def authenticate(self, headers: Headers) -> Principal | None:
+    async def authenticate(self, headers: Headers, client: str) -> Principal | None:
         """The first plugin's answer that knows the credential; a wrong one raises Problem.
 
         Nobody knowing it means nothing while one that might does not run: that is a Problem too.
         """
+        proceed: Identify = partial(self._identify, headers)
+        for function in reversed(self._around_authenticate):
+            proceed = partial(function, headers=headers, client=client, proceed=proceed)
+        return await proceed()
+
+    async def _identify(self, headers: Headers) -> Principal | None:
         for function in self._authenticate:
             principal: Principal | None = await function(headers=headers)
             if principal is not None:
@@ -238,6 +245,12 @@ class Notices:
         self._queue: asyncio.Queue[Notice] = asyncio.Queue(waiting_max)
         self._log = log
         self.lost = 0
+        """How many were, since the start."""
+
+    @property
+    def waiting(self) -> int:
+        """How many nobody has heard yet."""
+        return self._queue.qsize()
 
     def tell(self, hooks: Hooks | None, notice: Notice) -> None:
         """Queue a notice if anybody would hear it; count it as lost where the queue is full."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from famulus.call import Call
     from famulus.middleware import Layer
     from famulus.migrations import Migrations
-    from famulus.operations import Operation, Proceed
+    from famulus.operations import Identify, Operation, Proceed
     from famulus_schemas.errors import Problem
+    from famulus_schemas.gauges import Gauge
     from famulus_schemas.health import Health
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import Backend, PromptMessage
@@ -71,12 +72,22 @@ def register_chunkers() -> list[Chunker]:
     """List ways of cutting up what files say; `[extraction] chunker` chooses one."""
 
 
+@hookspec
+def register_gauges() -> list[Gauge]:
+    """List the figures that can be read of this plugin while it runs; asked at every reading."""
+
+
 # --- Request: asked while a request or a run is served. ----------------------------------------
 
 
 @hookspec
 async def authenticate(headers: Headers) -> Principal | None:
     """Say who sent these headers, or None if the credential is not yours; wrong ones raise."""
+
+
+@hookspec
+async def around_authenticate(headers: Headers, client: str, proceed: Identify) -> Principal | None:
+    """Say who asks, by `await proceed()`, or refuse before or after; `client` is the address."""
 
 
 @hookspec

@@ -13,16 +13,18 @@ from starlette.types import Receive, Scope, Send
 
 from famulus.admin import Admin
 from famulus.clock import Clock, IdPool, MakeId, system_clock
-from famulus.config import Config, ConfigError
+from famulus.config import Config, ConfigError, secrets_in
 from famulus.discover import Found, discover
+from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks, Notices
 from famulus.lifecycle import Lifecycle, Slot, State
-from famulus.log import Log, make_log
+from famulus.log import Log, Redactor, flush, make_log
 from famulus.operations import Operation, operations
 from famulus.variables import strange_variables
 from famulus.world import World, build_world
 
 if TYPE_CHECKING:
+    from famulus_schemas.gauges import Gauge
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import PromptMessage
     from famulus_schemas.notices import Notice
@@ -51,7 +53,10 @@ class Kernel:
     ) -> None:
         self.config = config
         self.settings = config.server
-        self.log = log or make_log(config.server.log_level, config.server.log_format)
+        self._redactor = Redactor()
+        self.log = log or make_log(
+            config.server.log_level, config.server.log_format, redactor=self._redactor
+        )
         self.clock = clock
         self.make_id = make_id or IdPool()
         self._found = None if found is None else list(found)
@@ -61,7 +66,7 @@ class Kernel:
         self._draining = False
         self.failure: Exception | None = None
         """Why the start by ASGI lifespan failed."""
-        self._notices = Notices(self.settings.notices_max, self.log)
+        self.notices = Notices(self.settings.notices_max, self.log)
         self._loops: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self._strange: list[str] = []
@@ -87,10 +92,16 @@ class Kernel:
     def plan(self) -> dict[str, Slot]:
         """What would start, without starting it. Raises ConfigError, BootError."""
         self.lifecycle.load(self._discovered(), self.config)
+        self._hide_secrets(self.lifecycle)
         if self._found is None:
             # Only of all that is installed can it be said that a variable means nothing to it.
             self._strange = strange_variables(self.config, self.lifecycle.settings_types())
         return self.lifecycle.slots
+
+    def _hide_secrets(self, lifecycle: Lifecycle) -> None:
+        """Keep the configured secrets out of the log, old ones and new ones."""
+        settings = [slot.settings for slot in lifecycle.slots.values()]
+        self._redactor.learn(secret.reveal() for secret in secrets_in(settings))
 
     def _discovered(self) -> list[Found]:
         if self._found is not None:
@@ -112,7 +123,7 @@ class Kernel:
             await self.lifecycle.stop(self.settings.stop_s)
             raise
         self._loops = [
-            asyncio.create_task(self._notices.deliver(lambda: self.hooks)),
+            asyncio.create_task(self.notices.deliver(lambda: self.hooks)),
             asyncio.create_task(self._mend()),
         ]
 
@@ -137,7 +148,7 @@ class Kernel:
             self._draining = True
             if self._world is not None:
                 await self._world.hooks.on_drain(self.settings.stop_s, self._drain_failed)
-        worlds = [*self._older, *([self._world] if self._world else [])]
+        worlds = self._worlds
         if not await self._left(worlds, self.settings.drain_s):
             for world in worlds:
                 world.end_streams()
@@ -153,6 +164,7 @@ class Kernel:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.lifecycle.stop(self.settings.stop_s)
+        flush(self.log)
 
     async def _drained(self, worlds: Sequence[World], limit_s: float) -> None:
         """Wait until the guests of these worlds have left, but no longer than that."""
@@ -172,6 +184,7 @@ class Kernel:
         async with self._reloading:
             planned = self._new_lifecycle()
             planned.load(self._discovered(), config)
+            self._hide_secrets(planned)
             kept = planned.keep_from(self.lifecycle)
             old = self.lifecycle
             for name, slot in old.slots.items():
@@ -242,11 +255,26 @@ class Kernel:
         return self._world.hooks if self._world else None
 
     @property
+    def guests(self) -> int:
+        """Requests and streams that are not over, in whatever world they began."""
+        return sum(world.guests for world in self._worlds)
+
+    @property
+    def streams(self) -> int:
+        """Streams of events that are open."""
+        return sum(world.streams for world in self._worlds)
+
+    @property
+    def _worlds(self) -> list[World]:
+        return [*self._older, *([self._world] if self._world else [])]
+
+    @property
     def base_path(self) -> str:
         """The first part of most paths that plugins serve: what a client's base URL ends in."""
         own = {operation.path for operation in operations(self._admin)}
         served = [each.path for each in self.world.operations if each.path not in own]
-        parts = Counter(path.split("/")[1] for path in served)
+        # Of a path of one part, such as a page for machines, that part is no base.
+        parts = Counter(path.split("/")[1] for path in served if path.count("/") > 1)
         return f"/{parts.most_common(1)[0][0]}" if parts else ""
 
     @property
@@ -262,13 +290,17 @@ class Kernel:
         """As `gather`, of plugins that are made but not started."""
         return [item for _, item in self.lifecycle.answers(hook, self.lifecycle.alive)]
 
+    def gauges(self) -> Sequence[Gauge]:
+        """What can be read now: the kernel's own gauges, and those of running plugins."""
+        return [*kernel_gauges(self), *self.gather("register_gauges")]
+
     def planned_operations(self) -> list[Operation]:
         """What would be served, of plugins that are made but not started."""
         return [*operations(self._admin), *self.gather_constructed("register_operations")]
 
     def tell(self, event: Notice) -> None:
         """Tell `on_event`, later."""
-        self._notices.tell(self.hooks, event)
+        self.notices.tell(self.hooks, event)
 
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> Unit:
         """As Hooks.join_unit; before the first world there is nobody to join."""

@@ -23,10 +23,13 @@ import msgspec
 
 from famulus.answers import Bytes, EventStream, Wire
 from famulus.forms import Form
+from famulus_schemas.identity import Principal
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Proceed = Callable[[], Awaitable[Any]]
 """Serves a call: whatever comes next around it, and in the end its operation."""
+Identify = Callable[[], Awaitable[Principal | None]]
+"""Says who asks, or raises: whatever comes next around it, and in the end `authenticate`."""
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 

@@ -24,6 +24,7 @@ from famulus_schemas.ports import Port
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.gauges import Gauge
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import PromptMessage
     from famulus_schemas.notices import Notice
@@ -128,6 +129,8 @@ class HooksView(Protocol):
 
     def gather(self, hook: str) -> Sequence[Any]: ...
 
+    def gauges(self) -> Sequence[Gauge]: ...
+
     def tell(self, event: Notice) -> None: ...
 
 
@@ -211,6 +214,10 @@ class Plugin(Generic[S_co]):
     def gather(self, hook: str) -> Sequence[Any]:
         """The joined answers of all running plugins to a boot hook that `gathers` names."""
         return self.host.hooks.gather(hook)
+
+    def gauges(self) -> Sequence[Gauge]:
+        """All that can be read now of this server and its running plugins."""
+        return self.host.hooks.gauges()
 
     def provide(self, port: Port[T], service: T) -> None:
         """Fill a port that the class lists in `provides`."""

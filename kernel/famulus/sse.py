@@ -45,6 +45,9 @@ class OpenStreams:
     def __init__(self) -> None:
         self._open: set[_Progress] = set()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def end(self) -> None:
         """End each after a whole event, as a stream ends that can be picked up again."""
         for progress in tuple(self._open):

@@ -42,6 +42,11 @@ class World:
         """Requests and streams that began in this world and are not over."""
         return self._guests
 
+    @property
+    def streams(self) -> int:
+        """Streams of events among them."""
+        return len(self._streams)
+
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; it ends in the world in which it began."""
         self._guests += 1

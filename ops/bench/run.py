@@ -27,6 +27,7 @@ NAMES = (
     "retrieval_quality",
     "vector_search",
     "sandbox",
+    "watching",
 )
 
 

@@ -8,10 +8,12 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
     Sequence,
 )
+from functools import partial
 from typing import Any, NoReturn
 
 from msgspec.structs import asdict
@@ -61,6 +63,7 @@ class LiveBox:
         self.cells = 0
         self.used_at = self._loop.time()
         self.idle_cpu_s: float | None = None
+        self.seen_running_s = 0.0
 
     # -- what it is ------------------------------------------------------------------------
 
@@ -68,6 +71,11 @@ class LiveBox:
     def is_alive(self) -> bool:
         """Whether it can still be asked something."""
         return self._gone is None
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether its process ended, which nobody is told who does not ask it anything."""
+        return self._started.process.returncode is not None
 
     @property
     def is_busy(self) -> bool:
@@ -133,7 +141,13 @@ class LiveBox:
     async def _outputs(self, cell: _RunningCell) -> AsyncIterator[Output]:
         channel, outputs = self._started.channel, cell.outputs
         while True:
-            found = channel.reply()
+            try:
+                found = channel.reply()
+            except ChannelClosed:
+                # What it wrote before it ended says what it ended of.
+                for output in self._written(outputs, whole=True):
+                    yield output
+                raise
             # Looked at after the reply: whatever was written before it is there by now.
             for output in self._written(outputs, whole=found is not None):
                 yield output
@@ -181,7 +195,7 @@ class LiveBox:
                         pass
                 except ChannelClosed:
                     await self._lost()
-                except (Flooded, ForgedFrame):
+                except (Flooded, ForgedFrame, TimeoutError):
                     await self._die("closed", "its last cell was given up")
         finally:
             self._over(cell)
@@ -212,56 +226,58 @@ class LiveBox:
     async def put(self, path: str, chunks: AsyncIterable[bytes]) -> BoxFile:
         """Write a file; see `Box`."""
         path = checked(path)
-        async with self._request():
-            total, is_whole = 0, False
+        async with self._request() as request:
+            total = 0
+            request.rest = self._aborted
             await self._begin("put", path=path)
-            try:
-                async for chunk in chunks:
-                    total += len(chunk)
-                    if total > self.limits.files_bytes:
-                        raise BoxFileRefused(f"{path!r} is larger than a box")
-                    for at in range(0, len(chunk), BLOB_BYTES_MAX):
-                        await self._send("data", chunk[at : at + BLOB_BYTES_MAX])
-                is_whole = True
-            finally:
-                if self.is_alive:
-                    await asyncio.shield(self._put_end(is_whole, path))
+            async for chunk in chunks:
+                total += len(chunk)
+                if total > self.limits.files_bytes:
+                    raise BoxFileRefused(f"{path!r} is larger than a box")
+                for at in range(0, len(chunk), BLOB_BYTES_MAX):
+                    await self._send("data", chunk[at : at + BLOB_BYTES_MAX])
+            request.rest = self._put_answer
+            await self._send("end")
+            reply = await self._put_answer()
+            request.rest = None
+            if reply.kind == "refused":
+                raise BoxFileRefused(f"{path!r} cannot be written: {reply.text[:200]}")
             return BoxFile(path=path, bytes=total)
 
-    async def _put_end(self, is_whole: bool, path: str) -> None:
-        await self._send("end" if is_whole else "abort")
+    async def _aborted(self) -> None:
+        await self._send("abort")
+        await self._put_answer()
+
+    async def _put_answer(self) -> Reply:
         reply, _ = await self._answer()
-        if reply.kind == "refused" and is_whole:
-            raise BoxFileRefused(f"{path!r} cannot be written: {reply.text[:200]}")
         if reply.kind not in ("done", "refused"):
             raise ForgedFrame(f"{reply.kind} is no reply to a file")
+        return reply
 
     async def get(self, path: str, *, bytes_max: int | None = None) -> AsyncGenerator[bytes, None]:
         """Read a file; see `Box`."""
         path = checked(path)
         most = self._settings.file_bytes if bytes_max is None else bytes_max
-        async with self._request():
+        async with self._request() as request:
+            # What is on its way would stand before the next answer.
+            request.rest = partial(self._read_out, most)
             await self._begin("get", path=path, most=most)
             reply, _ = await self._answer()
             if reply.kind == "missing":
+                request.rest = None
                 raise BoxFileMissing(path)
             if reply.kind != "file":
                 raise ForgedFrame(f"{reply.kind} is no file")
-            size, read, is_over = reply.size, 0, False
-            try:
-                while True:
-                    reply, blob = await self._answer()
-                    if reply.kind == "done":
-                        is_over = True
-                        break
-                    read += len(blob)
-                    if reply.kind != "data" or not blob or read > min(size, most):
-                        raise ForgedFrame("it is not the file that was announced")
-                    yield blob
-            finally:
-                if not is_over and self.is_alive:
-                    # The rest is on its way; it would stand before the next answer.
-                    await asyncio.shield(self._read_out(most))
+            size, read = reply.size, 0
+            while True:
+                reply, blob = await self._answer()
+                if reply.kind == "done":
+                    request.rest = None
+                    break
+                read += len(blob)
+                if reply.kind != "data" or not blob or read > min(size, most):
+                    raise ForgedFrame("it is not the file that was announced")
+                yield blob
             if size > most:
                 raise BoxFileRefused(f"{path!r} has {size:,} bytes; {most:,} may be taken out")
 
@@ -270,7 +286,7 @@ class LiveBox:
         while read <= most:
             reply, blob = await self._answer()
             read += len(blob)
-            if reply.kind == "done":
+            if reply.kind in ("done", "missing"):
                 return
         raise ForgedFrame("the file does not end")
 
@@ -304,9 +320,32 @@ class LiveBox:
     # -- asking ----------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _request(self) -> AsyncIterator[None]:
+    async def _request(self) -> AsyncIterator[_Request]:
         """One turn, in which every fault of the box is the end of it."""
         await self._take_turn()
+        request = _Request()
+        try:
+            async with self._judged():
+                yield request
+        finally:
+            if request.rest is None or not self.is_alive:
+                self._release()
+            else:
+                # Whoever asked does not wait for it: the box may take its time.
+                self._settle(self._finish(request.rest))
+
+    async def _finish(self, rest: Callable[[], Awaitable[object]]) -> None:
+        """Do what was left of a request that was given up; the turn is over then."""
+        try:
+            with contextlib.suppress(BoxGone):
+                async with self._judged(), self._in_time():
+                    await self._started.channel.send_raw(b"")
+                    await rest()
+        finally:
+            self._release()
+
+    @contextlib.asynccontextmanager
+    async def _judged(self) -> AsyncIterator[None]:
         try:
             yield
         except ChannelClosed:
@@ -315,8 +354,6 @@ class LiveBox:
             await self._die("timeout", "it did not answer")
         except ForgedFrame as error:
             await self._die("protocol", f"its answer is forged: {error}")
-        finally:
-            self._release()
 
     async def _take_turn(self) -> None:
         await self._turn.acquire()
@@ -402,6 +439,13 @@ class LiveBox:
         task = asyncio.create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+
+
+class _Request:
+    """One turn's."""
+
+    rest: Callable[[], Awaitable[object]] | None = None
+    """What is to be done before the next turn, where this one is given up now."""
 
 
 class _RunningCell:

@@ -27,6 +27,7 @@ class Channel:
         self._streams: dict[Stream, int] = {"stdout": stdout, "stderr": stderr}
         self._open = {requests, replies, stdout, stderr}
         self._frames = FrameReader()
+        self._unsent = bytearray()
         self._waiting: set[asyncio.Event] = set()
         for each in self._open:
             os.set_blocking(each, False)
@@ -36,11 +37,11 @@ class Channel:
         await self.send_raw(packed(head, blob))
 
     async def send_raw(self, data: bytes) -> None:
-        """Send bytes. Raises ChannelClosed."""
-        left = memoryview(data)
-        while left:
+        """Send bytes, after what a sender who gave up has left. Raises ChannelClosed."""
+        self._unsent += data
+        while self._unsent:
             try:
-                left = left[os.write(self._need(self._requests), left) :]
+                del self._unsent[: os.write(self._need(self._requests), self._unsent)]
             except BlockingIOError:
                 await self._ready(writers=(self._requests,))
             except BrokenPipeError as error:

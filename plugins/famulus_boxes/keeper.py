@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -48,7 +49,7 @@ class Keeper:
         self._make_id = make_id
         self._log = log
         self._boxes: dict[Key, LiveBox] = {}
-        self._opening: dict[Key, asyncio.Lock] = {}
+        self._opening: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._warm: list[LiveBox] = []
         self._all: set[LiveBox] = set()
         """Those of which anything is left, also while they end."""
@@ -98,7 +99,7 @@ class Keeper:
                 self._log.info(
                     "sandbox_probed",
                     provider=self._probe.provider,
-                    level=self._probe.level,
+                    boxes=self._probe.level,
                     reasons=list(self._probe.reasons),
                 )
                 self._tending.set()
@@ -112,7 +113,7 @@ class Keeper:
         if not reasons:
             try:
                 python, reasons = await tried(wall, self._settings, self._folder)
-            except StartFailed as error:
+            except (StartFailed, OSError) as error:
                 reasons = (f"{wall.name}: no box starts: {error}",)
         if reasons:
             return Probe(provider=wall.name, level="none", reasons=reasons)
@@ -149,12 +150,11 @@ class Keeper:
     async def open(self, session: str, *, project: str, limits: BoxLimits | None = None) -> Box:
         """The session's box, or a new one; see `Sandbox`."""
         key = (project, session)
-        async with self._opening.setdefault(key, asyncio.Lock()):
-            try:
-                found = self.find(session, project=project)
-                return found or await self._open(key, self._narrowed(limits))
-            finally:
-                self._opening.pop(key, None)
+        # Kept as long as anybody waits for it: with another one, a session would get two boxes.
+        opening = self._opening.setdefault(key, asyncio.Lock())
+        async with opening:
+            found = self.find(session, project=project)
+            return found or await self._open(key, self._narrowed(limits))
 
     def _narrowed(self, limits: BoxLimits | None) -> BoxLimits:
         most = self._settings.box_limits()
@@ -226,13 +226,19 @@ class Keeper:
         return None
 
     async def _tend(self) -> None:
-        await self._probe_later()
+        is_probed = False
         while True:
-            self._tending.clear()
-            self._warm = [each for each in self._warm if each.is_alive]
-            if self._probe is not None and self._probe.level != "none":
-                await self._warm_up()
-            await self._end_unused()
+            try:
+                if not is_probed:
+                    is_probed = True
+                    await self._probe_later()
+                self._tending.clear()
+                self._warm = [each for each in self._warm if each.is_alive]
+                if self._probe is not None and self._probe.level != "none":
+                    await self._warm_up()
+                await self._end_unused()
+            except Exception as error:  # Isolation: one trouble must not end all tending.
+                self._log.error("boxes_not_tended", exc_info=error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TEND_S):
                     await self._tending.wait()

@@ -13,10 +13,11 @@ NAME_BYTES_MAX = 200
 
 def is_path(path: str) -> bool:
     """Whether it is a relative path of plain names."""
+    if not 0 < len(path.encode(errors="replace")) <= PATH_BYTES_MAX:
+        return False
     names = path.split("/")
     return (
-        0 < len(path.encode(errors="replace")) <= PATH_BYTES_MAX
-        and all(name not in ("", ".", "..") for name in names)
+        all(name not in ("", ".", "..") for name in names)
         and all(len(name.encode(errors="replace")) <= NAME_BYTES_MAX for name in names)
         and not any(unicodedata.category(each) in ("Cc", "Cs") for each in path)
     )

@@ -30,6 +30,9 @@ and time."""
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Controls of a terminal that type into it what its owner did not."""
 
+SOCKET_BUFFERS = (7, 8, 32, 33)
+"""Options of sockets that make their buffers larger: what lies in them belongs to no process."""
+
 _FORBIDDEN = (
     # Looking into other processes.
     "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd "
@@ -40,14 +43,14 @@ _FORBIDDEN = (
     "unshare setns mount umount2 pivot_root chroot move_mount open_tree fsopen fsconfig fsmount "
     "fspick mount_setattr statmount listmount name_to_handle_at open_by_handle_at "
     # Memory that no process maps is seen by no one who adds up what processes map.
-    "memfd_create memfd_secret shmget shmat shmctl msgget msgsnd semget mq_open "
+    "memfd_create memfd_secret shmget shmat shmctl msgget msgsnd semget mq_open vmsplice "
     # The machine itself.
     "kexec_load kexec_file_load init_module finit_module delete_module reboot swapon swapoff "
     "syslog acct quotactl quotactl_fd settimeofday clock_settime adjtimex clock_adjtime "
     "sethostname setdomainname personality iopl ioperm modify_ldt vhangup ustat sysfs "
     "migrate_pages move_pages mbind set_mempolicy set_mempolicy_home_node "
     # More of the machine's time than others have.
-    "sched_setscheduler sched_setattr sched_setparam ioprio_set "
+    "sched_setscheduler sched_setattr sched_setparam ioprio_set sync syncfs "
     "lsm_set_self_attr lsm_get_self_attr lsm_list_modules"
 )
 FORBIDDEN = tuple(_FORBIDDEN.split())
@@ -78,6 +81,9 @@ def denying(*, sockets: bool = True) -> list[Rule]:
     rules.append(Rule("clone", refuse(errno.EPERM), argument=0, any_of=NAMESPACES))
     rules += [
         Rule("ioctl", refuse(errno.EPERM), argument=1, equals=each) for each in (TIOCSTI, TIOCLINUX)
+    ]
+    rules += [
+        Rule("setsockopt", refuse(errno.EPERM), argument=2, equals=each) for each in SOCKET_BUFFERS
     ]
     for name in ("socket", "socketpair") if sockets else ("socketpair",):
         rules.append(Rule(name, refuse(errno.EAFNOSUPPORT), argument=0, differs=AF_UNIX))

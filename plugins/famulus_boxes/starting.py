@@ -49,18 +49,20 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 async def start(wall: Wall, limits: BoxLimits, settings: BoxSettings) -> Started:
     """Start a box. Raises StartFailed, and leaves nothing then, nor where it is cancelled."""
-    requests_in, requests = os.pipe()
-    replies, replies_out = os.pipe()
-    stdout, stdout_in = os.pipe()
-    stderr, stderr_in = os.pipe()
+    requests_in, requests, replies, replies_out, stdout, stdout_in, stderr, stderr_in = _pipes(4)
     channel = Channel(requests=requests, replies=replies, stdout=stdout, stderr=stderr)
     theirs = [requests_in, replies_out, stdout_in, stderr_in]
     launch: Launch | None = None
     try:
-        launch = await asyncio.to_thread(
-            wall.launch, limits, requests=requests_in, replies=replies_out
+        launching = asyncio.ensure_future(
+            asyncio.to_thread(wall.launch, limits, requests=requests_in, replies=replies_out)
         )
-        theirs += launch.descriptors
+        try:
+            await asyncio.shield(launching)
+        finally:
+            # Where it is cancelled, too: what was made for the box must not be left.
+            launch = await launching
+            theirs += launch.descriptors
         process = await asyncio.create_subprocess_exec(
             *launch.command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -98,6 +100,19 @@ async def start(wall: Wall, limits: BoxLimits, settings: BoxSettings) -> Started
         limits=limits,
         python=python,
     )
+
+
+def _pipes(count: int) -> list[int]:
+    """The ends of so many pipes, the one to read first. Raises StartFailed, and leaves none."""
+    made: list[int] = []
+    try:
+        for _ in range(count):
+            made += os.pipe()
+    except OSError as error:
+        for each in made:
+            os.close(each)
+        raise StartFailed(str(error)) from error
+    return made
 
 
 async def _greeted(channel: Channel, launch: Launch, settings: BoxSettings) -> str:

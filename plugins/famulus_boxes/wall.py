@@ -17,6 +17,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     files_bytes: int = 0
     files: int = 0
     cpu_s: float = 0.0
+    running: int = 0
+    """Threads that run now: whose processes nobody waits for are in no sum of CPU seconds."""
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):

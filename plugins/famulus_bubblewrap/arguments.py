@@ -12,6 +12,9 @@ PACKAGES = "/opt/packages"
 SHOWN = "/mnt"
 """A folder that every machine has; in the mounts of a box's first process, ours are in it."""
 
+OTHER_FILES = ("/dev/shm", "/tmp")  # noqa: S108
+"""File systems of a box's own, beside its home."""
+
 _SHARED_MEMORY_BYTES = 16_000_000
 
 Argument = tuple[str, ...]

@@ -7,8 +7,17 @@ import contextlib
 import os
 import signal
 
-from famulus_boxes.processes import children, cpu_s, family, memory_bytes
+from famulus_boxes.processes import (
+    children,
+    cpu_s,
+    family,
+    memory_bytes,
+    running,
+    socket_bytes,
+    sockets_of_network,
+)
 from famulus_boxes.wall import Usage
+from famulus_bubblewrap.arguments import OTHER_FILES
 from famulus_schemas.sandbox import HOME, BoxLimits
 
 
@@ -33,16 +42,19 @@ class NamespaceGrip:
     def usage(self, limits: BoxLimits) -> Usage:
         """What its processes and files take."""
         pids = family(self.init)
-        try:
-            home = os.statvfs(f"/proc/{self.init}/root{HOME}")
-            files = home.f_files - home.f_ffree
-        except OSError:
-            files = 0
+        files = 0
+        for place in (HOME, *OTHER_FILES):
+            with contextlib.suppress(OSError):
+                found = os.statvfs(f"/proc/{self.init}/root{place}")
+                # The folder itself is no file of the box's.
+                files += found.f_files - found.f_ffree - 1
+        sockets = socket_bytes(sockets_of_network(self.init))
         # How large files are together, their file system bounds.
         return Usage(
-            memory_bytes=memory_bytes(pids, limits.memory_bytes),
+            memory_bytes=sockets + memory_bytes(pids, limits.memory_bytes - sockets),
             files=files,
             cpu_s=cpu_s(pids),
+            running=running(pids),
         )
 
     def interrupt(self) -> None:

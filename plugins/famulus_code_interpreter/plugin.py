@@ -12,6 +12,7 @@ from famulus_code_interpreter.kind import NO_SANDBOX, OFF, CodeInterpreter
 from famulus_code_interpreter.remembered import KIND, forget
 from famulus_code_interpreter.sessions import Sessions
 from famulus_code_interpreter.settings import CodeInterpreterSettings
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import FILES, RECORDS, SANDBOX
@@ -53,6 +54,18 @@ class CodeInterpreterPlugin(Plugin[CodeInterpreterSettings]):
                 await self.sessions.sweep()
             except Exception as error:  # Isolation: one trouble must not end all sweeping.
                 self.log.error("sweep_failed", exc_info=error)
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """The boxes that are open."""
+        return [
+            Gauge(
+                name="famulus_boxes_open",
+                help="Boxes in which threads' code runs, busy or idle.",
+                labels=("state",),
+                read=lambda: self.sessions.counts(),
+            )
+        ]
 
     @hookimpl
     def register_tools(self) -> list[ToolKind]:

@@ -11,6 +11,7 @@ from famulus import Problem
 from famulus.failpoints import failpoint
 from famulus_code_interpreter.inputs import Inputs
 from famulus_code_interpreter.remembered import KIND, Remembered, remember, remembered_of
+from famulus_schemas.gauges import Values
 from famulus_schemas.records import Conflict, Record, Unit
 from famulus_schemas.sandbox import Box, BoxFileRefused, Sandbox
 
@@ -83,6 +84,12 @@ class Sessions:
                     session.used_at = self._clock()
         finally:
             session.users -= 1
+
+    def counts(self) -> Values:
+        """How many boxes of this process are open, by whether a call has them or waits for them."""
+        opened = [each for each in self._sessions.values() if each.box is not None]
+        busy = sum(each.users > 0 for each in opened)
+        return {("busy",): float(busy), ("idle",): float(len(opened) - busy)}
 
     def written(self, project: str, thread_id: str) -> set[str]:
         """Paths that a thread's code wrote to, as far as its box is still there."""

@@ -37,6 +37,9 @@ UNKNOWN = "no_such_parameter"
 NO_OBJECTS = (("invalid JSON", b'{"a":'), ("a list instead of an object", b"[]"))
 
 
+LIMITED = 429
+
+
 async def probe_errors(judge: Judge, operation: OracleOperation) -> None:
     """All that can be wrong with a request of this operation."""
     try:
@@ -57,7 +60,11 @@ async def _keys(judge: Judge, operation: OracleOperation, request: Request) -> N
     without = await judge.ask(operation, request, api_key="")
     judge.find(operation, "errors", "401 without a key", envelope_fault(without, 401))
     wrong = await judge.ask(operation, request, api_key=WRONG_KEY)
-    fault = envelope_fault(wrong, 401) or _code_fault(wrong, "invalid_api_key")
+    if wrong.status == LIMITED:
+        # Of a server that makes an address wait once it has sent many.
+        fault = envelope_fault(wrong, LIMITED) or _code_fault(wrong, "rate_limit_exceeded")
+    else:
+        fault = envelope_fault(wrong, 401) or _code_fault(wrong, "invalid_api_key")
     judge.find(operation, "errors", "401 with a wrong key", fault)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from famulus import Plugin
+from famulus import Plugin, hookimpl
 from famulus_exact_vectors.settings import ExactVectorsSettings
-from famulus_indexes import open_indexes
+from famulus_indexes import Indexes, index_gauges, open_indexes
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.ports import VECTORS
 
 
@@ -17,11 +18,19 @@ class ExactVectors(Plugin[ExactVectorsSettings]):
     name = "exact_vectors"
     provides = (VECTORS,)
     stand_in = True
+    _indexes: Indexes | None = None
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; what is searched is opened when it is."""
         folder = self.data_dir / "vectors"
         async with open_indexes(folder, self.settings, log=self.log) as indexes:
+            self._indexes = indexes
             self.provide(VECTORS, indexes)
             yield
+            self._indexes = None
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """How many indexes are open, and what they take."""
+        return index_gauges(lambda: self._indexes)

@@ -14,6 +14,7 @@ from famulus_extraction.processes import Processes
 from famulus_extraction.service import FileExtraction
 from famulus_extraction.settings import ExtractionSettings
 from famulus_extraction.spool import spool_folder
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EXTRACTION
 from famulus_schemas.retrieval import Chunker, Extractor
@@ -60,6 +61,18 @@ class ExtractionPlugin(Plugin[ExtractionSettings]):
                 self.log.error("extractor_left_out", extractor=reader.name, reason=str(error))
             else:
                 yield reader
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """The processes that read files."""
+        return [
+            Gauge(
+                name="famulus_reading_processes",
+                help="Processes that read files, busy or idle.",
+                labels=("state",),
+                read=lambda: self._processes.counts if self._processes else {},
+            )
+        ]
 
     @hookimpl
     async def check_health(self) -> Health:

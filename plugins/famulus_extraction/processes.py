@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from famulus_extraction.messages import Done, Failed, Job, Limits, Refused, Reply
 from famulus_extraction.process import Ended, ProcessFailed, ReadingProcess
+from famulus_schemas.gauges import Values
 from famulus_schemas.retrieval import ExtractionRefused
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Processes:
     def idle(self) -> list[int]:
         """The numbers of the processes that wait for a file."""
         return [process.pid for process in self._idle]
+
+    @property
+    def counts(self) -> Values:
+        """How many processes there are, by whether they have a file."""
+        return {("busy",): float(len(self._busy)), ("idle",): float(len(self._idle))}
 
     async def read(self, job: Job) -> Done:
         """Have a file read. Raises ExtractionRefused where it cannot be, or ExtractionFailed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 PASSAGE_SENTENCES_MAX = 400
-SENTENCE_CHARS_MAX = 2_000
-"""Of a longer one, such as a line of data, the beginning is read."""
+SENTENCE_CHARS_MAX = 800
+"""What is longer is no sentence but a table, code or nonsense, and is read in parts: to compare two
+sentences takes far longer the longer they are."""
 
 _HEADING = re.compile(r"\s*#{1,6}\s")
 _HEADING_LINE = re.compile(r"^([ \t]*#{1,6}[ \t].*)$", re.MULTILINE)
@@ -37,8 +39,8 @@ _NOT_FOUND = re.compile(
 
 
 def without_marks(sentence: str) -> str:
-    """The sentence less what looks like a mark and is none, or is another tool's."""
-    return _MARK.sub(" ", sentence)
+    """The sentence less what looks like a mark and is none, or is another tool's, and long gaps."""
+    return " ".join(_MARK.sub(" ", sentence).split())
 
 
 def is_assertion(sentence: str) -> bool:
@@ -51,14 +53,30 @@ def is_assertion(sentence: str) -> bool:
 
 def sentences_in(passage: str) -> Iterator[tuple[bool, str]]:
     """The first sentences of a passage, and whether each is a heading."""
-    begun = ""
+    for sentence in islice(_joined(_pieces_of(passage)), PASSAGE_SENTENCES_MAX):
+        yield bool(_HEADING.match(sentence)), sentence
+
+
+def _pieces_of(passage: str) -> Iterator[str]:
     for text in _BREAK.split(_HEADING_LINE.sub(r"\1\n", passage), PASSAGE_SENTENCES_MAX):
+        if len(text) <= SENTENCE_CHARS_MAX:
+            yield text
+            continue
+        for line in text.splitlines():
+            for at in range(0, len(line), SENTENCE_CHARS_MAX):
+                yield line[at : at + SENTENCE_CHARS_MAX]
+
+
+def _joined(pieces: Iterable[str]) -> Iterator[str]:
+    """Sentences, of which an abbreviation is not the end."""
+    begun = ""
+    for text in pieces:
         begun = f"{begun} {text.strip()}".strip()
-        if begun and not _ABBREVIATED.search(begun):
-            yield bool(_HEADING.match(begun)), begun[:SENTENCE_CHARS_MAX]
+        if begun and not (len(begun) < SENTENCE_CHARS_MAX and _ABBREVIATED.search(begun)):
+            yield begun
             begun = ""
     if begun:
-        yield bool(_HEADING.match(begun)), begun[:SENTENCE_CHARS_MAX]
+        yield begun
 
 
 def contrasted(sentence: str) -> Sequence[str]:

@@ -97,17 +97,18 @@ def quoted(text: str) -> str:
 
 
 def _head(passage: Passage, mark: Mark) -> str:
-    told = {"mark": mark.text, "file": passage.filename[:NAME_CHARS_MAX]}
+    told = {"file": passage.filename[:NAME_CHARS_MAX]}
     if passage.page is not None:
         told["page"] = str(passage.page)
     if passage.heading:
         told["heading"] = passage.heading[:HEADING_CHARS_MAX]
     attributes = (f'{name}="{_attribute(value)}"' for name, value in told.items())
-    return f"<passage {' '.join(attributes)}>"
+    return f'<passage mark="{mark.text}" {" ".join(attributes)}>'
 
 
 def _attribute(value: str) -> str:
-    return " ".join(value.split()).replace('"', "'").replace("<", "(").replace(">", ")")
+    text = _LIKE_A_MARK.sub("[", " ".join(value.split()))
+    return text.replace('"', "'").replace("<", "(").replace(">", ")")
 
 
 def _of_unread(count: int) -> str:

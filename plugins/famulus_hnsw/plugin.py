@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from famulus import Plugin, hookimpl
 from famulus_hnsw.graphs import Graphs, open_graphs
 from famulus_hnsw.settings import HnswSettings
-from famulus_indexes import open_indexes
+from famulus_indexes import Indexes, index_gauges, open_indexes
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import VECTORS
 
@@ -28,6 +29,7 @@ class Hnsw(Plugin[HnswSettings]):
     provides = (VECTORS,)
     by_choice = True
     _graphs: Graphs | None = None
+    _indexes: Indexes | None = None
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -45,10 +47,15 @@ class Hnsw(Plugin[HnswSettings]):
 
             folder = self.data_dir / "vectors"
             async with open_indexes(folder, settings, log=log, make=make) as indexes:
-                self._graphs = graphs
+                self._graphs, self._indexes = graphs, indexes
                 self.provide(VECTORS, indexes)
                 yield
-                self._graphs = None
+                self._graphs = self._indexes = None
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """How many indexes are open, and what they take."""
+        return index_gauges(lambda: self._indexes)
 
     @hookimpl
     async def check_health(self) -> Health:

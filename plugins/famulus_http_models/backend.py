@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from famulus import Secret
+from famulus import Secret, tracing
 from famulus.clock import Clock
 from famulus_http_models.address import Address
 from famulus_http_models.chunks import ChatReader
 from famulus_http_models.dialect import Dialect, OpenAIDialect
 from famulus_http_models.frames import Splitter
+from famulus_http_models.hiding import Hiding
 from famulus_http_models.listing import read_models
 from famulus_http_models.question import Question
 from famulus_http_models.refusals import fault_of_answer
@@ -66,6 +67,7 @@ class HttpBackend:
         self._clock = clock
         self._tokenizer = tokenizer
         self._headers = _headers(server.api_key, server.headers)
+        self._hiding = Hiding([server.api_key, *server.headers.values()])
         self._openai = OpenAIDialect(server.limit_field)
         self._vllm = VllmDialect(self._limits.count_calls_max)
         self._dialect: Dialect | None = {
@@ -131,12 +133,12 @@ class HttpBackend:
                     exchange.advanced()
                     yield chunks
                 if reader.fault:
-                    raise reader.fault
+                    raise self._hiding.of(reader.fault)
                 if not piece:
                     break
             reader.end()
             if reader.fault:
-                raise reader.fault
+                raise self._hiding.of(reader.fault)
             await exchange.settle()
         finally:
             exchange.close()
@@ -185,7 +187,7 @@ class HttpBackend:
         content_type = answer.headers.get("Content-Type", "")
         fault = fault_of_whole(answer.body, content_type, backend=self.name)
         if fault:
-            raise fault
+            raise self._hiding.of(fault)
         return answer
 
     async def begin_stream(self, endpoint: str, body: bytes, *, request_id: str = "") -> Exchange:
@@ -207,7 +209,8 @@ class HttpBackend:
         if exchange.status != 200:
             raise self._refusal(exchange.status, exchange.headers, said, question.url)
         fault = fault_of_whole(said, content_type, backend=self.name)
-        raise fault or unexpected_type(content_type, "text/event-stream", backend=self.name)
+        fault = fault or unexpected_type(content_type, "text/event-stream", backend=self.name)
+        raise self._hiding.of(fault)
 
     def streamed(self, exchange: Exchange, *, served_by: str) -> StreamedAnswer:
         """The stream as an answer to pass on."""
@@ -229,7 +232,7 @@ class HttpBackend:
         self, url: str, body: bytes | None, *, first_byte_s: float, request_id: str = ""
     ) -> Question:
         headers = self._headers
-        if request_id:
+        if request_id := request_id or tracing.request_id.get():
             headers = {**headers, "X-Request-Id": request_id}
         return Question(
             url=url,
@@ -243,7 +246,9 @@ class HttpBackend:
     def _refusal(
         self, status: int, headers: Mapping[str, str], body: bytes, url: str
     ) -> BackendFault:
-        return fault_of_answer(status, headers, body, backend=self.name, url=url, now=self._clock())
+        return self._hiding.of(
+            fault_of_answer(status, headers, body, backend=self.name, url=url, now=self._clock())
+        )
 
 
 class _Relaying:

@@ -9,9 +9,10 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -22,7 +23,7 @@ from famulus_indexes.matrix import Numbers, Vectors, rows_of
 from famulus_indexes.words import Term, looked_for, spaced
 from famulus_schemas.retrieval import Entry
 
-FORM: Final = 1
+FORM: Final = 2
 """Another one whenever files of before cannot be used any more, or their words are others."""
 RANKED_MAX: Final = 20_000
 """Chunks that are ranked for one query, unless its rarest word alone has more: some 40 ms."""
@@ -61,17 +62,21 @@ create virtual table words using fts5 (
     text, tokenize = "porter unicode61 remove_diacritics 2"
 );
 create table about (form integer not null, dimensions integer not null, mark text not null);
+create table store (project text not null, name text not null);
 """
 _MATCHING: Final = """
-select rowid, -rank from words where words match :terms order by rank
+select id, score from (
+    select rowid as id, -bm25(words) as score from words
+    where words match :terms limit :ranked
+) order by score desc
 """
 _MATCHING_SOME: Final = """
-select rowid, -rank from words
-where words match :terms and rowid >> :shift in (select value from json_each(:documents))
-order by rank
+select id, score from (
+    select rowid as id, -bm25(words) as score from words
+    where words match :terms and rowid >> :shift in (select value from json_each(:documents))
+    limit :ranked
+) order by score desc
 """
-
-
 _COUNT: Final = """
 select count(*) from (select 1 from words where words match ? limit ?)
 """
@@ -79,6 +84,13 @@ select count(*) from (select 1 from words where words match ? limit ?)
 
 class Damaged(Exception):
     """The file is not what we wrote."""
+
+
+class Kept(NamedTuple):
+    """Of which store a file is, by its project and its name, and what it has of that."""
+
+    key: tuple[str, str]
+    documents: frozenset[str]
 
 
 class Closed(Exception):
@@ -104,8 +116,9 @@ class Piece(NamedTuple):
 class StoreFile:
     """An open file. Its methods block; words may be looked for while others are added."""
 
-    def __init__(self, path: Path, *, dimensions: int, log: Log) -> None:
+    def __init__(self, path: Path, *, store: tuple[str, str], dimensions: int, log: Log) -> None:
         self.path = path
+        self._store = store
         self.dimensions = dimensions
         self._log = log
         self._reading = threading.Lock()
@@ -157,6 +170,7 @@ class StoreFile:
                     writer.execute(statement)
                 about = FORM, self.dimensions, secrets.token_hex(16)
                 writer.execute("insert into about values (?, ?, ?)", about)
+                writer.execute("insert into store values (?, ?)", self._store)
         form, dimensions, self.mark = about_of(writer)
         if (form, dimensions) != (FORM, self.dimensions):
             raise Damaged(
@@ -254,28 +268,25 @@ class StoreFile:
         values: dict[str, object] = {}
         if among is not None:
             values |= {"shift": SHIFT, "documents": msgspec.json.encode(among).decode()}
-        found: list[tuple[int, int, float]] = []
+        statement = _MATCHING if among is None else _MATCHING_SOME
         with self._reading:
             if not self.is_open:
                 raise Closed
-            values["terms"] = expression(*self._affordable(terms, phrases))
-            cursor = self._reader.execute(_MATCHING if among is None else _MATCHING_SOME, values)
-            try:
-                for row, score in cursor:
-                    if keep(row >> SHIFT):
-                        found.append((row >> SHIFT, row & ((1 << SHIFT) - 1), score))
-                        if len(found) == limit:
-                            break
-            finally:
-                cursor.close()
-        return found
+            for expression, ranked in self._affordable(terms, phrases):
+                cursor = self._reader.execute(
+                    statement, values | {"terms": expression, "ranked": ranked}
+                )
+                if found := _first(cursor, keep, limit):
+                    return found
+        return []
 
     def _affordable(
         self, terms: Sequence[Term], phrases: Sequence[Term]
-    ) -> tuple[Sequence[Term], Sequence[Term]]:
-        """The rarest terms, as many as can be ranked in good time, and the phrases of these.
+    ) -> Iterator[tuple[str, int]]:
+        """What to look for, and how many chunks to rank; the next where nothing is found.
 
-        What most chunks have says little, and costs what all of them cost.
+        It is the rarest terms, as many as can be ranked in good time, and the phrases of these:
+        what most chunks have says little, and costs what all of them cost.
         """
         counts = self._counts
         if len(counts) > COUNTS_MAX:
@@ -283,21 +294,21 @@ class StoreFile:
         for term in terms:
             if term not in counts:
                 counts[term] = self._count(term)
-        rarest = sorted(terms, key=counts.__getitem__)
-        kept: list[Term] = []
-        ranked = 0
-        for term in rarest:
-            ranked += counts[term]
-            # One that nothing has is no reason to look for nothing else.
-            if ranked > RANKED_MAX and any(counts[each] for each in kept):
-                break
-            kept.append(term)
-        words = {word for term in kept for word in term}
-        return kept, [phrase for phrase in phrases if words.issuperset(phrase)]
+        there = sorted((term for term in terms if counts[term]), key=counts.__getitem__)
+        if there and counts[there[0]] < RANKED_MAX:
+            totals = accumulate(counts[term] for term in there)
+            few = [term for term, total in zip(there, totals, strict=True) if total <= RANKED_MAX]
+            words = {word for term in few for word in term}
+            whole = [phrase for phrase in phrases if words.issuperset(phrase)]
+            yield expression([*few, *whole], "OR"), -1
+        elif there:
+            # All are common: it is those that have all of them, or else some of those that do.
+            yield expression(there, "AND"), RANKED_MAX
+            yield expression(there, "OR"), RANKED_MAX
 
     def _count(self, term: Term) -> int:
         """How many chunks have a term; of many, only that they are many."""
-        row = self._reader.execute(_COUNT, (expression([term], []), RANKED_MAX)).fetchone()
+        row = self._reader.execute(_COUNT, (expression([term], "OR"), RANKED_MAX)).fetchone()
         count: int = row[0]
         return count
 
@@ -308,6 +319,18 @@ def about_of(connection: sqlite3.Connection) -> tuple[int, int, str]:
     if len(rows) != 1:
         raise Damaged(f"it says {len(rows)} times what it is")
     return rows[0]
+
+
+def kept_in(path: Path) -> Kept | None:
+    """What a file is of; None where it does not say that, or is gone."""
+    # Not made where it is gone, as a plain path would have it.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(uri, uri=True)) as connection:
+        owner = connection.execute("select project, name from store").fetchone()
+        names = connection.execute("select name from document").fetchall()
+        if owner is not None:
+            return Kept(owner, frozenset(name for (name,) in names))
+    return None
 
 
 def pieces_of(connection: sqlite3.Connection, dimensions: int) -> Iterator[Piece]:
@@ -330,9 +353,25 @@ def _sum(document: int, numbers: bytes, vectors: bytes) -> int:
     return crc32(vectors, crc32(numbers, document & 0xFFFFFFFF))
 
 
-def expression(terms: Sequence[Term], phrases: Sequence[Term]) -> str:
+def expression(terms: Sequence[Term], joined_by: Literal["AND", "OR"]) -> str:
     """A query of FTS5. Its terms hold letters and digits only, and stand in quotes."""
-    return " OR ".join('"' + " ".join(term) + '"' for term in (*terms, *phrases))
+    return f" {joined_by} ".join('"' + " ".join(term) + '"' for term in terms)
+
+
+def _first(
+    cursor: sqlite3.Cursor, keep: Callable[[int], bool], limit: int
+) -> list[tuple[int, int, float]]:
+    """So many of the rows whose documents are kept, by document and place."""
+    found: list[tuple[int, int, float]] = []
+    try:
+        for row, score in cursor:
+            if keep(row >> SHIFT):
+                found.append((row >> SHIFT, row & ((1 << SHIFT) - 1), score))
+                if len(found) == limit:
+                    break
+    finally:
+        cursor.close()
+    return found
 
 
 def is_damage(error: Exception) -> bool:

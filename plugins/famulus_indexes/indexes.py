@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
+from famulus_indexes.leftovers import Leftovers
 from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
@@ -62,10 +63,29 @@ class Indexes:
         self._entrances: OrderedDict[Key, Entrance] = OrderedDict()
         """The stores that are open, the one that was used last at the end."""
         self.changes = Changes(self._open, waiting_max=settings.changed_max, log=log)
+        self.leftovers = Leftovers(
+            folder,
+            threads=threads,
+            changes=self.changes,
+            is_open=self._entrances.__contains__,
+            pause_s=settings.clear_up_s,
+            log=log,
+        )
+
+    @property
+    def open_count(self) -> int:
+        """How many stores are open."""
+        return len(self._entrances)
+
+    @property
+    def size_bytes(self) -> int:
+        """What their vectors take in memory."""
+        return sum(entrance.index.size_bytes for entrance in self._entrances.values())
 
     def use(self, source: VectorSource) -> None:
         """As Vectors.use."""
         self._source = source
+        self.leftovers.use(source)
 
     async def changed(self, project: str, store: str) -> None:
         """As Vectors.changed."""
@@ -156,7 +176,7 @@ class Indexes:
         await self._close_unused()
 
     async def _close_unused(self) -> None:
-        taken = sum(entrance.index.size_bytes for entrance in self._entrances.values())
+        taken = self.size_bytes
         for key, entrance in list(self._entrances.items())[:-1]:
             few = len(self._entrances) <= self._settings.open_max
             if few and taken <= self._settings.memory_bytes_max:
@@ -188,13 +208,16 @@ async def open_indexes(
     try:
         with taken_slot(folder) as slot:
             indexes = Indexes(make or make_exact, slot, threads=threads, settings=settings, log=log)
-            background = asyncio.create_task(indexes.changes.run())
+            background = [
+                asyncio.create_task(work)
+                for work in (indexes.changes.run(), indexes.leftovers.run())
+            ]
             try:
                 yield indexes
             finally:
-                background.cancel()
-                with suppress(asyncio.CancelledError):
-                    await background
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
                 await indexes.close()
     finally:
         threads.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -45,15 +46,25 @@ class Found(NamedTuple):
         return Found(self.documents[at], self.numbers[at], self.scores[at])
 
 
-class Rows(NamedTuple):
+class Rows:
     """The rows as they are at one moment; later changes are not seen through it."""
 
-    vectors: Vectors
-    documents: NDArray[np.int64]
-    """The number of each row's document; -1 where that was removed."""
-    numbers: Numbers
-    """The place of each row's chunk in its document."""
-    removed: int
+    def __init__(
+        self, vectors: Vectors, documents: NDArray[np.int64], numbers: Numbers, removed: int
+    ) -> None:
+        self.vectors = vectors
+        self.documents = documents
+        """The number of each row's document; -1 where that was removed."""
+        self.numbers = numbers
+        """The place of each row's chunk in its document."""
+        self.removed = removed
+
+    @cached_property
+    def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Where rows of one document follow each other: whose, from where, and how many."""
+        starts = np.flatnonzero(np.diff(self.documents, prepend=-2))
+        lengths = np.diff(starts, append=len(self.documents))
+        return self.documents[starts], starts, lengths
 
     @property
     def there(self) -> int:
@@ -72,7 +83,12 @@ class Rows(NamedTuple):
         """The rows of documents that pass, or of all that are there."""
         if passing is None:
             return np.flatnonzero(self.documents >= 0)
-        return np.flatnonzero(passing[self.documents])
+        documents, starts, lengths = self.spans
+        kept = np.flatnonzero(passing[documents])
+        starts, lengths = starts[kept], lengths[kept]
+        # Each span's rows are counted on from its start.
+        ends = np.cumsum(lengths)
+        return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
     def scored(self, rows: NDArray[np.int64], query: Vectors) -> Found:
         """Some rows with their products, in the order in which they are named."""

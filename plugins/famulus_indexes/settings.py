@@ -40,3 +40,11 @@ class IndexSettings(Settings, frozen=True, kw_only=True):
         Meta(ge=1),
         setting(why="Stores that wait to be brought in after a change; others are when searched."),
     ] = 10_000
+    clear_up_s: Annotated[
+        float,
+        Meta(gt=0),
+        setting(
+            why="Seconds between looking through the data folder for what is left there of stores "
+            "and files that are gone."
+        ),
+    ] = 3600.0

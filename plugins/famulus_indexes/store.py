@@ -104,7 +104,7 @@ class StoreIndex:
             await self.discard()
             self.generation = state.generation
             return
-        held = await self.do(partial(self._hold, state.dimensions))
+        held = await self.do(partial(self._hold, (project, store), state.dimensions))
         await self.do(partial(self._forget, held, state.documents.keys()))
         parts: list[Part] = []
         waiting = 0
@@ -123,14 +123,14 @@ class StoreIndex:
         await self.do(partial(_write, held, parts))
         await self.do(partial(self._show, held, state))
 
-    def _hold(self, dimensions: int) -> Held:
+    def _hold(self, store: tuple[str, str], dimensions: int) -> Held:
         """Open the file and read its vectors, unless that is done."""
         if self._held is not None:
             if self._held.file.dimensions == dimensions:
                 return self._held
             self._close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = StoreFile(self.path, dimensions=dimensions, log=self._log)
+        file = StoreFile(self.path, store=store, dimensions=dimensions, log=self._log)
         try:
             matrix = Matrix(dimensions)
             for piece in file.pieces():

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from famulus.failpoints import failpoint
 from famulus_jobs.kinds import JobBody, decode_job, job_of, lane, lane_of, moved, new_job
 from famulus_schemas.errors import Problem
+from famulus_schemas.gauges import Values
 from famulus_schemas.jobs import Handler, Job, Ticket, job_id
 from famulus_schemas.ports import Emission, Events, EventsStopped, ListenerDropped
 from famulus_schemas.records import (
@@ -140,6 +141,14 @@ class Board:
         self._is_closed = False
         self._may_wait = True
         """Whether the store may hold a waiting job that nobody here has looked at."""
+
+    def at_work(self) -> Values:
+        """How many of each kind are at work here."""
+        return {(kind,): float(len(desk.tasks)) for kind, desk in self._desks.items()}
+
+    def all_waiting(self) -> Values:
+        """How many of each kind wait, as far as is known here."""
+        return {(kind,): float(desk.waiting) for kind, desk in self._desks.items()}
 
     # --- for those who have jobs done ---------------------------------------------------------
 

@@ -51,6 +51,8 @@ class Lease:
         self._on_lost = on_lost
         self._on_freed = on_freed
         self._version = 1
+        self.taken_over = 0
+        """Jobs of others that this process gave back to whoever has room."""
         self._unheld: set[tuple[str, str, int]] = set()
         """Jobs that name this worker, and that nobody here had when it last looked."""
 
@@ -164,6 +166,7 @@ class Lease:
         except Conflict:
             return
         failpoint("worker_buried")
+        self.taken_over += freed
         if freed:
             self._log.warning("worker_lost", worker=dead.id, jobs=freed)
             self._on_freed()

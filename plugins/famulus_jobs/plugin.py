@@ -11,6 +11,7 @@ from famulus_jobs.board import Board
 from famulus_jobs.kinds import JOB, WORKER
 from famulus_jobs.lease import Lease
 from famulus_jobs.settings import JobSettings
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EVENTS, JOBS, RECORDS
 
@@ -22,12 +23,15 @@ class JobsPlugin(Plugin[JobSettings]):
     system = need(RECORDS.system)
     events = need(EVENTS)
 
+    board: Board
+    lease: Lease
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Enter the worker, work, and hand back what is left."""
         await self.system.declare(JOB, WORKER)
         worker = self.new_id("worker_")
-        board = Board(
+        board = self.board = Board(
             worker,
             system=self.system,
             events=self.events,
@@ -36,7 +40,7 @@ class JobsPlugin(Plugin[JobSettings]):
             log=self.log,
         )
         self._lost = False
-        lease = Lease(
+        lease = self.lease = Lease(
             worker,
             system=self.system,
             settings=self.settings,
@@ -62,6 +66,34 @@ class JobsPlugin(Plugin[JobSettings]):
     def _lose(self, board: Board) -> None:
         self._lost = True
         board.close()
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """What waits, what is at work, and what became of leases."""
+        return [
+            Gauge(
+                name="famulus_jobs_at_work",
+                help="Jobs that this process is doing.",
+                labels=("kind",),
+                read=lambda: self.board.at_work(),
+            ),
+            Gauge(
+                name="famulus_jobs_waiting",
+                help="Jobs that wait for a process to have room, as far as this one knows.",
+                labels=("kind",),
+                read=lambda: self.board.all_waiting(),
+            ),
+            Gauge(
+                name="famulus_job_lease_lost",
+                help="1 once others took this process for dead: it does no more jobs.",
+                read=lambda: float(self._lost),
+            ),
+            Gauge(
+                name="famulus_jobs_taken_over_total",
+                help="Jobs of processes that died which this one made free for others.",
+                read=lambda: float(self.lease.taken_over),
+            ),
+        ]
 
     @hookimpl
     async def check_health(self) -> Health:

@@ -9,7 +9,7 @@ faccessat2 getcwd chdir fchdir getdents getdents64 mkdir mkdirat rmdir unlink un
 renameat renameat2 link linkat symlink symlinkat readlink readlinkat mknod mknodat truncate
 ftruncate fallocate fsync fdatasync sync_file_range flock fcntl dup dup2 dup3 pipe pipe2 umask utime
 utimes utimensat futimesat chmod fchmod fchmodat fchmodat2 fadvise64 readahead copy_file_range
-sendfile splice tee vmsplice ioctl getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
+sendfile splice tee ioctl getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
 """
 _MEMORY = """
 brk mmap munmap mremap mprotect madvise mincore msync mlock munlock membarrier get_mempolicy

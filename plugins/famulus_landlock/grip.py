@@ -9,7 +9,15 @@ import os
 import signal
 from pathlib import Path
 
-from famulus_boxes.processes import children, cpu_s, memory_bytes, of_group
+from famulus_boxes.processes import (
+    children,
+    cpu_s,
+    memory_bytes,
+    of_group,
+    running,
+    socket_bytes,
+    sockets_of,
+)
 from famulus_boxes.wall import Usage
 from famulus_schemas.sandbox import BoxLimits
 
@@ -33,11 +41,13 @@ class GroupGrip:
         """What its processes and files take."""
         pids = of_group(self.loop)
         size, files = _size(self._home, limits)
+        sockets = socket_bytes(sockets_of(pids))
         return Usage(
-            memory_bytes=memory_bytes(pids, limits.memory_bytes),
+            memory_bytes=sockets + memory_bytes(pids, limits.memory_bytes - sockets),
             files_bytes=size,
             files=files,
             cpu_s=cpu_s(pids),
+            running=running(pids),
         )
 
     def interrupt(self) -> None:

@@ -10,9 +10,11 @@ from famulus_models.catalog import Served
 from famulus_models.circuit import Circuits
 from famulus_models.settings import ModelsSettings
 from famulus_schemas.inference import BackendFault
+from famulus_schemas.notices import BackendFailed
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.notices import Notice
 
 ONCE = ("refused", "unsupported", "not_found", "timeout")
 """Kinds of fault after which the same server would say the same, or be waited for as long."""
@@ -27,11 +29,13 @@ class Policy:
         circuits: Circuits,
         *,
         chance: Callable[[], float],
+        tell: Callable[[Notice], None],
         log: Log,
     ) -> None:
         self.settings = settings
         self.circuits = circuits
         self.chance = chance
+        self.tell = tell
         self.log = log
 
 
@@ -74,6 +78,7 @@ class Attempts:
     def failed(self, candidate: Served, fault: BackendFault, *, started: bool = False) -> None:
         """Go on after a fault. Raises it where that would not help, or would repeat a token."""
         name = candidate.card.backend
+        self._policy.tell(BackendFailed(backend=name, kind=fault.kind))
         if self._policy.circuits.of(name).failed(fault):
             cooldown_s = self._policy.settings.circuit_cooldown_s
             self._policy.log.warning(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from famulus_schemas.gauges import Values
 from famulus_schemas.inference import Backend, BackendFault, ModelCard, RelaysRequests
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ class Catalog:
         if self._listing is not None and not 0 <= self._clock() - self._asked_at < self._ttl_s:
             self._begin()
         return self._listing
+
+    def answering(self) -> Values:
+        """1 for each server that answered when it was last asked, 0 for each that did not."""
+        if self._listing is None:
+            return {}
+        silent = self._listing.silent
+        return {(each.name,): float(each.name not in silent) for each in self._backends}
 
     async def renewed(self) -> Listing:
         """What the servers say now, or said less than `refresh_min_s` ago."""

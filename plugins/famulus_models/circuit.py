@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from famulus_schemas.gauges import Values
 from famulus_schemas.inference import BackendFault
 
 COUNTED = ("unreachable", "broken")
@@ -73,6 +74,10 @@ class Circuits:
                 self._failures_max, self._cooldown_s, self._clock
             )
         return circuit
+
+    def states(self) -> Values:
+        """1 for each server that is left alone, 0 for each other that was asked."""
+        return {(name,): float(one.is_open) for name, one in self._circuits.items()}
 
     def open(self) -> Mapping[str, str]:
         """Servers that are left alone, and why."""

@@ -19,6 +19,7 @@ from famulus_models.router import Router
 from famulus_models.settings import ModelsSettings
 from famulus_models.typed import TypedRelays
 from famulus_schemas.errors import Fault
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.inference import Backend, ModelCard
 from famulus_schemas.models import Model, ModelDeleted, ModelList
@@ -59,7 +60,7 @@ class Models(Plugin[ModelsSettings]):
         self._router = Router(
             self._catalog,
             Names(settings),
-            Policy(settings, self._circuits, chance=random.random, log=self.log),
+            Policy(settings, self._circuits, chance=random.random, tell=self.tell, log=self.log),
             typed=TypedRelays(clock=clock, make_id=self.host.make_id, estimate=ratios.estimate),
             ratios=ratios,
             memory=Memory(settings.counts_kept_max),
@@ -77,6 +78,24 @@ class Models(Plugin[ModelsSettings]):
     def register_operations(self) -> list[Operation]:
         """The models, for clients."""
         return operations(self)
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """How each model server is."""
+        return [
+            Gauge(
+                name="famulus_backend_up",
+                help="1 where the model server said what it serves when it was last asked, else 0.",
+                labels=("backend",),
+                read=lambda: self._catalog.answering(),
+            ),
+            Gauge(
+                name="famulus_backend_circuit_open",
+                help="1 while the model server is left alone since it failed time after time.",
+                labels=("backend",),
+                read=lambda: self._circuits.states(),
+            ),
+        ]
 
     @hookimpl
     async def check_health(self) -> Health:

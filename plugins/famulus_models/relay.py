@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from famulus_models.catalog import Served
+from famulus_models.metering import Meter
 from famulus_models.rename import Renamer
 from famulus_models.typed import TypedRelays
 from famulus_models.usage import with_null_usage, with_usage, without_usage
@@ -19,13 +20,16 @@ from famulus_schemas.inference import BackendFault, Relay, RelayRequest
 class RoutedRelay:
     """An answer on its way from the server that was chosen; its own iterator of the body."""
 
-    def __init__(self, request: RelayRequest, served: Served, typed: TypedRelays) -> None:
+    def __init__(
+        self, request: RelayRequest, served: Served, typed: TypedRelays, meter: Meter
+    ) -> None:
         self.served_by = served.card.id
         self.status = 200
         self.content_type = ""
         self._request = request
         self._served = served
         self._typed = typed
+        self._meter = meter
         self._rename = Renamer(request.model)
         self._hides_usage = False
         self._shows_usage = False
@@ -64,6 +68,7 @@ class RoutedRelay:
                 if held is None:
                     raise StopAsyncIteration
                 item = held
+            self._meter.see(item)
             item = self._rename(item)
             if self._hides_usage:
                 item = without_usage(item)
@@ -80,6 +85,7 @@ class RoutedRelay:
         close = getattr(self._items, "aclose", None)
         if close is not None:
             await close()
+        self._meter.end()
         if self._context is not None:
             context, self._context = self._context, None
             await context.__aexit__(None, None, None)
@@ -91,6 +97,7 @@ class RoutedRelay:
         if self._first.done():
             # A fault is raised here, while another server can still be asked.
             self._first.result()
+            self._meter.begin()
 
     async def _enter(self) -> None:
         try:

@@ -14,6 +14,7 @@ from famulus_models.attempts import Attempts, Policy
 from famulus_models.catalog import Catalog, Listing, Served
 from famulus_models.closing import closed
 from famulus_models.counting import Memory, Ratios, split_known
+from famulus_models.metering import Meter
 from famulus_models.names import Names
 from famulus_models.problems import problem_of
 from famulus_models.relay import RoutedRelay
@@ -81,19 +82,21 @@ class Router:
         attempts = Attempts(candidates, self._policy)
         async for candidate in attempts:
             asked = msgspec.structs.replace(request, model=candidate.card.id)
-            started = False
+            meter = Meter(candidate, self._policy.tell)
             try:
                 async with closed(candidate.backend.chat(asked)) as batches:
                     async for batch in batches:
-                        if not started:
-                            started = True
+                        if not meter.has_begun:
+                            meter.begin()
                             attempts.succeeded(candidate)
-                        self._learn(candidate, asked, batch)
+                        self._learn(candidate, asked, batch, meter)
                         yield batch
             except BackendFault as fault:
-                attempts.failed(candidate, fault, started=started)
+                attempts.failed(candidate, fault, started=meter.has_begun)
             else:
                 return
+            finally:
+                meter.end()
 
     def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[Relay]:
         """Pass a client's request on. Entering raises Problem unless it is accepted."""
@@ -202,7 +205,8 @@ class Router:
                 candidates = _same_model(candidates)
             attempts = Attempts(candidates, self._policy)
             async for candidate in attempts:
-                relay = RoutedRelay(request, candidate, self._typed)
+                meter = Meter(candidate, self._policy.tell)
+                relay = RoutedRelay(request, candidate, self._typed, meter)
                 try:
                     await relay.open(self._policy.settings.first_event_s)
                 except BackendFault as fault:
@@ -228,9 +232,12 @@ class Router:
             circuit.failed(fault)
             return None
 
-    def _learn(self, served: Served, request: ChatRequest, batch: Sequence[ChatChunk]) -> None:
+    def _learn(
+        self, served: Served, request: ChatRequest, batch: Sequence[ChatChunk], meter: Meter
+    ) -> None:
         for chunk in batch:
             if chunk.usage:
+                meter.use(chunk.usage)
                 self._ratios.learn(_key(served), request, chunk.usage)
 
 

@@ -22,10 +22,16 @@ class Database:
     """The parts that every view of the store shares."""
 
     def __init__(
-        self, settings: PostgresSettings, sessions: Sessions, reader: Reader, writer: Writer
+        self,
+        settings: PostgresSettings,
+        sessions: Sessions,
+        pool: Pool,
+        reader: Reader,
+        writer: Writer,
     ) -> None:
         self.settings = settings
         self.sessions = sessions
+        self.pool = pool
         self.reader = reader
         self.writer = writer
         self.kinds = Kinds()
@@ -64,4 +70,4 @@ async def open_database(settings: PostgresSettings, *, log: Log) -> AsyncIterato
     )
     async with pool.opened(), running_writer(sessions, settings, log) as writer:
         reader = Reader(pool, read_s=settings.connect_s + settings.statement_s)
-        yield Database(settings, sessions, reader, writer)
+        yield Database(settings, sessions, pool, reader, writer)

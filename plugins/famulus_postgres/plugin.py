@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from famulus import CannotStart, Plugin, hookimpl
+from famulus_postgres.gauges import store_gauges
 from famulus_postgres.settings import PostgresSettings
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EVENTS, RECORDS
 
@@ -63,6 +65,11 @@ class Postgres(Plugin[PostgresSettings]):
         from famulus_postgres.migrations import PostgresMigrations
 
         return [PostgresMigrations(self.settings)]
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """How much waits to be written or read, and how long writing takes."""
+        return store_gauges(lambda: self._database)
 
     @hookimpl
     async def check_health(self) -> Health:

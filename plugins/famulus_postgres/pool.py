@@ -40,6 +40,16 @@ class Pool:
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._is_open = True
 
+    @property
+    def waiting(self) -> int:
+        """Reads that wait for a connection."""
+        return sum(not turn.done() for turn in self._waiting)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Connections that are lent or being opened, and those that are free."""
+        return self._size - len(self._idle), len(self._idle)
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Pool]:
         """Open the first connections, and at the end close all."""

@@ -73,12 +73,21 @@ class Writer:
         self._settings = settings
         self._log = log
         self._waiting: deque[Waiting] = deque()
+        self.batches = 0
+        self.units = 0
+        self.seconds = 0.0
+        """What was committed since the start, and how long that took."""
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._connection: Any = None
         self._last_used = 0.0
         self.down = ""
         """Why nothing can be written now; empty while it can."""
+
+    @property
+    def waiting(self) -> int:
+        """Units that wait for the batch after the one that is being written."""
+        return len(self._waiting)
 
     async def commit(self, project: str, unit: Unit) -> None:
         """Queue a unit and wait for its verdict.
@@ -141,6 +150,8 @@ class Writer:
 
     async def _settle(self, batch: Sequence[Waiting]) -> None:
         """Write a batch and answer everyone in it."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             refusals = await self._try(batch)
         except _Failed as failed:
@@ -154,6 +165,9 @@ class Writer:
             _answer_all(batch, lambda: StoreUnavailable("the writer has ended"))
             raise
         else:
+            self.batches += 1
+            self.units += len(batch)
+            self.seconds += clock() - began
             failpoint("postgres_before_answers")
             for waiting, refusal in zip(batch, refusals, strict=True):
                 waiting.answer(refusal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -12,16 +12,21 @@ from msgspec.structs import replace
 from famulus.failpoints import failpoint
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Offer, Toolbox
+from famulus_schemas.notices import ToolCalled
 from famulus_schemas.tooling import FormedKind, ToolCall, ToolOutput, ToolScope, ToolUnusable
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.notices import Notice
 
 LOST = (
     "Error: the server was interrupted while {name} ran, so that it is not known what became of "
     "this call. Its effects may be there or not: find out before you call it again."
 )
 """What the model is told of a call that may not be repeated."""
+
+
+Result = Literal["ok", "error", "timeout", "unusable"]
 
 
 class Gave(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +48,14 @@ class Caller:
         limits: RunSettings,
         log: Log,
         scope_of: Callable[[Offer, int], ToolScope],
+        tell: Callable[[Notice], None],
     ) -> None:
         self._toolbox = toolbox
         self._run_id = run_id
         self._limits = limits
         self._log = log
         self._scope_of = scope_of
+        self._tell = tell
         self._progress: dict[str, ToolOutput] = {}
         """The newest of each call, as long as it was not passed on."""
         self._has_news = asyncio.Event()
@@ -109,19 +116,29 @@ class Caller:
         failpoint("tool_before_run")
         output = ToolOutput()
         limit = asyncio.timeout(self._limits.tool_s)
+        result: Result = "ok"
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             async with limit:
                 async for progress in offer.kind.run(call, self._scope_of(offer, number)):
                     output = self._next(call, output, progress)
         except ToolUnusable:
+            result = "unusable"
             raise
         except Exception as error:  # A tool's failure is told to the model; the run goes on.
             kind = type(error).__name__
             self._log.warning("tool_failed", run=self._run_id, tool=call.name, error=kind)
             text = f"Error: {call.name} failed: {kind}: {error}"
+            result = "error"
             if limit.expired():
+                result = "timeout"
                 text = f"Error: {call.name} did not end within {self._limits.tool_s:g} seconds."
             return replace(output, text=text, is_error=True)
+        else:
+            result = "error" if output.is_error else "ok"
+        finally:
+            self._tell(ToolCalled(kind=offer.kind.type, result=result, seconds=clock() - began))
         failpoint("tool_ran")
         return replace(output, text=self._held(output.text))
 

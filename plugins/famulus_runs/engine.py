@@ -75,6 +75,7 @@ from famulus_schemas.tooling import (
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.notices import Notice
 
 _IGNORE = '[plugins.runs] unserved_tools = "ignore".'
 
@@ -149,10 +150,12 @@ class Engine:
         prompter: Prompter,
         toolbox: Toolbox,
         project: str,
+        principal: str = "",
         limits: RunSettings,
         now: Callable[[], int],
         new_id: Callable[[str], str],
         count_usage: CountUsage,
+        tell: Callable[[Notice], None],
         log: Log,
         past: Past | None = None,
         resources: Callable[[], Awaitable[RunResources]] = no_resources,
@@ -160,6 +163,8 @@ class Engine:
     ) -> None:
         past = past or Past()
         self.run = run
+        self.principal = principal
+        """Who created the run."""
         self.turns = past.turns
         self._model = model
         self._prompter = prompter
@@ -183,7 +188,7 @@ class Engine:
         self._resources = resources
         self._forms = forms or Forms(of=toolbox.form_of)
         self._caller = Caller(
-            toolbox, run_id=run.id, limits=limits, log=log, scope_of=self._scope_of
+            toolbox, run_id=run.id, limits=limits, log=log, scope_of=self._scope_of, tell=tell
         )
         self.asked: ChatRequest | None = None
         """What the model was shown last."""

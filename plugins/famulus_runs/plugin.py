@@ -277,10 +277,12 @@ class Runs(Plugin[RunSettings]):
             forms=forms,
             resources=self._resources(job.project, run),
             project=job.project,
+            principal=extra.principal,
             limits=self.settings,
             now=self.now,
             new_id=self.new_id,
             count_usage=self._count_usage,
+            tell=self.tell,
             log=self.log,
             past=past,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from famulus import tracing
 from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept, incomplete_message
 from famulus_runs.engine import EndStatus, Engine
@@ -98,6 +99,9 @@ class Runner:
 
     async def do(self, job: Job) -> None:
         """Work on a run until it is at rest. Cancelling it leaves the run for another worker."""
+        if not tracing.request_id.get():
+            # Whoever takes it up later does not know which request it came from.
+            tracing.request_id.set(job.key)
         try:
             work = await self._load(job)
         except RunGone as gone:
@@ -268,19 +272,30 @@ class Runner:
     def _report(self, project: str, live: Live) -> None:
         run = live.engine.run
         usage = run.usage
-        if run.last_error is not None:
-            reason = run.last_error.message
-            self._log.warning("run_failed", run=run.id, model=run.model, reason=reason)
-        self._tell(
-            RunEnded(
-                project=project,
-                run=run.id,
-                status=run.status,
-                seconds=self._clock() - run.created_at,
-                prompt_tokens=usage.prompt_tokens if usage else 0,
-                completion_tokens=usage.completion_tokens if usage else 0,
-            )
+        ended = RunEnded(
+            project=project,
+            run=run.id,
+            status=run.status,
+            seconds=self._clock() - run.created_at,
+            principal=live.engine.principal,
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            model=run.model,
+            queued_s=None if run.started_at is None else run.started_at - run.created_at,
         )
+        reason = run.last_error.message if run.last_error else None
+        (self._log.info if reason is None else self._log.warning)(
+            f"run_{run.status}",
+            run=run.id,
+            request_id=tracing.request_id.get(),
+            project=project,
+            model=run.model,
+            seconds=round(ended.seconds, 3),
+            prompt_tokens=ended.prompt_tokens,
+            completion_tokens=ended.completion_tokens,
+            **({} if reason is None else {"reason": reason}),
+        )
+        self._tell(ended)
 
 
 class Pace:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from famulus import Plugin, hookimpl
 from famulus.migrations import Migrations
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import RECORDS
 from famulus_sqlite.database import Database, open_database
+from famulus_sqlite.gauges import writer_gauges
 from famulus_sqlite.migrations import SqliteMigrations
 from famulus_sqlite.settings import SqliteSettings
 from famulus_sqlite.store import SqliteStore, SqliteSystem
@@ -52,6 +54,11 @@ class Sqlite(Plugin[SqliteSettings]):
     def register_migrations(self) -> list[Migrations]:
         """The migrations of the database file."""
         return [SqliteMigrations(self.path, self.settings, clock=self.host.clock)]
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """How much waits to be written, and how long writing takes."""
+        return writer_gauges(lambda: self._database)
 
     @hookimpl
     async def check_health(self) -> Health:

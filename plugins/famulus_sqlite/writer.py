@@ -35,6 +35,22 @@ class Waiting(msgspec.Struct, frozen=True):
     done: asyncio.Future[None]
 
 
+class Written:
+    """What was written since the start."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.units = 0
+        self.seconds = 0.0
+        """From handing a batch over until it was on the disk."""
+
+    def add(self, units: int, seconds: float) -> None:
+        """One more batch."""
+        self.batches += 1
+        self.units += units
+        self.seconds += seconds
+
+
 _OF_ONE_UNIT = (sqlite3.Error, TypeError, ValueError, OverflowError, AttributeError)
 """What a unit can raise that holds something other than its types say, besides SQLite's own."""
 
@@ -63,6 +79,12 @@ class Writer:
         """Why nothing can be written any more; empty while it can."""
         self._failure = ""
         """Why the last batch could not be written; empty where it was."""
+        self.written = Written()
+
+    @property
+    def waiting(self) -> int:
+        """Units that wait for the batch after the one that is being written."""
+        return len(self._waiting)
 
     async def commit(self, project: str, unit: Unit) -> None:
         """Queue a unit and wait for its verdict. Raises Conflict or StoreUnavailable."""
@@ -117,6 +139,8 @@ class Writer:
             await self._wake.wait()
 
     async def _write(self, batch: Sequence[Waiting]) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             refusals = await self._transactions.run(partial(self._judge_and_write, batch))
         except _OF_ONE_UNIT as error:
@@ -127,6 +151,7 @@ class Writer:
             raise
         else:
             self._numbers.committed()
+            self.written.add(len(batch), clock() - began)
             self._failure = ""
             failpoint("sqlite_before_answers")
             for waiting, refusal in zip(batch, refusals, strict=True):

@@ -184,6 +184,9 @@ class Attaching:
                 writes.append(self._adopted(record, one, ledger, batch))
                 continue
             if record is not None:
+                if one.attributes is None:
+                    kept = decode_file(record.body).attributes
+                    one = msgspec.structs.replace(one, attributes=kept)
                 gone = await self._detaching.file(project, record, ledger, keeps_membership=True)
                 writes += gone.unit
                 tickets += gone.tickets

@@ -21,6 +21,7 @@ from famulus_schemas.records import (
     Unit,
     Write,
 )
+from famulus_schemas.retrieval import Vectors
 from famulus_vector_stores.chunks import CHUNKS_PER_SEGMENT, Chunks, clears
 from famulus_vector_stores.kinds import decode_file, decode_file_extra, file_key
 from famulus_vector_stores.ledger import Ledger
@@ -49,10 +50,13 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
 class Detaching:
     """Makes the writes by which files leave stores, and does the jobs that clear up."""
 
-    def __init__(self, *, records: RecordStore, jobs: Jobs, chunks: Chunks) -> None:
+    def __init__(
+        self, *, records: RecordStore, jobs: Jobs, chunks: Chunks, vectors: Vectors
+    ) -> None:
         self._records = records
         self._jobs = jobs
         self._chunks = chunks
+        self._vectors = vectors
 
     async def file(
         self,
@@ -154,6 +158,9 @@ class Detaching:
                 return
             # A file left, or was read to its end, meanwhile: it is looked at again.
             raise
+        # Said here, too: whoever deleted it may have died before it could, and nobody says that
+        # one has expired.
+        await self._vectors.changed(job.project, store_id)
 
     async def _clear_file(self, job: Job, record: Record, *, is_deleted: bool) -> None:
         records = self._records.of(job.project)

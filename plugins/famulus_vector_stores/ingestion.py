@@ -19,6 +19,7 @@ from famulus_schemas.errors import Problem
 from famulus_schemas.files import File
 from famulus_schemas.inference import BackendFault
 from famulus_schemas.jobs import Job, Jobs
+from famulus_schemas.notices import FileIngested
 from famulus_schemas.ports import Files
 from famulus_schemas.records import (
     Conflict,
@@ -63,6 +64,7 @@ from famulus_vector_stores.settings import VectorStoresSettings
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.notices import Notice
 
 LEFT_KINDS = ("job", "vector_store", "vector_store_file")
 """Of whose records a unit is refused where a file has left its store, or the job its worker."""
@@ -123,6 +125,7 @@ class Ingestion:
         shelf: Shelf,
         detaching: Detaching,
         now: Callable[[], int],
+        tell: Callable[[Notice], None],
         log: Log,
     ) -> None:
         self._settings = settings
@@ -136,12 +139,15 @@ class Ingestion:
         self._shelf = shelf
         self._detaching = detaching
         self._now = now
+        self._tell = tell
         self._log = log
 
     async def do(self, job: Job) -> None:
         """Read one file; what fails for the server's own reasons is tried again, so many times."""
         store_id, file_id, document = parts_of(job.key)
         failpoint("ingest_begun")
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             target = await self._target(job, store_id, file_id, document)
             if target is None:
@@ -149,7 +155,7 @@ class Ingestion:
                 return
             await self._chunks.clear(job.project, document, guards=[job.guard()])
             outcome = await self._outcome(job, target)
-            await self._end(job, target, outcome)
+            end = await self._end(job, target, outcome)
         except Left:
             await self._finish_if_ours(job)
         except Conflict as conflict:
@@ -157,6 +163,13 @@ class Ingestion:
                 raise
             await self._finish_if_ours(job)
         else:
+            if end is not None:
+                took_s = clock() - began
+                self._tell(
+                    FileIngested(
+                        project=job.project, status=end.status, chunks=end.chunks, seconds=took_s
+                    )
+                )
             await self._vectors.changed(job.project, store_id)
 
     async def _finish_if_ours(self, job: Job) -> None:
@@ -303,15 +316,19 @@ class Ingestion:
 
     # --- its end ------------------------------------------------------------------------------
 
-    async def _end(self, job: Job, target: Target, outcome: Outcome | None) -> None:
-        """Commit the end of a file with all that it changes, and with that of the job."""
+    async def _end(self, job: Job, target: Target, outcome: Outcome | None) -> Outcome | None:
+        """Commit the end of a file with all that it changes, and with that of the job.
+
+        How it did end: it may have been cancelled meanwhile.
+        """
         if outcome is None or outcome.status != "completed":
             await self._chunks.clear(job.project, target.document, guards=[job.guard()])
         records = self._records.of(job.project)
         is_void = False
+        ended: Outcome | None = None
 
         async def plan(ledger: Ledger) -> Unit:
-            nonlocal is_void
+            nonlocal is_void, ended
             record = await records.get(
                 "vector_store_file", file_key(target.store_id, target.file_id)
             )
@@ -330,6 +347,7 @@ class Ingestion:
             known = ledger.extra.dimensions
             if end.status == "completed" and known not in (0, end.dimensions):
                 end = _of_other_size(ledger.extra.model, known, end)
+            ended = end
             is_void = outcome.status == "completed" and end.status != "completed"
             done = replace(file, status=end.status, last_error=end.error, usage_bytes=end.size)
             kept = FileExtra(
@@ -368,6 +386,7 @@ class Ingestion:
                 raise Left from problem
             raise
         failpoint("ingest_ended")
+        return ended
 
 
 class _Written:

@@ -95,7 +95,9 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         settings, records, jobs = self.settings, self.records, self.jobs
         self.chunks = Chunks(records)
         self.shelf = Shelf(records, self.now)
-        self.detaching = Detaching(records=records, jobs=jobs, chunks=self.chunks)
+        self.detaching = Detaching(
+            records=records, jobs=jobs, chunks=self.chunks, vectors=self.vectors
+        )
         self.attaching = Attaching(
             settings,
             records=records,
@@ -123,7 +125,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         self.filters = Filters(
             depth_max=settings.filter_depth_max, terms_max=settings.filter_terms_max
         )
-        self.nudges = Nudges(records, jobs)
+        self.nudges = Nudges(records, jobs, self.vectors)
         self.service = StoreService(self)
         self.sweeper = Sweeper(
             every_project=self.every_project,
@@ -147,6 +149,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
             shelf=self.shelf,
             detaching=self.detaching,
             now=self.now,
+            tell=self.tell,
             log=self.log,
         )
 
@@ -170,6 +173,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
                 writes += await self.detaching.everywhere(
                     principal.project, write.id, now=self.now()
                 )
+        self.nudges.expect_gone(principal.project, writes)
         return writes
 
     async def found(self, project: str, store_id: str) -> Record:

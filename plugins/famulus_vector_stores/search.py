@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -18,7 +20,7 @@ from famulus_schemas.retrieval import (
     Ranking,
     Vectors,
 )
-from famulus_vector_stores.chunks import CHUNKS_PER_BUNDLE, Bundle, Chunks
+from famulus_vector_stores.chunks import CHUNKS_PER_BUNDLE, Chunks, StoredChunk
 from famulus_vector_stores.faults import NOT_SERVED
 from famulus_vector_stores.kinds import (
     decode_file,
@@ -33,6 +35,8 @@ from famulus_vector_stores.scoring import cosine, rank, relevance, score, share,
 CANDIDATES_MIN = 50
 CANDIDATES_PER_RESULT = 4
 """So many more than are asked for are looked at in each list: the fused order is another one."""
+CANDIDATES_AT_ONCE = 8
+"""So many are read and judged before others have the loop: rows come without leaving it."""
 MEANING_ONLY = "none"
 """The ranker that fuses nothing: the score is the cosine."""
 
@@ -107,9 +111,10 @@ class Search:
         for store in stores:
             if store.model not in asked:
                 asked[store.model] = await self._asked(store, texts)
+            reader = _Reader(self._records, self._chunks, project, store.id)
             for query in asked[store.model]:
-                for passage in await self._fitting(
-                    project, store, query, limit=limit, ranking=ranking, where=where
+                async for passage in self._fitting(
+                    reader, query, limit=limit, ranking=ranking, where=where
                 ):
                     # The same words of the same file, be they found twice or in two stores.
                     key = (passage.file_id, passage.text)
@@ -132,24 +137,23 @@ class Search:
 
     async def _fitting(
         self,
-        project: str,
-        store: Searched,
+        reader: _Reader,
         query: _Query,
         *,
         limit: int,
         ranking: Ranking,
         where: Predicate | None,
-    ) -> list[Passage]:
+    ) -> AsyncIterator[Passage]:
         """The passages of one store that fit one query, more than are asked for."""
         candidates = max(CANDIDATES_MIN, CANDIDATES_PER_RESULT * limit)
         near = await self._vectors.nearest(
-            project, store.id, query.vector, where=where, limit=candidates
+            reader.project, reader.store_id, query.vector, where=where, limit=candidates
         )
         lists: list[Sequence[Hit]] = [near]
         if ranking.ranker != MEANING_ONLY:
             lists.append(
                 await self._vectors.matching(
-                    project, store.id, query.text, where=where, limit=candidates
+                    reader.project, reader.store_id, query.text, where=where, limit=candidates
                 )
             )
         places: dict[Place, list[int]] = {}
@@ -159,9 +163,10 @@ class Search:
         fused = {key: rank(value, len(lists)) for key, value in places.items()}
         known = {(hit.document, hit.number): hit.score for hit in near}
         pool = sorted(fused, key=lambda key: (-fused[key], key))[:candidates]
-        reader = _Reader(self._records, self._chunks, project, store.id)
-        found = []
-        for key in pool:
+        await reader.read(pool)
+        for at, key in enumerate(pool):
+            if at % CANDIDATES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             passage = await reader.passage(key)
             if passage is None:
                 continue
@@ -173,35 +178,51 @@ class Search:
             else:
                 shared = share(query.words, passage.text)
                 worth = score(relevance(worth, shared), fused[key])
-            found.append(msgspec.structs.replace(passage, score=worth))
-        return found
+            yield msgspec.structs.replace(passage, score=worth)
 
 
 class _Reader:
-    """Reads what was found, each bundle and each file once."""
+    """Reads what was found in a store, each chunk and each file once for all queries."""
 
     def __init__(self, records: RecordStore, chunks: Chunks, project: str, store_id: str) -> None:
+        self.project = project
+        self.store_id = store_id
         self._records = records.of(project)
-        self._chunks = chunks
-        self._project = project
-        self._store_id = store_id
-        self._bundles: dict[tuple[str, int], Bundle | None] = {}
+        self._of_store = chunks
+        self._chunks: dict[Place, tuple[str, StoredChunk] | None] = {}
+        """What was read, with the file that it is of. Not whole bundles, which are far more."""
         self._files: dict[str, _Origin | None] = {}
 
+    async def read(self, places: Sequence[Place]) -> None:
+        """Read chunks that are not read yet, each bundle once."""
+        wanted: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for document, number in places:
+            if (document, number) not in self._chunks:
+                wanted[document, number // CHUNKS_PER_BUNDLE].append(number)
+        for at, ((document, _), numbers) in enumerate(wanted.items()):
+            if at % CANDIDATES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            bundle = await self._of_store.bundle(self.project, document, numbers[0])
+            for number in numbers:
+                found = None
+                if bundle is not None and 0 <= number - bundle.first < len(bundle.chunks):
+                    found = bundle.file_id, bundle.chunks[number - bundle.first]
+                self._chunks[document, number] = found
+
     async def passage(self, place: Place) -> Passage | None:
-        """A chunk with where it comes from; None where it is gone."""
+        """A chunk that was read, with where it comes from; None where it is gone."""
         document, number = place
-        bundle = await self._bundle(place)
-        if bundle is None or not 0 <= number - bundle.first < len(bundle.chunks):
+        found = self._chunks[place]
+        if found is None:
             return None
-        file = await self._file(document, bundle.file_id)
+        file_id, chunk = found
+        file = await self._file(document, file_id)
         if file is None:
             return None
         filename, attributes = file
-        chunk = bundle.chunks[number - bundle.first]
         return Passage(
-            store=self._store_id,
-            file_id=bundle.file_id,
+            store=self.store_id,
+            file_id=file_id,
             filename=filename,
             attributes=attributes,
             number=number,
@@ -214,20 +235,14 @@ class _Reader:
         )
 
     def vector(self, place: Place) -> bytes:
-        """The vector of a chunk that `passage` was asked for."""
-        bundle = self._bundles[place[0], place[1] // CHUNKS_PER_BUNDLE]
-        assert bundle is not None
-        return bundle.chunks[place[1] - bundle.first].vector
-
-    async def _bundle(self, place: Place) -> Bundle | None:
-        key = (place[0], place[1] // CHUNKS_PER_BUNDLE)
-        if key not in self._bundles:
-            self._bundles[key] = await self._chunks.bundle(self._project, *place)
-        return self._bundles[key]
+        """The vector of a chunk that is there."""
+        found = self._chunks[place]
+        assert found is not None
+        return found[1].vector
 
     async def _file(self, document: str, file_id: str) -> _Origin | None:
         if document not in self._files:
-            record = await self._records.get("vector_store_file", file_key(self._store_id, file_id))
+            record = await self._records.get("vector_store_file", file_key(self.store_id, file_id))
             found = None
             if record is not None:
                 file, extra = decode_file(record.body), decode_file_extra(record.extra)

@@ -225,6 +225,29 @@ PROJECT_ARCHIVED = Fault(
     "The project you are requesting has been archived and is no longer accessible.",
 )
 
+TOO_MANY_FAILURES = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Too many requests from your address came with a wrong API key. Please try again in {wait}.",
+    "requests",
+)
+
+# How much was asked for.
+TOO_MANY_REQUESTS = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Rate limit reached for {whom} on requests per min (RPM): Limit {limit}, Used {used}, "
+    "Requested {wanted}. Please try again in {wait}.",
+    "requests",
+)
+TOO_MANY_TOKENS = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Rate limit reached for {whom} on tokens per min (TPM): Limit {limit}, Used {used}, "
+    "Requested {wanted}. Please try again in {wait}.",
+    "tokens",
+)
+
 # What was asked for.
 MOVED = Fault(307, "moved", "This is served at {path}.")
 UNKNOWN_URL = Fault(404, "unknown_url", "Unknown request URL: {method} {path}.")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+from famulus_schemas.inference import FaultKind
 
 
 class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -16,14 +20,61 @@ class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A run reached a terminal status."""
+    """A run reached a terminal status, or rests until its client answers."""
 
     project: str
     run: str
     status: str
     seconds: float
+    """Since it was created."""
+    principal: str = ""
+    """Who created it, by the principal's id."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    model: str = ""
+    """As its client named it."""
+    queued_s: float | None = None
+    """From when it was created until it was begun; None where it never was."""
+
+
+class ModelAnswered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A model server's answer ended: it was whole, broke off, or nobody waited for it any more."""
+
+    backend: str
+    model: str
+    """As its server names it."""
+    seconds: float
+    first_s: float
+    """Until the first piece of the answer was there."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class BackendFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A model server did not answer as it was asked to; another may have, or it itself later."""
+
+    backend: str
+    kind: FaultKind
+
+
+class ToolCalled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A call that the server runs for a model ended."""
+
+    kind: str
+    """The type of the tool, such as `file_search`."""
+    result: Literal["ok", "error", "timeout", "unusable"]
+    seconds: float
+
+
+class FileIngested(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A file's way into a vector store ended."""
+
+    project: str
+    status: str
+    seconds: float
+    """Of the attempt that ended it."""
+    chunks: int = 0
 
 
 class PluginChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -34,4 +85,12 @@ class PluginChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str = ""
 
 
-Notice = RequestServed | RunEnded | PluginChanged
+Notice = (
+    RequestServed
+    | RunEnded
+    | ModelAnswered
+    | BackendFailed
+    | ToolCalled
+    | FileIngested
+    | PluginChanged
+)

@@ -16,6 +16,7 @@ import msgspec
 from famulus_schemas.blobs import Blobs
 from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
+from famulus_schemas.limits import Limits
 from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
 from famulus_schemas.retrieval import Embedder, Extraction, Vectors
 from famulus_schemas.sandbox import Box, BoxFile, Sandbox
@@ -528,6 +529,7 @@ RECORDS = RecordsPort("records")
 BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
 EVENTS: Port[Events] = Port("events")
+LIMITS: Port[Limits] = Port("limits")
 FILES: Port[Files] = Port("files")
 ASSISTANTS: Port[Assistants] = Port("assistants")
 THREADS: Port[Threads] = Port("threads")
@@ -545,6 +547,7 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS.system,
     BLOBS,
     EVENTS,
+    LIMITS,
     JOBS,
     INFERENCE,
     FILES,

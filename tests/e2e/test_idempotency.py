@@ -104,7 +104,8 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         kind = "-streamed" if self.is_stream else ""
-        return f"{self.operation.removeprefix('/v1/')}{kind}-{self.point}"
+        name = self.prepare.__name__.strip("_<>")
+        return f"{self.operation.removeprefix('/v1/')}{kind}-{self.point}-{name}"
 
 
 def _create_assistant(api: Api) -> Request:
@@ -202,6 +203,76 @@ def _cancel_upload(api: Api) -> Request:
     return f"/v1/uploads/{api.made(*_create_upload(api))}/cancel", None
 
 
+STORES = "/v1/vector_stores"
+PREFIXES = (
+    *("asst_", "thread_", "msg_", "run_", "file-", "upload_", "part_"),
+    *("vs_", "vsfb_", "cntr_", "cfile_"),
+)
+WITH_STORE = {"file_search": {"vector_stores": [{}]}}
+SEARCHES = [{"type": "file_search"}]
+
+
+def _create_assistant_with_store(api: Api) -> Request:
+    return "/v1/assistants", {
+        "model": MODEL,
+        "tools": SEARCHES,
+        "tool_resources": WITH_STORE,
+        **MARK,
+    }
+
+
+def _create_thread_with_store(api: Api) -> Request:
+    return "/v1/threads", {"tool_resources": WITH_STORE, **MARK}
+
+
+def _attach(api: Api) -> Request:
+    attachment = {"file_id": api.made(*_create_file(api)), "tools": SEARCHES}
+    message = {"role": "user", "content": "hi", "attachments": [attachment], **MARK}
+    return f"/v1/threads/{api.thread()}/messages", message
+
+
+def _create_store(api: Api) -> Request:
+    return STORES, {"file_ids": [api.made(*_create_file(api))], **MARK}
+
+
+def _store(api: Api) -> str:
+    return f"{STORES}/{api.made(STORES, {})}"
+
+
+def _modify_store(api: Api) -> Request:
+    return _store(api), MARK
+
+
+def _search_store(api: Api) -> Request:
+    return f"{_store(api)}/search", {"query": "What was kept?"}
+
+
+def _add_to_store(api: Api) -> Request:
+    return f"{_store(api)}/files", {"file_id": api.made(*_create_file(api))}
+
+
+def _modify_file_of_store(api: Api) -> Request:
+    path, body = _add_to_store(api)
+    return f"{path}/{api.made(path, body)}", {"attributes": {"mark": "first"}}
+
+
+def _add_batch(api: Api) -> Request:
+    return f"{_store(api)}/file_batches", {"file_ids": [api.made(*_create_file(api))]}
+
+
+def _cancel_batch(api: Api) -> Request:
+    path, body = _add_batch(api)
+    return f"{path}/{api.made(path, body)}/cancel", None
+
+
+def _create_container(api: Api) -> Request:
+    return "/v1/containers", {"name": "first"}
+
+
+def _add_to_container(api: Api) -> Request:
+    return f"/v1/containers/{api.made(*_create_container(api))}/files", Form("file")
+
+
 def _streamed(prepare: Callable[..., Request]) -> Prepare:
     return lambda api: prepare(api, stream=True)
 
@@ -235,6 +306,18 @@ CASES = [
     Case("/v1/uploads/{upload_id}/parts", _add_part),
     Case("/v1/uploads/{upload_id}/complete", _complete_upload),
     Case("/v1/uploads/{upload_id}/cancel", _cancel_upload),
+    Case("/v1/assistants", _create_assistant_with_store, "assistant_created"),
+    Case("/v1/threads", _create_thread_with_store, "thread_created"),
+    Case("/v1/threads/{thread_id}/messages", _attach, "message_created"),
+    Case(STORES, _create_store),
+    Case(f"{STORES}/{{vector_store_id}}", _modify_store),
+    Case(f"{STORES}/{{vector_store_id}}/search", _search_store, has_effect=False),
+    Case(f"{STORES}/{{vector_store_id}}/files", _add_to_store),
+    Case(f"{STORES}/{{vector_store_id}}/files/{{file_id}}", _modify_file_of_store),
+    Case(f"{STORES}/{{vector_store_id}}/file_batches", _add_batch),
+    Case(f"{STORES}/{{vector_store_id}}/file_batches/{{batch_id}}/cancel", _cancel_batch),
+    Case("/v1/containers", _create_container),
+    Case("/v1/containers/{container_id}/files", _add_to_container),
     Case("/v1/chat/completions", _chat, has_effect=False),
     Case("/v1/completions", _complete, has_effect=False),
     Case("/v1/embeddings", _embed, has_effect=False),
@@ -310,12 +393,12 @@ def test_what_had_its_effect_is_answered_and_not_done_again(
     assert (again.headers.get(REPLAYED) == "true") is case.has_effect
     answer = again.json()
     if not case.has_effect:
-        assert answer["object"] in ("chat.completion", "text_completion", "list")
+        searched = "vector_store.search_results.page"
+        assert answer["object"] in ("chat.completion", "text_completion", "list", searched)
         return
     # Equal, however often it is sent.
     assert api.post(path, body, **_key(case)).content == again.content
-    prefixes = ("asst_", "thread_", "msg_", "run_", "file-", "upload_", "part_")
-    assert answer["id"].startswith(prefixes)
+    assert answer["id"].startswith(PREFIXES)
     if path.endswith(("/runs", "/submit_tool_outputs")):
         assert again.headers["openai-poll-after-ms"] == "100"
     if is_change:
@@ -328,6 +411,8 @@ def test_what_had_its_effect_is_answered_and_not_done_again(
         assert len(made) == (path == "/v1/files")
         if path.endswith("/complete"):
             assert answer["file"] in listed
+    elif path.startswith((STORES, "/v1/containers")):
+        _is_there_once(api, path, answer)
     elif path.endswith("/cancel"):
         assert answer["status"] in ("cancelling", "cancelled")
         _ended(api, path.removesuffix("/cancel"), "cancelled")
@@ -369,6 +454,20 @@ def test_what_is_created_again_is_there_once(life: Life, api: Api, path: str) ->
         assert marked.count(same) == 1
         cases = [one for one in CASES if one.operation == path]
         assert len(marked) == (len(cases) if path == "/v1/assistants" else 1)
+
+
+def _is_there_once(api: Api, path: str, answer: dict[str, Any]) -> None:
+    if path.endswith("/cancel"):
+        # It may have been read before.
+        assert answer["status"] in ("cancelled", "completed")
+    elif path.endswith("/file_batches"):
+        assert answer["file_counts"]["total"] == 1
+        assert len(api.get(path.replace("/file_batches", "/files"))["data"]) == 1
+    elif "/files/" in path:
+        assert answer["attributes"] == {"mark": "first"}
+    else:
+        listed = [one["id"] for one in api.get(f"{path}?limit=100")["data"]]
+        assert listed.count(answer["id"]) == 1
 
 
 def _ended(api: Api, path: str, status: str) -> None:

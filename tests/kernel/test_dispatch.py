@@ -473,11 +473,42 @@ async def test_a_bug_is_500_under_its_request_id_and_leaks_nothing() -> None:
     assert answer.headers["x-request-id"] in error["message"]
     assert "division" not in answer.text
     assert "secret.py" not in answer.text
-    [line] = [json.loads(each) for each in log.getvalue().splitlines()]
-    assert line["event"] == "request_failed"
+    line, request = [json.loads(each) for each in log.getvalue().splitlines()]
+    assert (line["event"], request["event"]) == ("request_failed", "request_served")
     assert line["request_id"] == answer.headers["x-request-id"]
     assert (line["plugin"], line["operation"]) == ("things", "fails")
     assert "ZeroDivisionError: division by zero" in line["exception"]
+
+
+async def test_each_request_is_one_line_of_the_log_that_tells_nothing_of_what_it_held() -> None:
+    log = io.StringIO()
+    async with kernel_with(Things, Keys, log=make_log("info", "json", stream=log)) as at:
+        served = await at.get("/things/told?limit=3&told=told", headers={**KEY, "x-told": "told"})
+        refused = await at.get("/things/told", headers={"authorization": "Bearer told"})
+        await at.get("/health/live")
+    lines = [json.loads(each) for each in log.getvalue().splitlines()]
+    assert [each.pop("request_id") for each in lines] == [
+        each.headers["x-request-id"] for each in (served, refused)
+    ]
+    for each in lines:
+        assert each.pop("ms") >= 0
+        del each["timestamp"]
+    common = {"event": "request_served", "level": "info", "method": "GET"}
+    who = {"project": "p1", "principal": "good"}
+    nobody = {"project": None, "principal": None}
+    assert lines == [
+        {**common, "operation": "get_thing", "status": served.status_code, **who},
+        {**common, "operation": "unknown", "status": refused.status_code, **nobody},
+    ]
+
+
+async def test_lines_of_requests_can_be_left_out() -> None:
+    log = io.StringIO()
+    settings = {"server": {"log_requests": False}}
+    quiet = make_log("info", "json", stream=log)
+    async with kernel_with(Things, Keys, log=quiet, settings=settings) as at:
+        assert (await at.get("/things/1", headers=KEY)).status_code == 200
+    assert log.getvalue() == ""
 
 
 async def test_an_answer_that_cannot_be_encoded_is_a_500_like_any_bug() -> None:

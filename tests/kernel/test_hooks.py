@@ -29,9 +29,10 @@ from famulus import (
 from famulus.cli import command_line
 from famulus.middleware import Layer
 from famulus.migrations import Migrations
-from famulus.operations import Proceed
+from famulus.operations import Identify, Proceed
 from famulus.testing import Script, ScriptedBackend, kernel_with, make_kernel
 from famulus_schemas.errors import WRONG_API_KEY, Fault
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import Backend, PromptMessage
@@ -87,7 +88,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 17
+    assert len(hook_names()) == 19
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -239,6 +240,19 @@ async def test_hook_register_chunkers() -> None:
     plugin = with_hooks("verses", register_chunkers=register_chunkers)
     async with kernel_with(plugin, Gatherer) as server:
         assert server.plugin("gatherer").found["register_chunkers"] == [chunker]
+
+
+async def test_hook_register_gauges() -> None:
+    eggs = Gauge(name="famulus_eggs", help="Eggs that are left.", read=lambda: 6)
+
+    def register_gauges(self: Any) -> list[Gauge]:
+        return [eggs]
+
+    async with kernel_with(with_hooks("hen", register_gauges=register_gauges)) as server:
+        found = {each.name: each for each in server.kernel.gauges()}
+        assert found["famulus_eggs"] is eggs
+        assert found["famulus_plugin_state"].read()[("hen", "running")] == 1
+        assert found["famulus_requests_in_flight"].read() == 0
 
 
 @pytest.mark.parametrize("hook", Gatherer.gathers)
@@ -396,6 +410,40 @@ async def test_a_plugin_that_cannot_join_its_writes_refuses_the_unit() -> None:
     async with kernel_with(Greeter, with_hooks("audit", join_unit=join_unit)) as server:
         with pytest.raises(RuntimeError, match="no audit, no write"):
             await server.plugin("greeter").joined(Principal(id="ada"), "x", [])
+
+
+async def test_hook_around_authenticate() -> None:
+    def around(name: str) -> Any:
+        async def around_authenticate(
+            self: Any, headers: Headers, client: str, proceed: Identify
+        ) -> Principal | None:
+            if headers.get("x-stop-at") == name:
+                raise Problem(Fault(429, None, f"stopped by {name}, from {client}"))
+            try:
+                return await proceed()
+            except Problem as refusal:
+                seen.append(f"{name} {refusal.status}")
+                raise
+
+        return around_authenticate
+
+    async def authenticate(self: Any, headers: Headers) -> Principal | None:
+        if headers.get("x-key") == "wrong":
+            raise Problem(WRONG_API_KEY, shown="w")
+        return None
+
+    seen: list[str] = []
+    plugins = [with_hooks(name, around_authenticate=around(name)) for name in ("a", "b")]
+    locked = with_hooks("door", authenticate=authenticate)
+    async with kernel_with(Greeter, *plugins, locked) as server:
+        assert (await server.get("/hello")).json() == {"by": "tester"}
+        stopped = await server.get("/hello", headers={"x-stop-at": "b", "x-key": "wrong"})
+        assert stopped.status_code == 429
+        assert stopped.json()["error"]["message"].startswith("stopped by b, from ")
+        assert seen == ["a 429"]
+        assert (await server.get("/hello", headers={"x-key": "wrong"})).status_code == 401
+        assert seen == ["a 429", "b 401", "a 401"]
+        assert (await server.get("/health/live", headers={"x-stop-at": "a"})).status_code == 200
 
 
 async def test_hook_around_call() -> None:
@@ -574,7 +622,11 @@ async def _asynchronous(self: Any) -> list[Any]:
             lambda self, event: None,
             "unknown hook 'on_events'; did you mean 'on_event'?",
         ),
-        ("weather", lambda self: None, "there are around_call, authenticate, authorize, "),
+        (
+            "weather",
+            lambda self: None,
+            "there are around_authenticate, around_call, ",
+        ),
         ("on_event", lambda self, evnt: None, "'evnt'"),
         ("authorize", lambda self, principal, what: None, "'what'"),
         ("authorize", lambda self, principal, action: None, "'authorize' must be async def"),

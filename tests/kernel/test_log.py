@@ -5,11 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from famulus import NoSettings, Plugin, Secret
-from famulus.log import ForwardToLog, make_log, redact
+from famulus import NoSettings, Plugin, Secret, Settings
+from famulus.config import load_config
+from famulus.discover import found_class
+from famulus.kernel import Kernel
+from famulus.log import ForwardToLog, Redactor, make_log, redact
 from famulus.testing import kernel_with
 
 pytestmark = pytest.mark.anyio
@@ -127,3 +133,73 @@ def test_libraries_that_log_by_the_standard_library_are_passed_on() -> None:
         "elsewhere",
         "warning",
     )
+
+
+@pytest.mark.parametrize("log_format", ["json", "pretty"])
+def test_a_secret_that_is_known_is_found_wherever_it_stands(log_format: str) -> None:
+    out = io.StringIO()
+    redactor = Redactor()
+    log = make_log("info", log_format, stream=out, redactor=redactor)  # type: ignore[arg-type]
+    # Of no form that gives it away, and one of them a part of the other.
+    redactor.learn(["open sesame", "open sesame twice", "abc"])
+    try:
+        raise ValueError("it is open sesame twice")
+    except ValueError as error:
+        log.error(
+            "told",
+            text="say open sesame!",
+            deep={"open sesame": [("x", {"y": "open sesame"})]},
+            thing=LookupError("open sesame"),
+            exc_info=error,
+        )
+    assert "sesame" not in out.getvalue()
+    assert "twice" not in out.getvalue()
+    assert out.getvalue().count("[redacted]") >= 5
+    log.info("abc")
+    assert "abc" in out.getvalue()
+
+
+def test_numbers_and_what_is_missing_stay_what_they_are() -> None:
+    out = io.StringIO()
+    make_log("info", "json", stream=out).info("x", a=1, b=2.5, c=None, d=True, e=[1, "two"])
+    [line] = lines(out)
+    assert [line[key] for key in "abcde"] == [1, 2.5, None, True, [1, "two"]]
+
+
+class Vault(Settings, frozen=True, kw_only=True):
+    """Where secrets are."""
+
+    secret: Secret = Secret("")
+    others: list[Secret] = []
+    named: dict[str, Secret] = {}
+
+
+class Keeper(Plugin[Vault]):
+    """Tells all that it knows."""
+
+    name = "keeper"
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Tell."""
+        settings = self.settings
+        for secret in (settings.secret, *settings.others, *settings.named.values()):
+            self.log.info("told", text=f"it is {secret.reveal()}.")
+        yield
+
+
+async def test_what_is_configured_as_a_secret_is_not_logged_whatever_a_plugin_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = {
+        "secret": "tell-no-one-1",
+        "others": ["tell-no-one-2"],
+        "named": {"x": "tell-no-one-3"},
+    }
+    flags = {"server": {"data_dir": str(tmp_path), "log_format": "json"}, "keeper": table}
+    kernel = Kernel(load_config(None, environment={}, flags=flags), found=[found_class(Keeper)])
+    await kernel.start()
+    await kernel.stop()
+    told = capsys.readouterr().err
+    assert told.count("it is [redacted].") == 3
+    assert "tell-no-one" not in told

@@ -25,8 +25,18 @@ ROWS = {
     "first_call": ["relay, c=1, p50", "runs, c=1, p50", "runs, c=8, p95"],
     "durable": ["relay of the same answer, c=64", "runs, c=64", "runs, c=1"],
     "memory": ["relay, a stream", "runs, a stream"],
+    "retrieval_quality": [
+        "words (BM25)",
+        "famulus-lexical-1, vectors",
+        "famulus-lexical-1, both",
+        "famulus-lexical-1, as stores rank",
+    ],
     "vector_search": ["exact, through the port", "graph, through the port: recall@10"],
-    "retrieval_quality": ["words (BM25)", "famulus-lexical-1, vectors", "famulus-lexical-1, both"],
+    "watching": [
+        "bare ASGI GET, c=32",
+        "with metrics: more",
+        "with both, as it is by default: more",
+    ],
 }
 
 

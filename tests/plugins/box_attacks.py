@@ -203,9 +203,10 @@ def survivors(pids: set[int]) -> set[int]:
 def _lives(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        tasks = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return False
-    return state not in ("Z", "X")
+    return state not in ("Z", "X") or tasks > 1
 
 
 def processes_of_boxes() -> set[int]:
@@ -822,6 +823,66 @@ time.sleep(20)
         gone=("memory",),
     ),
     Attack(
+        name="takes memory in processes without their first thread",
+        code="""
+import threading
+def hold():
+    time.sleep(0.3)
+    block = bytearray(30_000_000)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    time.sleep(20)
+    os._exit(0)
+for _ in range(6):
+    if os.fork() == 0:
+        threading.Thread(target=hold).start()
+        # Ends this thread alone.
+        libc.syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+time.sleep(20)
+""",
+        gone=("memory",),
+    ),
+    Attack(
+        name="keeps memory in the buffers of sockets",
+        code="""
+def fill():
+    pairs, sent = [], 0
+    try:
+        while sent < 300_000_000:
+            pairs.append(socket.socketpair())
+            for each in pairs[-1]:
+                each.setblocking(False)
+                for option in (socket.SO_SNDBUF, 32):
+                    try:
+                        each.setsockopt(socket.SOL_SOCKET, option, 1 << 24)
+                    except OSError:
+                        pass
+                try:
+                    while sent < 300_000_000:
+                        sent += each.send(bytes(60_000))
+                except BlockingIOError:
+                    pass
+    except OSError:
+        pass
+    time.sleep(20)
+for _ in range(15):
+    if os.fork() == 0:
+        fill()
+time.sleep(20)
+""",
+        gone=("memory",),
+    ),
+    Attack(
+        name="keeps memory in pipes",
+        code="call('gave', 'vmsplice', 1, 0, 0, 0)",
+    ),
+    Attack(
+        name="has the machine write its disks out",
+        code="call('wrote out', 'syncfs', os.open('/usr', os.O_RDONLY))\n"
+        "if libc.syscall({'x86_64': 162, 'aarch64': 81}[os.uname().machine]) == 0:\n"
+        "    leak('wrote out')",
+    ),
+    Attack(
         name="fills its disk",
         code="""
 total = 0
@@ -878,6 +939,16 @@ try:
 except OSError:
     pass
 time.sleep(3)
+""",
+        gone=("files",),
+    ),
+    Attack(
+        name="makes files without a number beside its home",
+        only="bubblewrap",
+        code="""
+for folder in ("/tmp", "/dev/shm"):
+    for number in range(40_000):
+        os.mknod("%s/%d" % (folder, number))
 """,
         gone=("files",),
     ),

@@ -286,6 +286,10 @@ class Run:
         """Whether it is at work, or would be if there were room."""
         return self.status in ("queued", "in_progress")
 
+    def is_late(self, now: int) -> bool:
+        """Whether its time is over."""
+        return now >= int(self.body["created_at"]) + RUN_S
+
     @property
     def is_endless(self) -> bool:
         """Whether its model never stops."""
@@ -309,7 +313,7 @@ class Run:
 
     def take_up(self, now: int) -> None:
         """A worker begins it, or goes on with it after another was lost."""
-        is_late = now >= self.body["created_at"] + RUN_S
+        is_late = self.is_late(now)
         if is_late and self.times["started_at"] is None:
             self.error_code = "rate_limit_exceeded"
             self._break_off("expired", now)

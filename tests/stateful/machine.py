@@ -852,6 +852,9 @@ class Machine(RuleBasedStateMachine):
             has_rested = found["status"] not in ("queued", "in_progress")
             if has_rested or (run.status == "queued" and is_at_work):
                 run.take_up(self.place.now)
+            elif not is_at_work and run.is_late(self.place.now):
+                # It is about to be ended, since it waited for room too long.
+                return False
         live = self.runs(lambda run: run.is_live)
         at_work = [run for run in live if run.mark in self.place.gates.at_work]
         if len(at_work) < min(AT_ONCE_MAX, len(live)):

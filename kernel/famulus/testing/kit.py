@@ -24,7 +24,7 @@ from famulus.testing.scripted import ScriptedBackend
 from famulus.testing.transport import InProcess
 from famulus_schemas.identity import DEFAULT_PROJECT, Principal
 from famulus_schemas.inference import Backend
-from famulus_schemas.ports import BLOBS, RECORDS, SANDBOX, VECTORS, Port
+from famulus_schemas.ports import BLOBS, LIMITS, RECORDS, SANDBOX, VECTORS, Port
 
 PROJECT_HEADER = "x-test-project"
 
@@ -295,4 +295,8 @@ def conformance_for(port: Port[Any]) -> type[Any]:
         from famulus.testing.sandbox_conformance import SandboxConformance
 
         return SandboxConformance
+    if port is LIMITS:
+        from famulus.testing.limits_conformance import LimitsConformance
+
+        return LimitsConformance
     raise LookupError(f"there is no conformance suite for {port.name}")

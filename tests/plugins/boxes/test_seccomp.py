@@ -79,6 +79,14 @@ def test_nothing_is_typed_into_a_terminal() -> None:
     assert verdict(code, known["ioctl"], 0, 0x5413, arch=AUDIT_ARCH["x86_64"]) == ALLOW
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_sockets_keep_the_buffers_that_the_machine_gives_them(machine: str) -> None:
+    code, known, arch = program(denying(), machine=machine), numbers(machine), AUDIT_ARCH[machine]
+    for option in (7, 8, 32, 33):
+        assert verdict(code, known["setsockopt"], 5, 1, option, arch=arch) == refuse(errno.EPERM)
+    assert verdict(code, known["setsockopt"], 5, 1, 2, arch=arch) == ALLOW
+
+
 def test_calls_in_the_manner_of_another_machine_kill() -> None:
     code, arch = program(denying(), machine="x86_64"), AUDIT_ARCH["x86_64"]
     assert verdict(code, 0, arch=I386) == KILL

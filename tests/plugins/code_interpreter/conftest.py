@@ -152,12 +152,15 @@ def open_bench(tmp_path: Path) -> OpenBench:
         settings: Mapping[str, Any] | None = None,
         runs: Mapping[str, Any] | None = None,
         sandbox: Any = TrustedSandbox,
+        boxes: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> AsyncIterator[Bench]:
         backend = ScriptedBackend(script)
         tables = {"code_interpreter": dict(settings or {}), "runs": dict(runs or {})}
         if sandbox == "bubblewrap":
             tables["bubblewrap"] = dict(SMALL)
+        if boxes is not None:
+            tables[sandbox] = dict(boxes)
         async with kernel_with(
             *(*PLUGINS, sandbox),
             backend=backend,

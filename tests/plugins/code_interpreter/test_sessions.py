@@ -159,6 +159,18 @@ async def test_a_box_is_closed_when_its_thread_is_silent_for_too_long(
         assert await bench.logs(run) == f"[] {not is_over}\n"
 
 
+async def test_boxes_that_are_open_can_be_counted(open_bench: Any) -> None:
+    async with open_bench(Script().calls(*runs_code("1")).says("Ok.")) as bench:
+        plugin = bench.server.plugin("code_interpreter")
+        [gauge] = plugin.register_gauges()
+        assert gauge.read() == {("busy",): 0, ("idle",): 0}
+        thread, assistant = await bench.thread("?"), await bench.coder()
+        await bench.ran(thread, assistant)
+        assert gauge.read() == {("busy",): 0, ("idle",): 1}
+        async with plugin.sessions.of("default", thread):
+            assert gauge.read() == {("busy",): 1, ("idle",): 0}
+
+
 async def test_a_box_does_not_outlive_its_time_however_often_it_is_used(open_bench: Any) -> None:
     clock = FixedClock()
     limits = {"session_idle_s": 100, "session_s": 150}

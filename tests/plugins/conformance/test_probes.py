@@ -132,6 +132,22 @@ async def test_a_wrong_key_that_is_let_in_is_seen(client_oracle, judged):
     assert "listModels errors: 401 with a wrong key" in findings
 
 
+async def test_an_address_that_is_made_to_wait_for_its_wrong_keys_is_refused_well(
+    client_oracle, judged
+):
+    def alter(method: str, path: str, status: int, body: Any) -> tuple[int, Any]:
+        if status == 401 and body["error"]["code"] == "invalid_api_key":
+            is_bare = method == "GET" and path.startswith("/v1/models/")
+            code = None if is_bare else "rate_limit_exceeded"
+            return 429, {"error": {**body["error"], "type": "requests", "code": code}}
+        return status, body
+
+    async with judged(alter) as target:
+        findings = said(await broken(client_oracle, target, "models"))
+    found = [each for each in findings if "with a wrong key" in each]
+    assert found == ["retrieveModel errors: 401 with a wrong key"]
+
+
 async def test_an_operation_that_fails_is_served_and_not_implemented(client_oracle, judged):
     def alter(method: str, path: str, status: int, body: Any) -> tuple[int, Any]:
         return (500, {"error": {}}) if path.startswith("/v1/models/") else (status, body)

@@ -29,6 +29,7 @@ from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Toolbox
 from famulus_runs.turns import Turn
 from famulus_schemas.inference import ChatRequest, OfferedFunction, PromptMessage, TokenUsage
+from famulus_schemas.notices import Notice
 from famulus_schemas.runs import Run, RunUsage
 from famulus_schemas.tooling import (
     RunResources,
@@ -117,6 +118,8 @@ class EngineHarness:
         self.ids = NumberedIds()
         self.logged: list[dict[str, Any]] = []
         self.log = structlog.wrap_logger(None, processors=[self._note])
+        self.told: list[Notice] = []
+        """Notices of what its engines did."""
 
     def _note(self, _: Any, __: str, event: Any) -> Any:
         self.logged.append(dict(event))
@@ -162,6 +165,7 @@ class EngineHarness:
             now=lambda: int(self.clock()),
             new_id=self.ids,
             count_usage=_estimate,
+            tell=self.told.append,
             log=self.log,
         )
 

@@ -205,6 +205,24 @@ async def test_adding_a_file_again_changes_what_is_said_about_it(api: Api) -> No
     assert usage == (await api.files_of(store))[0]["usage_bytes"]
 
 
+async def test_a_file_that_is_read_again_keeps_its_attributes_unless_others_are_given(
+    api: Api,
+) -> None:
+    store = await api.store()
+    file = await added(api, store, WORDS, attributes={"a": 1})
+    again = {
+        "file_id": file["id"],
+        "chunking_strategy": {"type": "static", "static": STATIC},
+    }
+    await api.post(f"/vector_stores/{store}/files", again)
+    await api.settled(store)
+    assert (await api.files_of(store))[0]["attributes"] == {"a": 1}
+    auto = {"file_id": file["id"], "attributes": {}}
+    await api.post(f"/vector_stores/{store}/files", auto)
+    await api.settled(store)
+    assert (await api.files_of(store))[0]["attributes"] == {}
+
+
 async def test_a_file_leaves_a_store_and_stays_itself(api: Api) -> None:
     store = await api.store("first words", "second words")
     one, other = await api.files_of(store)
@@ -220,6 +238,19 @@ async def test_a_file_leaves_a_store_and_stays_itself(api: Api) -> None:
     assert found["usage_bytes"] == other["usage_bytes"]
     await api.cleared()
     assert await api.chunks() == 1
+
+
+async def test_nothing_of_a_file_that_is_deleted_stays_in_an_index(
+    api: Api, tmp_path: Path
+) -> None:
+    store = await api.store("some words")
+    assert await api.search(store, "words")
+    assert list(tmp_path.glob("vectors/*/*.db"))
+    (file,) = await api.files_of(store)
+    await api.delete(f"/files/{file['id']}")
+    async with asyncio.timeout(30):
+        while list(tmp_path.glob("vectors/*/*.db")):
+            await asyncio.sleep(0.005)
 
 
 async def test_a_file_that_is_deleted_leaves_every_store(api: Api) -> None:

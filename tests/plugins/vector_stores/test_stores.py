@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from tests.plugins.vector_stores.conftest import Api
 
@@ -83,6 +86,20 @@ async def test_an_expiry_is_counted_from_the_last_use(api: Api, fixed_clock: Fix
     )
     assert "expires_after" not in await api.post(path, {"expires_after": None})
     assert (await api.get(path))["expires_at"] is None
+
+
+async def test_nothing_of_a_store_that_has_expired_stays_in_its_index(
+    api: Api, fixed_clock: FixedClock, tmp_path: Path
+) -> None:
+    after = {"anchor": "last_active_at", "days": 1}
+    store = await api.store("some words", expires_after=after)
+    assert await api.search(store, "words")
+    assert list(tmp_path.glob("vectors/*/*.db"))
+    fixed_clock.move(DAY_S)
+    await api.server.plugin("vector_stores").sweeper.sweep()
+    async with asyncio.timeout(30):
+        while list(tmp_path.glob("vectors/*/*.db")):
+            await asyncio.sleep(0.005)
 
 
 async def test_a_store_that_has_expired_is_listed_and_not_searched_and_holds_no_chunks(

@@ -1,0 +1,72 @@
+"""Wrong keys, counted by the address that they come from."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from famulus import Problem
+from famulus.buckets import Buckets
+from famulus_rate_limits.settings import RateLimitsSettings
+from famulus_rate_limits.words import duration, wait_headers
+from famulus_schemas.errors import TOO_MANY_FAILURES
+from famulus_schemas.limits import Limit, Refused
+
+_NETWORK_BITS = 64
+"""Of an IPv6 address: what one customer has; the rest it may choose as it likes."""
+
+
+class FailedLogins:
+    """A table of addresses, and one of credentials that were right: nobody else locks them out."""
+
+    def __init__(self, settings: RateLimitsSettings, clock: Callable[[], float]) -> None:
+        self._per_minute = settings.failed_logins_per_minute
+        self._buckets = Buckets(clock, keys_max=settings.addresses_max)
+        self._right: dict[int, None] = {}
+        self._right_max = settings.addresses_max
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def refuse(self, client: str, credential: str) -> None:
+        """Raise Problem for an address that has sent too many, before its key is looked at.
+
+        What was right before is let through to be looked at: behind one address may be many.
+        """
+        if not len(self._buckets) or hash(credential) in self._right:
+            return
+        refused = self._buckets.ask("", [self._limit(client)])
+        if not isinstance(refused, Refused):
+            return
+        wait_s = refused.retry_after_s
+        raise Problem(TOO_MANY_FAILURES, headers=wait_headers(wait_s), wait=duration(wait_s))
+
+    def failed(self, client: str, credential: str) -> None:
+        """Count a wrong key."""
+        self._right.pop(hash(credential), None)
+        self._buckets.settle("", [self._limit(client)])
+
+    def succeeded(self, credential: str) -> None:
+        """Remember a right one, by a hash that only this process makes."""
+        known = hash(credential)
+        if known in self._right:
+            return
+        while len(self._right) >= self._right_max:
+            del self._right[next(iter(self._right))]
+        self._right[known] = None
+
+    def _limit(self, client: str) -> Limit:
+        return Limit(key=network_of(client), rate=self._per_minute / 60, burst=self._per_minute)
+
+
+def network_of(client: str) -> str:
+    """What counts as one address."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, ipaddress.IPv4Address):
+        return client
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), _NETWORK_BITS), strict=False))

@@ -1,0 +1,103 @@
+"""Which limits a request has: those of its key, its project and its model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from famulus_rate_limits.settings import Allowance, RateLimitsSettings
+from famulus_schemas.identity import Principal
+from famulus_schemas.limits import Limit
+
+MINUTE_S = 60.0
+
+What = Literal["requests", "tokens"]
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """One limit that a request has, and what it is about."""
+
+    what: What
+    whom: str
+    """Whose limit it is, as a client is told."""
+    per_minute: int
+    limit: Limit
+
+
+class Policy:
+    """The limits that are configured."""
+
+    def __init__(self, settings: RateLimitsSettings) -> None:
+        self._settings = settings
+        self._each_key = Allowance(
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+        )
+        self._each_project = Allowance(
+            requests_per_minute=settings.project_requests_per_minute,
+            tokens_per_minute=settings.project_tokens_per_minute,
+        )
+        self._each_model = Allowance(
+            requests_per_minute=settings.model_requests_per_minute,
+            tokens_per_minute=settings.model_tokens_per_minute,
+        )
+        models = [self._each_model, *settings.models.values()]
+        every = [self._each_key, *settings.keys.values()]
+        every += [self._each_project, *settings.projects.values(), *models]
+        self.limits_tokens = any(each.tokens_per_minute for each in every)
+        self.limits_anything = self.limits_tokens or any(each.requests_per_minute for each in every)
+        self.limits_models = any(
+            each.requests_per_minute or each.tokens_per_minute for each in models
+        )
+
+    def claims(
+        self, principal: Principal, *, model: str | None = None, tokens: int | None = None
+    ) -> list[Claim]:
+        """What a request takes, of each of its limits; tokens only where it has any."""
+        found = []
+        for name, whom, allowance in self._allowances(principal.id, principal.project, model):
+            if allowance.requests_per_minute is not None:
+                found.append(_claim("requests", name, whom, allowance.requests_per_minute, 1))
+            if tokens is not None and allowance.tokens_per_minute is not None:
+                found.append(_claim("tokens", name, whom, allowance.tokens_per_minute, tokens))
+        return found
+
+    def corrections(
+        self, principal: str, project: str, *, model: str | None, reserved: int, used: int
+    ) -> list[Limit]:
+        """The difference between what was used and what was taken of each limit of tokens."""
+        found = []
+        for name, whom, allowance in self._allowances(principal, project, model):
+            if allowance.tokens_per_minute is not None:
+                taken = _claim("tokens", name, whom, allowance.tokens_per_minute, reserved).limit
+                # Of a small limit less was taken than was reserved of others.
+                found.append(msgspec.structs.replace(taken, cost=used - taken.cost))
+        return found
+
+    def _allowances(
+        self, principal: str, project: str, model: str | None
+    ) -> Iterator[tuple[str, str, Allowance]]:
+        settings = self._settings
+        allowance = settings.keys.get(principal, self._each_key)
+        yield f"key {principal}", f"the key {principal}", allowance
+        yield (
+            "project",
+            f"the project {project}",
+            settings.projects.get(project, self._each_project),
+        )
+        if model is not None:
+            allowance = settings.models.get(model, self._each_model)
+            yield f"model {model}", f"{model} in the project {project}", allowance
+
+
+def _claim(what: What, name: str, whom: str, per_minute: int, wanted: int) -> Claim:
+    """A minute's worth may be used at once, and what wants more than all of it takes all."""
+    limit = Limit(
+        key=f"{what} of {name}",
+        rate=per_minute / MINUTE_S,
+        burst=per_minute,
+        cost=min(wanted, per_minute),
+    )
+    return Claim(what, whom, per_minute, limit)

@@ -1,0 +1,75 @@
+"""The settings of rate limits. Without any, only failed logins are limited."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from famulus import Settings, setting
+
+PerMinute = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Allowance(Settings, frozen=True, kw_only=True):
+    """What one key, project or model may use in a minute; None is without limit."""
+
+    requests_per_minute: Annotated[
+        PerMinute | None, setting(why="Requests in a minute; no limit if not given.")
+    ] = None
+    tokens_per_minute: Annotated[PerMinute | None, setting(why="Tokens in a minute, likewise.")] = (
+        None
+    )
+
+
+class RateLimitsSettings(Settings, frozen=True, kw_only=True):
+    """Table `[plugins.rate_limits]`."""
+
+    requests_per_minute: Annotated[
+        PerMinute | None, setting(why="Requests of each key in a minute; no limit if not given.")
+    ] = None
+    tokens_per_minute: Annotated[
+        PerMinute | None,
+        setting(why="Tokens that each key may have models read and write in a minute."),
+    ] = None
+    project_requests_per_minute: Annotated[
+        PerMinute | None, setting(why="Requests of all keys of a project in a minute.")
+    ] = None
+    project_tokens_per_minute: Annotated[
+        PerMinute | None, setting(why="Tokens of all keys of a project in a minute.")
+    ] = None
+    model_requests_per_minute: Annotated[
+        PerMinute | None,
+        setting(why="Requests of a project to one model in a minute; runs are not among them."),
+    ] = None
+    model_tokens_per_minute: Annotated[
+        PerMinute | None, setting(why="Tokens of a project at one model in a minute, likewise.")
+    ] = None
+    keys: Annotated[
+        dict[str, Allowance],
+        setting(why="Keys, by id, that have limits of their own in place of those of each key."),
+    ] = {}
+    projects: Annotated[
+        dict[str, Allowance], setting(why="Projects that have limits of their own, likewise.")
+    ] = {}
+    models: Annotated[
+        dict[str, Allowance], setting(why="Models that have limits of their own, likewise.")
+    ] = {}
+    answer_tokens: Annotated[
+        PerMinute,
+        setting(why="Tokens reserved for an answer whose length the request does not limit."),
+    ] = 500
+    run_tokens: Annotated[
+        PerMinute,
+        setting(why="Tokens reserved for a run, until it is over and what it used is known."),
+    ] = 2_000
+    failed_logins_per_minute: Annotated[
+        int,
+        msgspec.Meta(ge=0),
+        setting(why="Wrong keys that one address may send in a minute before 429; 0 is no limit."),
+    ] = 20
+    addresses_max: Annotated[
+        int,
+        msgspec.Meta(ge=1),
+        setting(why="Addresses whose wrong keys are counted at once; each takes some 300 bytes."),
+    ] = 10_000

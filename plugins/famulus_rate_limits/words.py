@@ -1,0 +1,61 @@
+"""What a client is told of its limits, in OpenAI's headers and words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from famulus import Problem
+from famulus_rate_limits.policy import Claim
+from famulus_schemas.errors import TOO_MANY_REQUESTS, TOO_MANY_TOKENS
+from famulus_schemas.limits import Refused, Standing
+
+
+def duration(seconds: float) -> str:
+    """A time as OpenAI's headers have it: `20ms`, `7.5s`, `6m0s`, `1h2m3s`."""
+    milliseconds = math.ceil(seconds * 1000 - 1e-6)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds > 0 else "0s"
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{milliseconds / 1000:g}s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def wait_headers(seconds: float) -> dict[str, str]:
+    """When to come again: in whole seconds, one at least, and in milliseconds."""
+    return {
+        "retry-after": f"{max(1, math.ceil(seconds))}",
+        "retry-after-ms": f"{max(1, math.ceil(seconds * 1000 - 1e-6))}",
+    }
+
+
+def limit_headers(claims: Sequence[Claim], standings: Sequence[Standing]) -> Mapping[str, str]:
+    """Of requests and of tokens, the limit that least is left of."""
+    tightest: dict[str, tuple[Claim, Standing]] = {}
+    for claim, standing in zip(claims, standings, strict=True):
+        known = tightest.get(claim.what)
+        if known is None or standing.remaining < known[1].remaining:
+            tightest[claim.what] = (claim, standing)
+    headers = {}
+    for what, (claim, standing) in tightest.items():
+        headers[f"x-ratelimit-limit-{what}"] = f"{claim.per_minute}"
+        headers[f"x-ratelimit-remaining-{what}"] = f"{math.floor(standing.remaining + 1e-6)}"
+        headers[f"x-ratelimit-reset-{what}"] = duration(standing.reset_s)
+    return headers
+
+
+def problem(claims: Sequence[Claim], refused: Refused) -> Problem:
+    """The answer to a request that has to wait."""
+    claim, standing = claims[refused.which], refused.standings[refused.which]
+    return Problem(
+        TOO_MANY_REQUESTS if claim.what == "requests" else TOO_MANY_TOKENS,
+        headers=wait_headers(refused.retry_after_s),
+        whom=claim.whom,
+        limit=claim.per_minute,
+        used=claim.per_minute - math.floor(standing.remaining + 1e-6),
+        wanted=f"{claim.limit.cost:.0f}",
+        wait=duration(refused.retry_after_s),
+    )

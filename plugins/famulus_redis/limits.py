@@ -1,0 +1,128 @@
+"""LIMITS in Redis, and this process's share of them while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from msgspec.structs import replace
+from redis.exceptions import RedisError
+
+from famulus.buckets import Buckets, standing, wait_s
+from famulus_redis.script import ARITHMETIC
+from famulus_schemas.limits import Limit, Refused, Taken, refuse_impossible
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from famulus.log import Log
+    from famulus_redis.settings import RedisSettings
+
+_KEY_BYTES = 16
+"""128 bits of a hash: names of any length and form, and no two that meet."""
+
+AWAY = (OSError, RedisError, TimeoutError)
+
+
+class SharedLimits:
+    """The limits of all processes that use this Redis. It is asked once for all limits of a call.
+
+    `clock` takes the place of the server's time in tests.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        settings: RedisSettings,
+        *,
+        local_clock: Callable[[], float],
+        log: Log,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._script = client.register_script(ARITHMETIC)
+        self._settings = settings
+        self._clock = clock
+        self._log = log
+        self._local = Buckets(local_clock, keys_max=settings.local_keys_max)
+        self._ask_again_at = 0.0
+        self.away_because: str | None = None
+        """Why Redis is not used now, or None while it is."""
+
+    async def take(self, project: str, limits: Sequence[Limit]) -> Taken | Refused:
+        """Take all or nothing."""
+        refuse_impossible(limits)
+        if not limits:
+            return Taken(standings=())
+        answer = await self._ask("take", project, limits)
+        if answer is None:
+            return self._local.take(project, [self._share(limit) for limit in limits])
+        fits, levels = answer
+        standings = tuple(map(standing, limits, levels))
+        if fits:
+            return Taken(standings=standings)
+        waits = [wait_s(limit, level) for limit, level in zip(limits, levels, strict=True)]
+        longest = max(waits)
+        return Refused(which=waits.index(longest), retry_after_s=longest, standings=standings)
+
+    async def settle(self, project: str, limits: Sequence[Limit]) -> None:
+        """Correct what was taken; what was taken elsewhere than it is settled evens out in time."""
+        if limits and await self._ask("settle", project, limits) is None:
+            self._local.settle(project, [self._part(limit) for limit in limits])
+
+    async def probe(self) -> str | None:
+        """Why Redis is away, or None where it answers."""
+        await self._ask("take", "", [Limit(key="probe", rate=1, burst=1, cost=0)])
+        return self.away_because
+
+    async def _ask(
+        self, what: Literal["take", "settle"], project: str, limits: Sequence[Limit]
+    ) -> tuple[bool, list[float]] | None:
+        """What the script answers; None while Redis is away."""
+        loop = asyncio.get_running_loop()
+        if self.away_because is not None and loop.time() < self._ask_again_at:
+            return None
+        # Of all that wait, one asks whether it is back.
+        self._ask_again_at = loop.time() + self._settings.retry_s
+        now = "" if self._clock is None else f"{self._clock() * 1e6:.0f}"
+        numbers = [f"{n:.17g}" for one in limits for n in (one.rate, one.burst, one.cost)]
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                asked = self._script(keys=self._keys(project, limits), args=[what, now, *numbers])
+                fits, *levels = await cast(Awaitable[list[Any]], asked)
+        except AWAY as error:
+            self._is_away(error)
+            return None
+        if self.away_because is not None:
+            self._log.info("redis_is_back")
+            self.away_because = None
+        return fits == 1, [float(level) for level in levels]
+
+    def _is_away(self, error: Exception) -> None:
+        reason = str(error) or f"no answer within {self._settings.timeout_s:g} s"
+        if self.away_because is None:
+            replicas = self._settings.replicas
+            self._log.error("redis_is_away", reason=reason, limits=f"1/{replicas} of each, here")
+        self.away_because = reason
+        self._ask_again_at = asyncio.get_running_loop().time() + self._settings.retry_s
+
+    def _keys(self, project: str, limits: Sequence[Limit]) -> list[str]:
+        # Braces: a cluster keeps together what it has to reckon with together.
+        place = f"{self._settings.prefix}limits:{{{_hashed(project)}}}:"
+        return [place + _hashed(limit.key) for limit in limits]
+
+    def _share(self, limit: Limit) -> Limit:
+        """This process's part of a limit; a cost that is more than that takes all of it."""
+        part = self._part(limit)
+        return replace(part, cost=min(part.cost, part.burst))
+
+    def _part(self, limit: Limit) -> Limit:
+        replicas = self._settings.replicas
+        # One at least: a part of a request is none.
+        burst = max(limit.burst / replicas, min(limit.burst, 1.0))
+        return replace(limit, rate=limit.rate / replicas, burst=burst)
+
+
+def _hashed(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=_KEY_BYTES).hexdigest()

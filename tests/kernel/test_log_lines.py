@@ -1,0 +1,119 @@
+"""Lines of requests wait for each other; no line overtakes another, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+
+import pytest
+import structlog
+
+from famulus.log import flush, make_log, request_log
+from famulus.log_lines import WAITING_MAX, Lines, RequestLine
+
+pytestmark = pytest.mark.anyio
+
+
+class Counted(io.StringIO):
+    """A stream that counts what it is asked to write."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def line(number: int = 1, *, request_id: str = "") -> RequestLine:
+    return RequestLine(
+        timestamp="2026-01-01T00:00:00Z",
+        request_id=request_id or f"req_{number}",
+        operation="hello",
+        method="GET",
+        status=200,
+        ms=1.5,
+        project="default",
+        principal=None,
+    )
+
+
+async def test_what_comes_soon_is_written_together_and_before_what_comes_at_once() -> None:
+    out = Counted()
+    lines = Lines(out)
+    lines.soon("one")
+    lines.soon("two")
+    assert out.writes == 0
+    lines.msg("three")
+    lines.soon("four")
+    assert (out.getvalue(), out.writes) == ("one\ntwo\nthree\n", 1)
+    lines.flush()
+    assert out.getvalue().endswith("three\nfour\n")
+
+
+async def test_what_comes_soon_is_written_without_anybody_asking() -> None:
+    out = Counted()
+    Lines(out).soon("one")
+    async with asyncio.timeout(20):
+        while not out.writes:
+            await asyncio.sleep(0.01)
+    assert out.getvalue() == "one\n"
+
+
+async def test_no_more_than_so_many_lines_wait() -> None:
+    out = Counted()
+    lines = Lines(out)
+    for number in range(WAITING_MAX + 1):
+        lines.soon(str(number))
+    assert out.writes == 1
+    assert out.getvalue().splitlines() == [str(number) for number in range(WAITING_MAX)]
+
+
+def test_without_a_loop_nothing_waits() -> None:
+    out = Counted()
+    Lines(out).soon("one")
+    assert out.getvalue() == "one\n"
+
+
+async def test_a_request_is_told_like_any_other_event() -> None:
+    out = io.StringIO()
+    log = make_log("info", "json", stream=out)
+    request_log(log)(line())
+    log.info("request_served", request_id="req_1")
+    quick, usual = map(json.loads, out.getvalue().splitlines())
+    assert (quick["event"], quick["level"]) == (usual["event"], usual["level"])
+    assert quick["request_id"] == usual["request_id"]
+    assert (quick["status"], quick["principal"]) == (200, None)
+
+
+@pytest.mark.parametrize("log_format", ["json", "pretty"])
+async def test_a_client_cannot_have_its_key_logged_as_its_requests_id(log_format: str) -> None:
+    out = io.StringIO()
+    log = make_log("info", log_format, stream=out)  # type: ignore[arg-type]
+    request_log(log)(line(request_id="sk-abcdefghijklmnop"))
+    flush(log)
+    assert "request_served" in out.getvalue()
+    assert "efghij" not in out.getvalue()
+
+
+@pytest.mark.parametrize("log_format", ["json", "pretty"])
+async def test_a_request_is_below_the_level_of_warnings(log_format: str) -> None:
+    out = io.StringIO()
+    log = make_log("warning", log_format, stream=out)  # type: ignore[arg-type]
+    request_log(log)(line())
+    flush(log)
+    assert out.getvalue() == ""
+
+
+async def test_anothers_logger_is_told_by_its_own_ways() -> None:
+    told: list[dict[str, object]] = []
+
+    def note(_: object, __: str, event: dict[str, object]) -> dict[str, object]:
+        told.append(event)
+        raise structlog.DropEvent
+
+    log = structlog.wrap_logger(None, processors=[note])
+    request_log(log)(line())
+    flush(log)
+    [event] = told
+    assert (event["event"], event["operation"]) == ("request_served", "hello")
