@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -15,7 +15,7 @@ ALL = "*"
 ORGANIZATION = "organization.*"
 """The scope of an admin key. `*` does not include it, and it includes nothing of a project."""
 
-ADMINISTRATION = frozenset({"organization", "plugins"})
+ADMINISTRATION = frozenset({"organization", "plugins", "metrics"})
 """Resources that admin keys are for."""
 
 Role = Literal["owner", "member", "none"]
@@ -64,12 +64,14 @@ class StoredProject(msgspec.Struct, frozen=True, kw_only=True):
     archived_at: int | None = None
 
 
-def missing_scope(scopes: Iterable[str], action: str) -> str | None:
+def missing_scope(scopes: Collection[str], action: str) -> str | None:
     """The least scope that this action (`resource.verb`) lacks; None where it is allowed.
 
     `*` allows all in a project and `*.read` all reading; `threads.read` allows to read, and
     `threads.write` to read and to change.
     """
+    if ALL in scopes and not action.startswith("organization."):
+        return None
     resource, _, verb = action.partition(".")
     kind = "read" if verb == "read" else "write"
     held = set(scopes)

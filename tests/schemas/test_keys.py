@@ -1,0 +1,53 @@
+"""What scopes allow, and which texts are scopes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from famulus_schemas.keys import ORGANIZATION, missing_scope, normal_scopes
+
+RESOURCES = st.sampled_from(["threads", "runs", "files", "vector_stores", "chat"])
+VERBS = st.sampled_from(["read", "write", "create", "delete"])
+SCOPES = st.lists(st.sampled_from(["threads.read", "runs.write", "*.read", "*.write", "*"]))
+
+
+@pytest.mark.parametrize(
+    "scopes, action, missing",
+    [
+        (["*"], "threads.write", None),
+        (["*"], "organization.read", "organization.*"),
+        (["*.write"], "organization.write", "organization.*"),
+        (["*.read"], "threads.read", None),
+        (["*.read"], "threads.write", "threads.write"),
+        (["*.write"], "threads.read", None),
+        (["threads.write"], "threads.read", None),
+        (["threads.read"], "runs.read", "runs.read"),
+        (["chat.write"], "chat.create", None),
+        ([], "threads.read", "threads.read"),
+        ([ORGANIZATION], "organization.write", None),
+        ([ORGANIZATION], "plugins.read", None),
+        ([ORGANIZATION], "threads.read", "threads.read"),
+    ],
+)
+def test_what_scopes_allow(scopes: list[str], action: str, missing: str | None) -> None:
+    assert missing_scope(scopes, action) == missing
+
+
+@given(SCOPES, RESOURCES, VERBS)
+def test_the_scope_that_is_named_is_enough(scopes: list[str], resource: str, verb: str) -> None:
+    action = f"{resource}.{verb}"
+    missing = missing_scope(scopes, action)
+    if missing is not None:
+        assert missing_scope([*scopes, *normal_scopes([f"api.{missing}"])], action) is None
+
+
+@given(st.text(max_size=40))
+def test_no_text_of_a_client_is_a_scope_of_the_administration(text: str) -> None:
+    try:
+        scopes = normal_scopes([text])
+    except ValueError:
+        return
+    assert missing_scope(scopes, "organization.read") == "organization.*"
+    assert normal_scopes(scopes) == scopes
