@@ -134,8 +134,13 @@ class RunOperations:
         plugin.hold_place()
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
         request = body.thread if body.thread is not UNSET else CreateThread()
+        with_resources = _with_resources(request, body)
         thread, made = await plugin.threads.create(
-            call.project, _with_resources(request, body), within="thread."
+            call.project,
+            with_resources,
+            within="thread.",
+            # Those of the run itself are named as the client gave them.
+            resources_within="thread." if with_resources is request else "",
         )
         run = new_run(
             body,

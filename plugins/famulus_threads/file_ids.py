@@ -7,9 +7,11 @@ from famulus_schemas.threads import CreateThread
 from famulus_schemas.tool_resources import named_files
 
 
-def files_of_thread(request: CreateThread, *, within: str = "") -> dict[str, str]:
+def files_of_thread(
+    request: CreateThread, *, within: str = "", resources_within: str = ""
+) -> dict[str, str]:
     """The parameter and the id of each file that a new thread names."""
     return {
-        **named_files(request.tool_resources, within=within),
+        **named_files(request.tool_resources, within=resources_within),
         **files_of_messages(request.messages, named=f"{within}messages"),
     }

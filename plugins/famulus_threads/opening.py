@@ -24,22 +24,27 @@ async def opened(
     attachments_days: int,
     now: int,
     within: str = "",
+    resources_within: str | None = None,
 ) -> tuple[Thread, Unit]:
     """A new thread, and the writes that make it, its own first.
 
-    Raises Problem for what it cannot have; the parameter that it names begins with `within`.
+    Raises Problem for what it cannot have; the parameter that it names begins with `within`, that
+    of its resources with `resources_within`, if that is given.
     """
+    of_resources = within if resources_within is None else resources_within
     attached = searchable_files(request.messages, named=f"{within}messages")
     given = request.tool_resources
-    is_made = stores is not None and wanted_store(given, within=within) is not None
+    is_made = stores is not None and wanted_store(given, within=of_resources) is not None
     if is_made and given is not None:
         given = with_wanted(given, list(attached.values()))
-    resources, of_store = await settle_resources(stores, project, given, within=within)
+    resources, of_store = await settle_resources(stores, project, given, within=of_resources)
     thread = maker.thread(request, resources, now=now)
     messages = maker.messages(
         request.messages, thread_id=thread.id, now=now, named=f"{within}messages"
     )
-    await require_files(files, project, files_of_thread(request, within=within))
+    await require_files(
+        files, project, files_of_thread(request, within=within, resources_within=of_resources)
+    )
     if not is_made:
         thread, of_store = await with_files(
             stores, project, thread, attached, days=attachments_days

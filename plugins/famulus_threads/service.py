@@ -61,7 +61,12 @@ class ThreadService:
         return decode_thread(record.body)
 
     async def create(
-        self, project: str, request: CreateThread, *, within: str = ""
+        self,
+        project: str,
+        request: CreateThread,
+        *,
+        within: str = "",
+        resources_within: str | None = None,
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it."""
         return await opened(
@@ -73,6 +78,7 @@ class ThreadService:
             attachments_days=self._settings.attachments_days,
             now=self._now(),
             within=within,
+            resources_within=resources_within,
         )
 
     def append(

@@ -224,12 +224,18 @@ class Threads(Protocol):
         ...
 
     async def create(
-        self, project: str, request: CreateThread, *, within: str = ""
+        self,
+        project: str,
+        request: CreateThread,
+        *,
+        within: str = "",
+        resources_within: str | None = None,
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it.
 
         Raises Problem for what the thread cannot have; `within` is put before the name of the
-        parameter at fault, as `thread.`.
+        parameter at fault, as `thread.`; before one of its tool resources `resources_within`,
+        where these were given elsewhere.
         """
         ...
 

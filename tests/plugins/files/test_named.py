@@ -60,6 +60,16 @@ CASES: list[tuple[str, Any, str]] = [
         lambda id: {"assistant_id": "{assistant}", "thread": {"messages": [with_image(id)]}},
         "thread.messages[0].content[1].image_file.file_id",
     ),
+    (
+        "/v1/threads/runs",
+        lambda id: {"assistant_id": "{assistant}", "thread": resources(id)},
+        "thread.tool_resources.code_interpreter.file_ids[0]",
+    ),
+    (
+        "/v1/threads/runs",
+        lambda id: {"assistant_id": "{assistant}", **resources(id)},
+        "tool_resources.code_interpreter.file_ids[0]",
+    ),
 ]
 
 

@@ -72,6 +72,9 @@ async def test_faults_are_named_as_they_stand_in_the_callers_request(worker: Any
     with pytest.raises(Problem) as refused:
         await worker.threads.create("default", request, within="thread.")
     assert refused.value.body.param == "thread.tool_resources.file_search.vector_store_ids"
+    with pytest.raises(Problem) as refused:
+        await worker.threads.create("default", request, within="thread.", resources_within="")
+    assert refused.value.body.param == "tool_resources.file_search.vector_store_ids"
 
 
 async def test_messages_are_appended_to_an_occupied_thread(worker: Any, thread_id: str) -> None:
