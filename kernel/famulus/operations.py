@@ -64,6 +64,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Overrides the server's limit for this operation."""
     ends_with_client: bool = False
     """Whether it is cancelled once its client has left before the answer."""
+    keeps_answer: bool = True
+    """Whether its answer may be kept, to be given to who asks again."""
     tags: tuple[str, ...] = ()
 
 
@@ -81,11 +83,13 @@ def operation(
     documented_answer: Any = None,
     body_bytes_max: int | None = None,
     ends_with_client: bool = False,
+    keeps_answer: bool = True,
     tags: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Mark a method as an operation; `operations(self)` gathers them.
 
     `ends_with_client` is for what is of no use, and costs somebody, once nobody waits for it.
+    Without `keeps_answer` it takes no Idempotency-Key, as where it answers with a secret.
 
     `documented_body` and `documented_answer` go into the OpenAPI document where the signature
     itself says less (a body kept field by field, an answer passed on as bytes).
@@ -104,6 +108,7 @@ def operation(
                 "documented_answer": documented_answer,
                 "body_bytes_max": body_bytes_max,
                 "ends_with_client": ends_with_client,
+                "keeps_answer": keeps_answer,
                 "tags": tuple(tags),
             },
         )

@@ -56,7 +56,7 @@ class KeyOperations:
         """Retrieve a key of a project."""
         return await self._answer(project_id, await self._plugin.keys.key(project_id, api_key_id))
 
-    @operation("POST", f"{_KEYS}/{{api_key_id}}", action=WRITE)
+    @operation("POST", f"{_KEYS}/{{api_key_id}}", action=WRITE, keeps_answer=False)
     async def modify_project_api_key(
         self, call: Call, project_id: str, api_key_id: str, body: ModifyApiKey
     ) -> ProjectApiKey:
@@ -86,7 +86,7 @@ class KeyOperations:
         )
         return listed(page, admin_key)
 
-    @operation("POST", _ADMIN_KEYS, action=WRITE)
+    @operation("POST", _ADMIN_KEYS, action=WRITE, keeps_answer=False)
     async def create_admin_api_key(self, call: Call, body: CreateAdminApiKey) -> AdminApiKey:
         """Create an admin key; it is shown only now."""
         plugin, lifetime = self._plugin, body.expires_in_seconds

@@ -44,7 +44,7 @@ class ProjectOperations:
         )
         return listed(page, project)
 
-    @operation("POST", _PROJECTS, action=WRITE)
+    @operation("POST", _PROJECTS, action=WRITE, keeps_answer=False)
     async def create_project(self, call: Call, body: CreateProject) -> Project:
         """Create a project."""
         return project(await self._plugin.keys.create_project(body.name))
@@ -54,14 +54,14 @@ class ProjectOperations:
         """Retrieve a project."""
         return project(await self._plugin.keys.project(project_id))
 
-    @operation("POST", f"{_PROJECTS}/{{project_id}}", action=WRITE)
+    @operation("POST", f"{_PROJECTS}/{{project_id}}", action=WRITE, keeps_answer=False)
     async def modify_project(self, call: Call, project_id: str, body: ModifyProject) -> Project:
         """Call a project otherwise."""
         if body.name is UNSET:
             return project(await self._plugin.keys.project(project_id))
         return project(await self._plugin.keys.rename_project(project_id, body.name))
 
-    @operation("POST", f"{_PROJECTS}/{{project_id}}/archive", action=WRITE)
+    @operation("POST", f"{_PROJECTS}/{{project_id}}/archive", action=WRITE, keeps_answer=False)
     async def archive_project(self, call: Call, project_id: str) -> Project:
         """Archive a project for good: its keys let nobody in any more, what it has is kept."""
         return project(await self._plugin.keys.archive_project(project_id))
@@ -74,7 +74,7 @@ class ProjectOperations:
         page = await self._plugin.keys.accounts(project_id, after=query.after, limit=query.limit)
         return listed(page, account)
 
-    @operation("POST", _ACCOUNTS, action=WRITE)
+    @operation("POST", _ACCOUNTS, action=WRITE, keeps_answer=False)
     async def create_project_service_account(
         self, call: Call, project_id: str, body: CreateServiceAccount
     ) -> NewServiceAccount:

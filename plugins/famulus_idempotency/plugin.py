@@ -41,6 +41,13 @@ ANSWER_LOST = Fault(
     "The first request with the Idempotency-Key '{key}' had its effect, but its answer was lost, "
     "and what it made is gone. Look at what there is now, and use a new key.",
 )
+NOT_KEPT = Fault(
+    400,
+    "idempotency_key_not_taken",
+    "This operation takes no Idempotency-Key: its answer may hold a secret, which is kept nowhere. "
+    "Send it without one; where an answer is lost, look at what there is, and delete what is "
+    "not wanted.",
+)
 OTHER_REQUEST = Fault(
     400,
     "idempotency_key_reused",
@@ -96,6 +103,8 @@ class Idempotency(Plugin[IdempotencySettings]):
             raise Problem(
                 STRING_TOO_LONG, param=HEADER, name=HEADER, limit=KEY_CHARACTERS_MAX, got=len(key)
             )
+        if not operation.keeps_answer:
+            raise Problem(NOT_KEPT, param=HEADER)
         id = record_id(operation.name, key)
         records = self.records.of(call.project)
         if call.form is not None:

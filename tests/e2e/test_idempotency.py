@@ -377,7 +377,12 @@ def api(life: Life) -> Iterator[Api]:
 
 def test_every_post_that_is_served_has_a_case(api: Api) -> None:
     paths = api.get("/openapi.json")["paths"]
-    posts = {path for path, methods in paths.items() if "post" in methods}
+    # The administration takes no such keys: what it answers with is kept nowhere.
+    posts = {
+        path
+        for path, methods in paths.items()
+        if "post" in methods and not path.startswith("/v1/organization/")
+    }
     assert posts == {case.operation for case in CASES}
 
 

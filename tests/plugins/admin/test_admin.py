@@ -55,10 +55,10 @@ class House:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[House]:
+async def opened(*more: str) -> AsyncIterator[House]:
     clock = FixedClock()
     with tempfile.TemporaryDirectory() as folder:
-        kernel = make_kernel(*PLUGINS, data_dir=Path(folder), settings=SETTINGS, clock=clock)
+        kernel = make_kernel(*PLUGINS, *more, data_dir=Path(folder), settings=SETTINGS, clock=clock)
         async with (
             live_server(kernel) as url,
             AsyncOpenAI(
@@ -235,3 +235,16 @@ async def test_a_rotated_key_is_valid_for_its_grace() -> None:
         assert (await house.status(key), await house.status(new)) == (200, 200)
         house.clock.move(30)
         assert (await house.status(key), await house.status(new)) == (401, 200)
+
+
+async def test_no_answer_with_a_secret_is_kept_for_who_asks_again() -> None:
+    async with opened("idempotency") as house:
+        for path, body in (
+            ("/organization/admin_api_keys", {"name": "ops"}),
+            ("/organization/projects", {"name": "Billing"}),
+        ):
+            headers = {"authorization": f"Bearer {ADMIN}", "idempotency-key": "once"}
+            response = await house.server.client.post(f"/v1{path}", json=body, headers=headers)
+            assert response.status_code == 400
+            assert response.json()["error"]["code"] == "idempotency_key_not_taken"
+        assert [each.name async for each in await house.admin_keys.list()] == []
