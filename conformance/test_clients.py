@@ -27,7 +27,11 @@ NAMES = [scenario.name for scenario in SCENARIOS]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with a scripted model. At the end it must have nothing to complain of."""
-    environment = {"FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false"}
+    environment = {
+        "FAMULUS_OPENAI_COMPATIBLE__DISCOVER": "false",
+        # Wrong keys are told as wrong here, however many are sent.
+        "FAMULUS_RATE_LIMITS__FAILED_LOGINS_PER_MINUTE": "0",
+    }
     folder = tmp_path_factory.mktemp("clients")
     with (
         scripted_server() as url,

@@ -67,6 +67,12 @@ class Office:
         """All jobs that are not finished."""
         return list(await self.system.scan("job"))
 
+    async def has_room(self) -> None:
+        """Return once there is room for one more; that is soon after a job is finished."""
+        async with asyncio.timeout(20):
+            while self.jobs.room_for("work") == 0:
+                await asyncio.sleep(0.005)
+
     async def none_left(self) -> None:
         """Return once every job is finished."""
         async with asyncio.timeout(20):
@@ -204,6 +210,7 @@ async def test_a_place_is_free_again_where_the_commit_is_refused_or_given_up(
         office.jobs.give_back(ticket)
         await office.none_left()
         assert [job.key for job in office.given] == ["a"]
+        await office.has_room()
         assert office.jobs.room_for("work") == 1
 
 
