@@ -42,7 +42,15 @@ def cpu_s(pids: Sequence[int]) -> float:
     The scheduler's own account, in nanoseconds: time that neighbours took is not in it.
     """
     # The kernel's clock id of another process is its number, inverted, over the kind of clock.
-    return sum(time.clock_gettime((~pid << 3) | _CPU_CLOCK_SCHED) for pid in pids)
+    return sum(map(_cpu_s, pids))
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        return time.clock_gettime((~pid << 3) | _CPU_CLOCK_SCHED)
+    except OSError:
+        # It has ended meanwhile, and is its parent's account now.
+        return 0.0
 
 
 def tree(pid: int) -> list[int]:
@@ -69,7 +77,11 @@ def pss_bytes(pids: Sequence[int]) -> int:
     """Memory of these processes, each shared page counted as the share that is theirs."""
     total = 0
     for pid in pids:
-        rollup = Path("/proc", str(pid), "smaps_rollup").read_text()
+        try:
+            rollup = Path("/proc", str(pid), "smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended meanwhile.
+            continue
         found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
         total += int(found[1]) * 1024 if found else 0
     return total
