@@ -68,9 +68,7 @@ class ProjectStore:
         """Make the kinds known to the store, and the default project one of those kept."""
         await self._all.declare(PROJECT, ACCOUNT)
         if await self.records.get("project", DEFAULT_PROJECT) is None:
-            await self.add(
-                StoredProject(id=DEFAULT_PROJECT, name="Default project", created_at=now)
-            )
+            await self.add(StoredProject(id=DEFAULT_PROJECT, name=DEFAULT_NAME, created_at=now))
 
     async def add(self, project: StoredProject) -> bool:
         """Keep a new project; False where its id is taken."""
