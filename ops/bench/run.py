@@ -26,6 +26,7 @@ NAMES = (
     "memory",
     "retrieval_quality",
     "vector_search",
+    "ingest",
     "sandbox",
     "watching",
 )

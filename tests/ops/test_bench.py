@@ -32,6 +32,10 @@ ROWS = {
         "famulus-lexical-1, as stores rank",
     ],
     "vector_search": ["exact, through the port", "graph, through the port: recall@10"],
+    "ingest": [
+        "embedding the same chunks alone",
+        "uploaded, extracted, embedded, committed",
+    ],
     "watching": [
         "bare ASGI GET, c=32",
         "with metrics: more",
