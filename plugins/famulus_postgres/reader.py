@@ -78,11 +78,18 @@ class Reader:
         )
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str], after_seq: int, limit: int
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str],
+        order: Order,
+        above: int,
+        below: int,
+        limit: int,
     ) -> Sequence[Record]:
-        """Records of a kind in every project, by `seq`."""
-        statement = statements.scan(min(len(where), 2))
-        rows = await self.fetch(statement, kind, after_seq, limit, *_where(where))
+        """Records of a kind in every project with `above < seq < below`."""
+        statement = statements.scan(order, names=min(len(where), 2))
+        rows = await self.fetch(statement, kind, above, below, limit, *_where(where))
         return [record_of(project, kind, id, parent, *rest) for project, id, parent, *rest in rows]
 
     async def now(self) -> float:

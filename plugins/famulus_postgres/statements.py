@@ -253,20 +253,20 @@ order by found.seq {order}
 
 
 @cache
-def scan(names: int) -> str:
-    """The statement for records of a kind in every project: $1 is the kind, $2 the seq to start
-    after, $3 the limit, $4 and $5 the first name and value, $6 and $7 the others.
+def scan(order: Order, *, names: int) -> str:
+    """The statement for records of a kind in every project: $1 is the kind, $2 and $3 what the seq
+    is between, $4 the limit, $5 and $6 the first name and value, $7 and $8 the others.
     """
     if not names:
         return f"""
 select r.project, r.id, r.parent, {COLUMNS} from record r
-where r.kind || '' = $1 and r.seq > $2 order by r.seq limit $3
+where r.kind || '' = $1 and r.seq > $2 and r.seq < $3 order by r.seq {order} limit $4
 """  # noqa: S608
-    others = _OTHER_NAMES.format(names="$6", values="$7") if names > 1 else ""
+    others = _OTHER_NAMES.format(names="$7", values="$8") if names > 1 else ""
     return f"""
 select r.project, r.id, r.parent, {COLUMNS} {_INDEXED}
-where i.kind || '' = $1 and i.name = $4 and i.value = $5 and i.seq > $2
-{others} order by i.seq limit $3
+where i.kind || '' = $1 and i.name = $5 and i.value = $6 and i.seq > $2 and i.seq < $3
+{others} order by i.seq {order} limit $4
 """
 
 

@@ -8,7 +8,16 @@ from famulus_postgres.database import Database
 from famulus_postgres.failures import UNREACHABLE, described
 from famulus_postgres.fill import fill
 from famulus_postgres.texts import KEPT_SEPARATOR, is_storable
-from famulus_schemas.records import Clear, Kind, Order, Page, Record, StoreUnavailable, Unit
+from famulus_schemas.records import (
+    SEQ_MAX,
+    Clear,
+    Kind,
+    Order,
+    Page,
+    Record,
+    StoreUnavailable,
+    Unit,
+)
 
 
 class PostgresRecords:
@@ -93,11 +102,20 @@ class PostgresSystem(PostgresStore):
     exclusive = False
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str] = {},
+        after_seq: int = 0,
+        before_seq: int = SEQ_MAX,
+        order: Order = "asc",
+        limit: int = 100,
     ) -> Sequence[Record]:
-        """Records of a kind in every project, ascending by `seq`, from past `after_seq`."""
+        """Records of a kind in every project by `seq`, between the two and without them."""
         self._database.kinds.check_where(kind, where)
-        return await self._database.reader.scan(kind, where=where, after_seq=after_seq, limit=limit)
+        return await self._database.reader.scan(
+            kind, where=where, order=order, above=after_seq, below=before_seq, limit=limit
+        )
 
     async def now(self) -> float:
         """The database's clock in unix seconds."""

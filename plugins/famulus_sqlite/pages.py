@@ -23,8 +23,6 @@ CURSOR = """
 """
 """The place of an id in a list; the values are (project, kind, id, parent), twice."""
 
-SEQ_MAX = 2**63 - 1
-
 Question = tuple[str, list[Any]]
 """A statement and its values."""
 
@@ -88,30 +86,32 @@ def page_question(
     return _page(len(names), order), [*values, above, below, limit]
 
 
-def scan_question(kind: str, *, where: Mapping[str, str], after_seq: int, limit: int) -> Question:
-    """Records of a kind in every project with `seq > after_seq`, ascending."""
+def scan_question(
+    kind: str, *, where: Mapping[str, str], order: Order, above: int, below: int, limit: int
+) -> Question:
+    """Records of a kind in every project with `above < seq < below`."""
     names = tuple(sorted(where))
     values: list[Any] = [kind]
     for name in names:
         values += (name, where[name])
-    return _scan(len(names)), [*values, after_seq, limit]
+    return _scan(len(names), order), [*values, above, below, limit]
 
 
 @lru_cache
 def _page(names: int, order: Order) -> str:
     keys = "project = ? and kind = ? and parent = ?"
-    return _question(_OF_LIST, names, keys, "and seq < ?", order)
+    return _question(_OF_LIST, names, keys, order)
 
 
 @lru_cache
-def _scan(names: int) -> str:
-    return _question(COLUMNS, names, "kind = ?", "", "asc")
+def _scan(names: int, order: Order) -> str:
+    return _question(COLUMNS, names, "kind = ?", order)
 
 
-def _question(columns: str, names: int, keys: str, below: str, order: Order) -> str:
+def _question(columns: str, names: int, keys: str, order: Order) -> str:
     if not names:
         return (
-            f"select {columns} from record where {keys} and seq > ? {below}"  # noqa: S608
+            f"select {columns} from record where {keys} and seq > ? and seq < ?"  # noqa: S608
             f" order by seq {order} limit ?"
         )
     # The first name's values lie in the order of seq; the other names are looked up for each.
@@ -122,5 +122,5 @@ def _question(columns: str, names: int, keys: str, below: str, order: Order) -> 
     return (
         f"select {columns} from record where seq in"  # noqa: S608
         f" (select seq from record_index first where {keys} and name = ? and value = ?{others}"
-        f" and seq > ? {below} order by seq {order} limit ?) order by seq {order}"
+        f" and seq > ? and seq < ? order by seq {order} limit ?) order by seq {order}"
     )

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from famulus.clock import Clock
-from famulus_schemas.records import Kind, Order, Page, Record, Unit, UnknownCursor
+from famulus_schemas.records import SEQ_MAX, Kind, Order, Page, Record, Unit, UnknownCursor
 from famulus_sqlite.database import Database
 from famulus_sqlite.declare import fill
 from famulus_sqlite.pages import (
     CURSOR,
     POINT,
-    SEQ_MAX,
     page_question,
     record_of,
     records_under,
@@ -116,11 +115,20 @@ class SqliteSystem(SqliteStore):
         self._clock = clock
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str] = {},
+        after_seq: int = 0,
+        before_seq: int = SEQ_MAX,
+        order: Order = "asc",
+        limit: int = 100,
     ) -> Sequence[Record]:
-        """Records of a kind in every project, ascending by `seq`, from past `after_seq`."""
+        """Records of a kind in every project by `seq`, between the two and without them."""
         self._database.kinds.check_where(kind, where)
-        statement, values = scan_question(kind, where=where, after_seq=after_seq, limit=limit)
+        statement, values = scan_question(
+            kind, where=where, order=order, above=after_seq, below=before_seq, limit=limit
+        )
         return [record_of(row) for row in await self._database.reader.rows(statement, values)]
 
     async def now(self) -> float:

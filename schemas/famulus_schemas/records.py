@@ -155,6 +155,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 Order = Literal["asc", "desc"]
 
+SEQ_MAX = 2**63 - 1
+"""No record has so high a `seq`."""
+
 
 class Records(Protocol):
     """The records of one project. No method can reach another project's."""
@@ -221,9 +224,16 @@ class SystemRecords(Protocol):
         ...
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str] = {},
+        after_seq: int = 0,
+        before_seq: int = SEQ_MAX,
+        order: Order = "asc",
+        limit: int = 100,
     ) -> Sequence[Record]:
-        """Records of a kind in every project, ascending by `seq`, from past `after_seq`."""
+        """Records of a kind in every project by `seq`, between the two and without them."""
         ...
 
     async def now(self) -> float:

@@ -10,7 +10,9 @@ from famulus import NoSettings, Plugin
 from famulus.testing.memory_records import MemoryRecords, MemoryStore
 from famulus_schemas.ports import RECORDS
 from famulus_schemas.records import (
+    SEQ_MAX,
     Kind,
+    Order,
     OutcomeUnknown,
     Page,
     Record,
@@ -116,11 +118,23 @@ class _Store:
         await self._shared.memory.declare(*kinds)
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str] = {},
+        after_seq: int = 0,
+        before_seq: int = SEQ_MAX,
+        order: Order = "asc",
+        limit: int = 100,
     ) -> Sequence[Record]:
         self._shared.check()
         return await self._shared.memory.system.scan(
-            kind, where=where, after_seq=after_seq, limit=limit
+            kind,
+            where=where,
+            after_seq=after_seq,
+            before_seq=before_seq,
+            order=order,
+            limit=limit,
         )
 
     async def now(self) -> float:

@@ -13,6 +13,7 @@ from famulus_schemas.assistants import FullAssistant
 from famulus_schemas.inference import ChatChunk, ChatRequest, ModelCard, TokenCount
 from famulus_schemas.ports import Emission, Listener
 from famulus_schemas.records import (
+    SEQ_MAX,
     Kind,
     Order,
     OutcomeUnknown,
@@ -88,10 +89,24 @@ class SimStore:
         await self._store.declare(*kinds)
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str] = {},
+        after_seq: int = 0,
+        before_seq: int = SEQ_MAX,
+        order: Order = "asc",
+        limit: int = 100,
     ) -> Sequence[Record]:
         await self._server.reach_store()
-        return await self._store.system.scan(kind, where=where, after_seq=after_seq, limit=limit)
+        return await self._store.system.scan(
+            kind,
+            where=where,
+            after_seq=after_seq,
+            before_seq=before_seq,
+            order=order,
+            limit=limit,
+        )
 
     async def now(self) -> float:
         await self._server.reach_store()

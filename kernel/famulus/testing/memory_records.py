@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from famulus.clock import Clock, system_clock
 from famulus.kinds import Kinds
 from famulus.units import Effect, Key, Parent, Row, judge, names_of
-from famulus_schemas.records import Kind, Order, Page, Record, Unit, UnknownCursor
+from famulus_schemas.records import SEQ_MAX, Kind, Order, Page, Record, Unit, UnknownCursor
 
 
 def _seq(record: Record) -> int:
@@ -226,16 +226,25 @@ class MemorySystem:
         await self._store.declare(*kinds)
 
     async def scan(
-        self, kind: str, *, where: Mapping[str, str] = {}, after_seq: int = 0, limit: int = 100
+        self,
+        kind: str,
+        *,
+        where: Mapping[str, str] = {},
+        after_seq: int = 0,
+        before_seq: int = SEQ_MAX,
+        order: Order = "asc",
+        limit: int = 100,
     ) -> Sequence[Record]:
-        """Records of a kind in every project, ascending by `seq`, from past `after_seq`."""
+        """Records of a kind in every project by `seq`, between the two and without them."""
         self._store.kinds.check_where(kind, where)
         found = [
             record
             for record in self._store.records.values()
-            if record.kind == kind and record.seq > after_seq and self._store.has(record, where)
+            if record.kind == kind
+            and after_seq < record.seq < before_seq
+            and self._store.has(record, where)
         ]
-        return sorted(found, key=_seq)[:limit]
+        return sorted(found, key=_seq, reverse=order == "desc")[:limit]
 
     async def now(self) -> float:
         """The clock that the store was made with."""

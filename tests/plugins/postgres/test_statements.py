@@ -29,7 +29,7 @@ OTHERS = [
     statements.REMOVE,
     statements.WRITE,
     statements.GET,
-    *(statements.scan(names) for names in (0, 1, 2)),
+    *(statements.scan(order, names=names) for order in ("asc", "desc") for names in (0, 1, 2)),
     statements.FILL_READ,
     statements.FILL_WRITE,
 ]

@@ -8,7 +8,7 @@ import pytest
 
 from famulus.testing.records_conformance.notes import ids, note, plain, present, refused
 from famulus.testing.records_conformance.opening import Opened, StoreTests
-from famulus_schemas.records import Clear, Delete, Guard, Record, Replace, UnknownCursor
+from famulus_schemas.records import SEQ_MAX, Clear, Delete, Guard, Record, Replace, UnknownCursor
 
 
 class ProjectTests(StoreTests):
@@ -77,6 +77,30 @@ class ProjectTests(StoreTests):
         assert [record.project for record in found] == [f"p{number % 4}" for number in range(30)]
         assert [record.seq for record in found] == sorted({record.seq for record in found})
         assert {record.kind for record in found} == {"plain"}
+
+    async def test_a_scan_can_go_from_the_newest_to_the_oldest(self, opened: Opened) -> None:
+        for number in range(20):
+            color = "red" if number % 2 else "blue"
+            await opened.store.of(f"p{number % 3}").commit(
+                [note(str(number), f"parent {number % 4}", color=color)]
+            )
+        for where, expected in ({}, range(20)), ({"color": "red"}, range(1, 20, 2)):
+            forth = await opened.system.scan("note", where=where)
+            assert ids(forth) == [str(number) for number in expected]
+            back: list[Record] = []
+            while part := await opened.system.scan(
+                "note",
+                where=where,
+                before_seq=back[-1].seq if back else SEQ_MAX,
+                order="desc",
+                limit=3,
+            ):
+                assert len(part) <= 3
+                back += part
+            assert back == list(forth)[::-1]
+            low, high = forth[1].seq, forth[-2].seq
+            inner = await opened.system.scan("note", where=where, after_seq=low, before_seq=high)
+            assert list(inner) == list(forth)[2:-2]
 
     async def test_a_scan_can_ask_by_indexed_names(self, opened: Opened) -> None:
         one, two = opened.store.of("one"), opened.store.of("two")
