@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,18 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import asyncpg
 import httpx
 import pytest
+import redis
 from openai import OpenAI
 from tests.e2e.models import BUILTIN, BUILTIN_TOKENS_PER_S, SCRIPTED, TINY
 from tests.e2e.places import Place, Vllm
 from tests.e2e.scripted_model import scripted_server
 from tests.e2e.serving import serve
+from tests.e2e.stores import execute, own_schema
 
 from famulus_conformance.scenarios_model import Model
 
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 VLLM = Path(__file__).parents[2] / "ops" / "vllm" / "serve.py"
 VLLM_PORT = 8109
 
@@ -89,11 +90,8 @@ def _store(store: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str
         yield {}
         return
     dsn = request.getfixturevalue("postgres_dsn")
-    schema = f"e2e_{secrets.token_hex(6)}"
-    try:
-        yield {"FAMULUS_POSTGRES__DSN": dsn, "FAMULUS_POSTGRES__SCHEMA": schema}
-    finally:
-        anyio.run(_execute, dsn, f"drop schema if exists {schema} cascade")
+    with own_schema(dsn) as variables:
+        yield variables
 
 
 @pytest.fixture
@@ -108,16 +106,23 @@ def postgres_dsn() -> str:
     if named := os.environ.get("FAMULUS_TEST_POSTGRES"):
         return named
     try:
-        anyio.run(_execute, LOCAL_POSTGRES, "select 1")
+        anyio.run(execute, LOCAL_POSTGRES, "select 1")
     except OSError:
         pytest.skip("NO POSTGRESQL: set FAMULUS_TEST_POSTGRES to the dsn of a server for tests")
     return LOCAL_POSTGRES
 
 
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=10)
-    await connection.execute(statement)
-    await connection.close()
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    url = os.environ.get("FAMULUS_TEST_REDIS") or LOCAL_REDIS
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5) as client:
+            client.ping()
+    except redis.ConnectionError:
+        if "FAMULUS_TEST_REDIS" in os.environ:
+            raise
+        pytest.skip("NO REDIS: set FAMULUS_TEST_REDIS to the URL of a server for tests")
+    return url
 
 
 # --- models -----------------------------------------------------------------------------------
