@@ -10,7 +10,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,7 +26,7 @@ from famulus.errors import as_problem, envelope
 from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
-from famulus.log_lines import RequestLine
+from famulus.log_lines import RequestLine, Stamps
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
@@ -124,6 +123,7 @@ class Exchange:
     __slots__ = (
         "call",
         "endpoint",
+        "has_own_id",
         "has_unread_body",
         "is_head",
         "request_id",
@@ -131,8 +131,10 @@ class Exchange:
         "status",
     )
 
-    def __init__(self, request_id: str, *, is_head: bool) -> None:
+    def __init__(self, request_id: str, *, has_own_id: bool, is_head: bool) -> None:
         self.request_id = request_id
+        self.has_own_id = has_own_id
+        """Whether its id was made here, and is not the client's."""
         self.is_head = is_head
         self.started = time.perf_counter()
         self.status = 0
@@ -186,13 +188,16 @@ class Dispatcher:
         self._make_id = make_id
         self._log = log
         self._log_request = request_log(log)
+        self._stamp = Stamps()
         self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        request_id = id_of_request(headers.get("x-request-id"), self._make_id)
+        given_id = headers.get("x-request-id")
+        request_id = id_of_request(given_id, self._make_id)
         tracing.request_id.set(request_id)
-        exchange = Exchange(request_id, is_head=scope["method"] == "HEAD")
+        has_own_id = request_id != given_id
+        exchange = Exchange(request_id, has_own_id=has_own_id, is_head=scope["method"] == "HEAD")
         try:
             answer = _sendable(await self._answer(exchange, scope, headers, receive))
         except ClientLeft:
@@ -422,20 +427,21 @@ class Dispatcher:
             request_id=exchange.request_id,
             project=call.project if call else None,
         )
-        if self._hooks.on_event:
-            self._tell(served)
+        self._tell(served)
         if self._settings.log_requests and not (endpoint and endpoint.is_public):
             self._log_request(
                 RequestLine(
-                    timestamp=f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z",
+                    timestamp=self._stamp(),
                     request_id=served.request_id,
                     operation=served.operation,
                     method=method,
                     status=served.status,
-                    ms=round(served.seconds * 1000, 1),
+                    # As round() to one place, at a tenth of its time.
+                    ms=int(served.seconds * 10_000 + 0.5) / 10,
                     project=served.project,
                     principal=call.principal.id if call else None,
-                )
+                ),
+                has_own_id=exchange.has_own_id,
             )
 
 

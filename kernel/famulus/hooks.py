@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import inspect
+import typing
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,16 +21,15 @@ from famulus import hookspecs
 from famulus.markers import PROJECT_NAME
 from famulus_schemas.errors import KEYS_UNCHECKED, Problem
 from famulus_schemas.health import Health
+from famulus_schemas.notices import Notice
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
     from famulus.call import Call
-    from famulus.log import Log
     from famulus.operations import Identify, Operation, Proceed
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import PromptMessage
-    from famulus_schemas.notices import Notice
     from famulus_schemas.records import Unit
     from famulus_schemas.runs import Run
 
@@ -123,15 +123,13 @@ async def each(
     implementations: Sequence[Implementation],
     failed: Callable[[str, Exception], None],
     **arguments: Any,
-) -> list[tuple[str, Any]]:
-    """Ask all; one that raises is reported under its plugin and stops nobody else."""
-    answers = []
+) -> None:
+    """Tell all; one that raises is reported under its plugin and stops nobody else."""
     for plugin, function in implementations:
         try:
-            answers.append((plugin, await function(**arguments)))
+            await function(**arguments)
         except Exception as error:  # Isolation: one plugin's fault must not silence the others.
             failed(plugin, error)
-    return answers
 
 
 class Hooks:
@@ -150,7 +148,11 @@ class Hooks:
         self._prepare_messages = of("prepare_messages")
         self._join_unit = of("join_unit")
         self._handle_exception = tuple(relay.implementations("handle_exception", running))
-        self.on_event = tuple(relay.implementations("on_event", running))
+        self._on_event = [
+            (_kinds_heard(function), (plugin, function))
+            for plugin, function in relay.implementations("on_event", running)
+        ]
+        self._listeners: dict[type, tuple[Implementation, ...]] = {}
         self._on_drain = tuple(relay.implementations("on_drain", running))
         self._check_health = tuple(relay.implementations("check_health", running))
 
@@ -208,6 +210,15 @@ class Hooks:
         problem: Problem | None = await first(self._handle_exception, call=call, error=error)
         return problem
 
+    def listeners(self, kind: type[Notice]) -> tuple[Implementation, ...]:
+        """Who hears notices of this kind."""
+        known = self._listeners.get(kind)
+        if known is None:
+            known = self._listeners[kind] = tuple(
+                listener for kinds, listener in self._on_event if kinds is None or kind in kinds
+            )
+        return known
+
     async def on_drain(self, limit_s: float, failed: Callable[[str, Exception], None]) -> None:
         """All at once; one that is slow or raises is reported and keeps nobody."""
 
@@ -238,36 +249,15 @@ class Hooks:
         return dict(zip(names, answers, strict=True))
 
 
-class Notices:
-    """The bounded queue between `tell` and `on_event`."""
+def _kinds_heard(function: Callable[..., Any]) -> frozenset[type] | None:
+    """The kinds of notices that an `on_event` is annotated with; None where it hears all."""
+    try:
+        hint = typing.get_type_hints(function).get("event")
+    except NameError:
+        # Annotated with what is imported for type checkers only.
+        return None
+    kinds = frozenset(typing.get_args(hint) or (hint,))
+    return kinds if kinds <= _KINDS else None
 
-    def __init__(self, waiting_max: int, log: Log) -> None:
-        self._queue: asyncio.Queue[Notice] = asyncio.Queue(waiting_max)
-        self._log = log
-        self.lost = 0
-        """How many were, since the start."""
 
-    @property
-    def waiting(self) -> int:
-        """How many nobody has heard yet."""
-        return self._queue.qsize()
-
-    def tell(self, hooks: Hooks | None, notice: Notice) -> None:
-        """Queue a notice if anybody would hear it; count it as lost where the queue is full."""
-        if hooks is None or not hooks.on_event:
-            return
-        try:
-            self._queue.put_nowait(notice)
-        except asyncio.QueueFull:
-            self.lost += 1
-
-    async def deliver(self, hooks: Callable[[], Hooks | None]) -> None:
-        """Tell plugins, one notice after the other, for ever."""
-        while True:
-            notice = await self._queue.get()
-            current = hooks()
-            if current is not None:
-                await each(current.on_event, self._failed, event=notice)
-
-    def _failed(self, plugin: str, error: Exception) -> None:
-        self._log.error("on_event_failed", plugin=plugin, exc_info=error)
+_KINDS = frozenset(typing.get_args(Notice))

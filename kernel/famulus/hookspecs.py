@@ -120,7 +120,7 @@ async def handle_exception(call: Call, error: Exception) -> Problem | None:
 
 @hookspec
 async def on_event(event: Notice) -> None:
-    """Hear of something that happened, off the request's path; it may be lost under load."""
+    """Hear what happened, of the kinds you annotate `event` with; later, or never under load."""
 
 
 @hookspec

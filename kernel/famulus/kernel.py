@@ -16,9 +16,10 @@ from famulus.clock import Clock, IdPool, MakeId, system_clock
 from famulus.config import Config, ConfigError, secrets_in
 from famulus.discover import Found, discover
 from famulus.gauges import kernel_gauges
-from famulus.hooks import Hooks, Notices
+from famulus.hooks import Hooks
 from famulus.lifecycle import Lifecycle, Slot, State
 from famulus.log import Log, Redactor, flush, make_log
+from famulus.notices import Notices
 from famulus.operations import Operation, operations
 from famulus.variables import strange_variables
 from famulus.world import World, build_world

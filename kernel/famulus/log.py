@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import partial
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 import msgspec
 import structlog
@@ -101,12 +101,21 @@ class TellsRequests:
 
     _logger: Lines
 
-    def tell_request(self, line: RequestLine) -> None:
-        """Write it soon, where lines of its level are written at all."""
+    def tell_request(self, line: RequestLine, *, has_own_id: bool = False) -> None:
+        """Write it soon, where lines of its level are written at all.
+
+        Its id may be the client's own, and look like a key, unless it is said to be ours.
+        """
         raise NotImplementedError
 
 
-def request_log(log: Log) -> Callable[[RequestLine], None]:
+class TellRequest(Protocol):
+    """As `TellsRequests.tell_request`."""
+
+    def __call__(self, line: RequestLine, *, has_own_id: bool = False) -> None: ...
+
+
+def request_log(log: Log) -> TellRequest:
     """What writes the line of a request; of another's logger, by its own ways."""
     bound = log.bind()
     return bound.tell_request if isinstance(bound, TellsRequests) else partial(_tell_slowly, log)
@@ -119,7 +128,7 @@ def flush(log: Log) -> None:
         bound._logger.flush()
 
 
-def _tell_slowly(log: Log, line: RequestLine) -> None:
+def _tell_slowly(log: Log, line: RequestLine, *, has_own_id: bool = False) -> None:
     fields = msgspec.structs.asdict(line)
     for name in ("event", "level", "timestamp"):
         del fields[name]
@@ -130,21 +139,18 @@ def _with_requests(base: type[Log], hides: Redactor, pretty: bool) -> type[Log]:
     class Logger(base, TellsRequests):  # type: ignore[misc, valid-type]
         """The logger of one level."""
 
-        def tell_request(self, line: RequestLine) -> None:
+        def tell_request(self, line: RequestLine, *, has_own_id: bool = False) -> None:
             """As TellsRequests.tell_request."""
             if not self.is_enabled_for(logging.INFO):
                 return
             if pretty:
                 _tell_slowly(self, line)
                 return
-            # An id may be the client's own; all else is ours.
-            line.request_id = hides.text(line.request_id)
-            self._logger.soon(_encode(line).decode())
+            if not has_own_id:
+                line.request_id = hides.text(line.request_id)
+            self._logger.soon(line)
 
     return Logger
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from famulus_rate_limits.usage import Metered, used
 from famulus_rate_limits.words import limit_headers, problem
 from famulus_schemas.identity import Principal
 from famulus_schemas.limits import Refused
-from famulus_schemas.notices import Notice, RunEnded
+from famulus_schemas.notices import RunEnded
 from famulus_schemas.ports import LIMITS
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ class RateLimits(Plugin[RateLimitsSettings]):
         return answer
 
     @hookimpl
-    async def on_event(self, event: Notice) -> None:
+    async def on_event(self, event: RunEnded) -> None:
         """Settle the tokens of a run that is over."""
-        if isinstance(event, RunEnded) and event.status in OVER and self._policy.limits_tokens:
+        if event.status in OVER and self._policy.limits_tokens:
             total = event.prompt_tokens + event.completion_tokens
             reserved = self.settings.run_tokens
             await self._settle(event.principal, event.project, None, reserved, total)

@@ -36,7 +36,7 @@ from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import Backend, PromptMessage
-from famulus_schemas.notices import Notice, RequestServed
+from famulus_schemas.notices import Notice, RequestServed, RunEnded, ToolCalled
 from famulus_schemas.records import Insert, Unit, Write
 from famulus_schemas.retrieval import Chunker, Extractor
 from famulus_schemas.runs import Run
@@ -527,6 +527,46 @@ async def test_one_that_fails_to_hear_silences_nobody() -> None:
         for _ in range(2):
             await server.get("/hello")
             assert isinstance(await heard.get(), RequestServed)
+
+
+async def test_a_plugin_hears_only_of_the_kinds_that_its_annotation_names() -> None:
+    heard: list[str] = []
+
+    async def of_two(self: Any, event: RunEnded | ToolCalled) -> None:
+        heard.append(f"two: {type(event).__name__}")
+
+    async def of_one(self: Any, event: RequestServed) -> None:
+        heard.append(f"one: {type(event).__name__}")
+
+    def everything(into: asyncio.Queue[Notice]) -> Callable[..., Any]:
+        async def on_event(self: Any, event: Any) -> None:
+            into.put_nowait(event)
+
+        return on_event
+
+    every: asyncio.Queue[Notice] = asyncio.Queue()
+    plugins = [
+        with_hooks("a", on_event=of_two),
+        with_hooks("b", on_event=of_one),
+        with_hooks("c", on_event=everything(every)),
+    ]
+    async with kernel_with(Greeter, *plugins) as server:
+        await server.get("/hello")
+        server.kernel.tell(ToolCalled(kind="k", result="ok", seconds=0.0))
+        kinds = [type(await every.get()) for _ in range(2)]
+    assert kinds == [RequestServed, ToolCalled]
+    assert heard == ["one: RequestServed", "two: ToolCalled"]
+
+
+async def test_notices_of_requests_are_heard_before_what_came_after_them() -> None:
+    heard: asyncio.Queue[Notice] = asyncio.Queue()
+    async with kernel_with(Greeter, with_hooks("ear", on_event=hears(heard))) as server:
+        for _ in range(3):
+            await server.get("/hello")
+        assert server.kernel.notices.waiting == 3
+        server.kernel.tell(ToolCalled(kind="k", result="ok", seconds=0.0))
+        told = [type(await heard.get()) for _ in range(4)]
+    assert told == [RequestServed] * 3 + [ToolCalled]
 
 
 async def test_notices_past_the_limit_are_lost_and_no_request_waits_for_them() -> None:

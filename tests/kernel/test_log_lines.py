@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from famulus.log import flush, make_log, request_log
-from famulus.log_lines import WAITING_MAX, Lines, RequestLine
+from famulus.log_lines import WAITING_MAX, Lines, RequestLine, Stamps
 
 pytestmark = pytest.mark.anyio
 
@@ -38,41 +38,56 @@ def line(number: int = 1, *, request_id: str = "") -> RequestLine:
     )
 
 
+def ids(out: io.StringIO) -> list[str]:
+    return [json.loads(line)["request_id"] for line in out.getvalue().splitlines()]
+
+
 async def test_what_comes_soon_is_written_together_and_before_what_comes_at_once() -> None:
     out = Counted()
     lines = Lines(out)
-    lines.soon("one")
-    lines.soon("two")
+    lines.soon(line(1))
+    lines.soon(line(2))
     assert out.writes == 0
-    lines.msg("three")
-    lines.soon("four")
-    assert (out.getvalue(), out.writes) == ("one\ntwo\nthree\n", 1)
+    lines.msg('{"request_id":"at once"}')
+    lines.soon(line(3))
+    assert (ids(out), out.writes) == (["req_1", "req_2", "at once"], 1)
     lines.flush()
-    assert out.getvalue().endswith("three\nfour\n")
+    assert ids(out)[-1] == "req_3"
 
 
 async def test_what_comes_soon_is_written_without_anybody_asking() -> None:
     out = Counted()
-    Lines(out).soon("one")
+    Lines(out).soon(line())
     async with asyncio.timeout(20):
         while not out.writes:
             await asyncio.sleep(0.01)
-    assert out.getvalue() == "one\n"
+    assert ids(out) == ["req_1"]
 
 
 async def test_no_more_than_so_many_lines_wait() -> None:
     out = Counted()
     lines = Lines(out)
     for number in range(WAITING_MAX + 1):
-        lines.soon(str(number))
+        lines.soon(line(number))
     assert out.writes == 1
-    assert out.getvalue().splitlines() == [str(number) for number in range(WAITING_MAX)]
+    assert ids(out) == [f"req_{number}" for number in range(WAITING_MAX)]
 
 
 def test_without_a_loop_nothing_waits() -> None:
     out = Counted()
-    Lines(out).soon("one")
-    assert out.getvalue() == "one\n"
+    Lines(out).soon(line())
+    assert ids(out) == ["req_1"]
+
+
+def test_a_line_tells_its_time_to_the_microsecond() -> None:
+    times = [0.0, 1_700_000_000.25, 1_700_000_000.999999, 1_700_000_001.0]
+    stamp = Stamps(iter(times).__next__)
+    assert [stamp() for _ in times] == [
+        "1970-01-01T00:00:00.000000Z",
+        "2023-11-14T22:13:20.250000Z",
+        "2023-11-14T22:13:20.999999Z",
+        "2023-11-14T22:13:21.000000Z",
+    ]
 
 
 async def test_a_request_is_told_like_any_other_event() -> None:
