@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from famulus_schemas.blobs import Blobs
+from famulus_schemas.fetching import Fetch
 from famulus_schemas.inference import Inference
 from famulus_schemas.jobs import Jobs
 from famulus_schemas.limits import Limits
@@ -536,6 +537,7 @@ BLOBS: Port[Blobs] = Port("blobs")
 INFERENCE: Port[Inference] = Port("inference")
 EVENTS: Port[Events] = Port("events")
 LIMITS: Port[Limits] = Port("limits")
+FETCH: Port[Fetch] = Port("fetch")
 FILES: Port[Files] = Port("files")
 ASSISTANTS: Port[Assistants] = Port("assistants")
 THREADS: Port[Threads] = Port("threads")
@@ -554,6 +556,7 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     BLOBS,
     EVENTS,
     LIMITS,
+    FETCH,
     JOBS,
     INFERENCE,
     FILES,

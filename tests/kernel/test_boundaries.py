@@ -48,6 +48,44 @@ SYSTEM_RECORDS = {
 }
 """The only plugins that see the records of all projects, each with its reason."""
 
+HTTP_CLIENTS = {
+    "kernel/famulus/testing/kit.py": "asks the server that a test started",
+    "kernel/famulus/testing/transport.py": "asks the server that a test started, in its process",
+    "kernel/famulus/testing/scripted_server.py": "serves a scripted model to tests",
+    "plugins/famulus_conformance/command.py": "a command that asks the server it is pointed at",
+    "plugins/famulus_conformance/fuzz_served.py": "the same",
+    "plugins/famulus_conformance/streams.py": "the same",
+    "plugins/famulus_conformance/streams_asking.py": "the same",
+    "plugins/famulus_conformance/target.py": "the same",
+    "plugins/famulus_fetch/client.py": "asks whom clients and contents name, after checking whom",
+    "plugins/famulus_http_models/link.py": "asks model servers, which the configuration names",
+    "plugins/famulus_remote_sandbox/channel.py": "asks the one gateway of the configuration",
+    "plugins/famulus_remote_sandbox/gateway.py": "asks the one gateway of the configuration",
+}
+"""The only modules that import what speaks HTTP, each with its reason. Blobs go to the one endpoint
+of the configuration by obstore, which no other plugin imports."""
+
+HTTP_LIBRARIES = {
+    *("aiohttp", "httpx", "httpx2", "httpcore", "requests", "urllib3", "websockets", "websocket"),
+    *("http.client", "urllib.request", "ftplib", "smtplib", "telnetlib", "xmlrpc", "obstore"),
+}
+
+SOCKETS = {
+    "kernel/famulus/listening.py": "listens",
+    "kernel/famulus/server.py": "listens",
+    "kernel/famulus/testing/scripted_server.py": "listens, in tests",
+    "plugins/famulus_boxes/probing.py": "is bait for what is tried in a box",
+    "plugins/famulus_fetch/client.py": "makes sockets for checked addresses alone",
+    "plugins/famulus_fetch/resolving.py": "asks the resolver",
+    "plugins/famulus_hnsw/searcher.py": "talks to a child over a pair",
+    "plugins/famulus_openai_compatible/discovery.py": "looks at known ports of this machine",
+    "plugins/famulus_sqlite/lockfile.py": "names the machine that has the lock",
+}
+"""The only modules that import `socket`, each with its reason."""
+
+CONNECTING = {"open_connection", "create_connection", "open_unix_connection", "sock_connect"}
+"""What asyncio connects by."""
+
 THE_KIT = ROOT / "kernel" / "famulus" / "testing"
 """Plays a foreign model server, whose paths are that server's; everything else has none."""
 
@@ -134,6 +172,40 @@ def catching_everything_has_a_reason(source: str) -> Complaints:
             continue
         if "# " not in lines[node.lineno - 1]:
             yield node.lineno, "catches Exception and gives no reason on the line"
+
+
+def speaks_http(source: str) -> bool:
+    """Whether a module imports what speaks HTTP to others."""
+    found = _with_names(ast.parse(source))
+    return any(top(name) in HTTP_LIBRARIES or name in HTTP_LIBRARIES for name in found)
+
+
+def makes_sockets(source: str) -> bool:
+    """Whether a module could make connections by itself."""
+    tree = ast.parse(source)
+    called = {getattr(node, "attr", "") for node in ast.walk(tree)}
+    return "socket" in _with_names(tree) or bool(called & CONNECTING)
+
+
+def _with_names(tree: ast.AST) -> set[str]:
+    """Imported modules, and what is imported from one, which may be a module as well.
+
+    What only type checkers read speaks to nobody.
+    """
+    unread = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for each in node.body
+        for inner in ast.walk(each)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and node not in unread:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node not in unread:
+            found |= {node.module or "", *(f"{node.module}.{each.name}" for each in node.names)}
+    return found
 
 
 def asks_for_all_projects(source: str) -> bool:
@@ -229,6 +301,17 @@ def test_only_these_plugins_see_the_records_of_all_projects() -> None:
     assert asking == set(SYSTEM_RECORDS)
 
 
+@pytest.mark.parametrize(
+    ("rule", "allowed"), [(speaks_http, HTTP_CLIENTS), (makes_sockets, SOCKETS)]
+)
+def test_only_these_modules_reach_others(
+    rule: Callable[[str], bool], allowed: dict[str, str]
+) -> None:
+    reaching = {str(path.relative_to(ROOT)) for path in EVERYTHING if rule(path.read_text())}
+    of_blobs = {path for path in reaching if path.startswith("plugins/famulus_s3/")}
+    assert reaching - of_blobs == set(allowed)
+
+
 def entry_points() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     points: dict[str, str] = project["entry-points"]["famulus.plugins"]
@@ -310,3 +393,39 @@ def test_asking_for_all_projects_is_seen_and_providing_is_not_asking() -> None:
     assert asks_for_all_projects("class A:\n    all = want(RECORDS.system)")
     assert not asks_for_all_projects("class A:\n    provides = (RECORDS, RECORDS.system)")
     assert not asks_for_all_projects("class A:\n    mine = need(RECORDS)")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import aiohttp",
+        "def late():\n    import httpx",
+        "from urllib.request import urlopen",
+        "from urllib import request",
+        "import http.client as c",
+        "from http import client",
+        "from obstore.store import S3Store",
+        "if TYPE_CHECKING:\n    import msgspec\nelse:\n    import aiohttp",
+    ],
+)
+def test_what_speaks_http_is_seen(source: str) -> None:
+    assert speaks_http(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from urllib.parse import quote",
+        "if TYPE_CHECKING:\n    import aiohttp",
+        "from http import HTTPStatus",
+    ],
+)
+def test_what_only_reads_urls_does_not_speak_http(source: str) -> None:
+    assert not speaks_http(source)
+
+
+def test_what_makes_sockets_is_seen() -> None:
+    assert makes_sockets("import socket")
+    assert makes_sockets("from socket import create_connection")
+    assert makes_sockets("await asyncio.open_connection(host, port)")
+    assert not makes_sockets("import sockets")

@@ -1,0 +1,105 @@
+"""The plugin: FETCH, by a client that connects only to what it has checked."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from famulus import Plugin, hookimpl
+from famulus.config import ConfigError
+from famulus_fetch.resolving import AddressRefused, Resolve, system_resolver
+from famulus_fetch.settings import FetchSettings
+from famulus_fetch.turns import Turns
+from famulus_schemas.fetching import Fetched, NotFetched
+from famulus_schemas.gauges import Gauge
+from famulus_schemas.ports import FETCH
+
+if TYPE_CHECKING:
+    from famulus.log import Log
+    from famulus_fetch.client import Client
+
+
+class FetchPlugin(Plugin[FetchSettings]):
+    """Provides FETCH: gets what a URL of a client leads to, from public addresses alone."""
+
+    name = "fetch"
+    provides = (FETCH,)
+    stand_in = True
+    _fetching: Fetching | None = None
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Provide the port; what speaks HTTP is imported once there is something to fetch."""
+        _hold_readable(self.settings.ca_file)
+        with system_resolver(self.settings.at_once_max) as resolve:
+            self._fetching = Fetching(self.settings, resolve, self.log)
+            self.provide(FETCH, self._fetching)
+            yield
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """What is fetched at this moment."""
+        return [
+            Gauge(
+                name="famulus_fetches",
+                help="What is fetched from addresses that clients gave, and what waits for that.",
+                labels=("state",),
+                read=lambda: self._fetching.counts if self._fetching else {},
+            )
+        ]
+
+
+class Fetching:
+    """Fetch within limits of time and number."""
+
+    def __init__(self, settings: FetchSettings, resolve: Resolve, log: Log) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._log = log
+        self._client: Client | None = None
+        self._turns = Turns(
+            at_once=settings.at_once_max,
+            per_project=settings.at_once_per_project_max,
+            waiting_max=settings.waiting_max,
+        )
+
+    @property
+    def counts(self) -> dict[tuple[str, ...], float]:
+        """How many are at it, and how many wait."""
+        return {("busy",): self._turns.busy, ("waiting",): self._turns.waiting}
+
+    async def get(self, project: str, url: str, *, bytes_max: int, accept: str = "*/*") -> Fetched:
+        """See `famulus_schemas.fetching.Fetch`."""
+        try:
+            async with asyncio.timeout(self._settings.total_s), self._turns.turn(project):
+                return await self._opened().get(url, bytes_max=bytes_max, accept=accept)
+        except TimeoutError as error:
+            raise NotFetched(f"it takes longer than {self._settings.total_s:g} s") from error
+        except AddressRefused as refusal:
+            # Who tries this may be looking for a way in; the URL may hold what is secret.
+            self._log.warning(
+                "fetch_refused",
+                project=project,
+                host=refusal.host,
+                address=str(refusal.address),
+            )
+            raise
+
+    def _opened(self) -> Client:
+        if self._client is None:
+            from famulus_fetch.client import Client
+
+            self._client = Client(self._settings, self._resolve)
+        return self._client
+
+
+def _hold_readable(ca_file: str | None) -> None:
+    if ca_file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"[plugins.fetch] ca_file: {ca_file}: {error}") from error
