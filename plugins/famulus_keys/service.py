@@ -42,12 +42,13 @@ class KeyService:
 
     # --- projects -----------------------------------------------------------------------------
 
-    async def create_project(self, name: str) -> StoredProject:
-        """A new project."""
+    async def create_project(self, name: str, *, id: str | None = None) -> StoredProject:
+        """A new project; with `id` it is called so, or is the one that already is."""
         plugin = self._plugin
-        project = StoredProject(id=plugin.new_id("proj_"), name=name, created_at=plugin.now())
-        await plugin.projects.add(project)
-        return project
+        assert id != SYSTEM_PROJECT
+        project = StoredProject(id=id or plugin.new_id("proj_"), name=name, created_at=plugin.now())
+        added = await plugin.projects.add(project)
+        return project if added else await self.project(project.id)
 
     async def project(self, id: str) -> StoredProject:
         """One project, archived or not."""

@@ -18,7 +18,15 @@ ORGANIZATION = "organization.*"
 ADMINISTRATION = frozenset({"organization", "plugins", "metrics"})
 """Resources that admin keys are for."""
 
-Role = Literal["owner", "member", "none"]
+Role = Literal["owner", "member", "reader", "none"]
+
+ROLE_SCOPES: dict[str, tuple[str, ...]] = {
+    "owner": (ALL,),
+    "member": (ALL,),
+    "reader": ("*.read",),
+    "none": (),
+}
+"""What each role may in its project. None of them administers: an owner is a member here."""
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -449,8 +449,8 @@ class Keys(Protocol):
     (404) where the project has no such thing; lists raise Problem for an unknown cursor.
     """
 
-    async def create_project(self, name: str) -> StoredProject:
-        """A new project."""
+    async def create_project(self, name: str, *, id: str | None = None) -> StoredProject:
+        """A new project; with `id` it is called so, or is the one that already is."""
         ...
 
     async def project(self, id: str) -> StoredProject:
