@@ -25,7 +25,8 @@ class Buckets:
 
     def take(self, project: str, limits: Sequence[Limit]) -> Taken | Refused:
         """As `Limits.take`."""
-        outcome, filled, now = self._judged(project, limits)
+        now = self._clock()
+        filled, outcome = self._judged(project, limits, now)
         if isinstance(outcome, Taken):
             for limit, level in zip(limits, filled, strict=True):
                 self._keep(project, limit, level, now)
@@ -33,23 +34,27 @@ class Buckets:
 
     def ask(self, project: str, limits: Sequence[Limit]) -> Taken | Refused:
         """What `take` would answer now; nothing is taken."""
-        return self._judged(project, limits)[0]
+        return self._judged(project, limits, self._clock())[1]
 
     def _judged(
-        self, project: str, limits: Sequence[Limit]
-    ) -> tuple[Taken | Refused, list[float], float]:
-        """The answer, how full each bucket would be, and the time of that."""
+        self, project: str, limits: Sequence[Limit], now: float
+    ) -> tuple[list[float], Taken | Refused]:
+        """How full each bucket would be, and the answer."""
         refuse_impossible(limits)
-        now = self._clock()
-        levels = [self._level(project, limit, now) for limit in limits]
-        waits = [wait_s(limit, level) for limit, level in zip(limits, levels, strict=True)]
-        if (longest := max(waits, default=0.0)) > 0:
-            standings = tuple(map(standing, limits, levels))
-            which = waits.index(longest)
-            refused = Refused(which=which, retry_after_s=longest, standings=standings)
-            return refused, levels, now
-        filled = [level + limit.cost for limit, level in zip(limits, levels, strict=True)]
-        return Taken(standings=tuple(map(standing, limits, filled))), filled, now
+        levels, filled, standings = [], [], []
+        fits = True
+        # One plain loop: a call by map() or a generator takes as long as all of a step here.
+        for limit in limits:
+            level = self._level(project, limit, now)
+            full = level + limit.cost
+            levels.append(level)
+            filled.append(full)
+            standings.append(standing(limit, full))
+            if full > limit.burst:
+                fits = False
+        if fits or not (refused := _refused(limits, levels)):
+            return filled, Taken(standings=tuple(standings))
+        return levels, refused
 
     def settle(self, project: str, limits: Sequence[Limit]) -> None:
         """As `Limits.settle`."""
@@ -59,9 +64,14 @@ class Buckets:
             self._keep(project, limit, max(0.0, level + limit.cost), now)
 
     def _level(self, project: str, limit: Limit, now: float) -> float:
-        level, at = self._levels.get((project, limit.key), (0.0, now))
+        known = self._levels.get((project, limit.key))
+        if known is None:
+            return 0.0
+        level, at = known
         # Of a clock that was set back, nothing leaks once; it must not stand still until then.
-        return max(0.0, level - max(0.0, now - at) * limit.rate)
+        if now > at:
+            level -= (now - at) * limit.rate
+        return level if level > 0.0 else 0.0
 
     def _keep(self, project: str, limit: Limit, level: float, now: float) -> None:
         place = (project, limit.key)
@@ -74,6 +84,16 @@ class Buckets:
         self._levels[place] = (level, now)
 
 
+def _refused(limits: Sequence[Limit], levels: Sequence[float]) -> Refused | None:
+    """The refusal, unless what is over is so by rounding alone."""
+    waits = [wait_s(limit, level) for limit, level in zip(limits, levels, strict=True)]
+    longest = max(waits)
+    if not longest:
+        return None
+    standings = tuple(map(standing, limits, levels))
+    return Refused(which=waits.index(longest), retry_after_s=longest, standings=standings)
+
+
 def wait_s(limit: Limit, level: float) -> float:
     """Seconds until the cost fits above this level, to the millisecond above; 0 if it does."""
     excess = level + limit.cost - limit.burst
@@ -84,4 +104,5 @@ def wait_s(limit: Limit, level: float) -> float:
 
 def standing(limit: Limit, level: float) -> Standing:
     """How a limit stands whose bucket is so full."""
-    return Standing(max(0.0, limit.burst - level), level / limit.rate)
+    remaining = limit.burst - level
+    return Standing(remaining if remaining > 0.0 else 0.0, level / limit.rate)

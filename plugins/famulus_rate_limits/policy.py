@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -12,6 +12,8 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.limits import Limit
 
 MINUTE_S = 60.0
+KNOWN_MAX = 10_000
+"""Keys whose claims are kept; each takes some 500 bytes."""
 
 What = Literal["requests", "tokens"]
 
@@ -31,6 +33,7 @@ class Policy:
 
     def __init__(self, settings: RateLimitsSettings) -> None:
         self._settings = settings
+        self._known: dict[tuple[str, str], Sequence[Claim]] = {}
         self._each_key = Allowance(
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
@@ -54,10 +57,24 @@ class Policy:
 
     def claims(
         self, principal: Principal, *, model: str | None = None, tokens: int | None = None
-    ) -> list[Claim]:
+    ) -> Sequence[Claim]:
         """What a request takes, of each of its limits; tokens only where it has any."""
+        if model is not None or tokens is not None:
+            return self._claims(principal.id, principal.project, model, tokens)
+        # Most requests: always the same of each key.
+        known = self._known.get((principal.id, principal.project))
+        if known is None:
+            while len(self._known) >= KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+            known = self._claims(principal.id, principal.project, None, None)
+            self._known[(principal.id, principal.project)] = known
+        return known
+
+    def _claims(
+        self, principal: str, project: str, model: str | None, tokens: int | None
+    ) -> list[Claim]:
         found = []
-        for name, whom, allowance in self._allowances(principal.id, principal.project, model):
+        for name, whom, allowance in self._allowances(principal, project, model):
             if allowance.requests_per_minute is not None:
                 found.append(_claim("requests", name, whom, allowance.requests_per_minute, 1))
             if tokens is not None and allowance.tokens_per_minute is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Mapping, Sequence
 
 from famulus import Problem
-from famulus_rate_limits.policy import Claim
+from famulus_rate_limits.policy import Claim, What
 from famulus_schemas.errors import TOO_MANY_REQUESTS, TOO_MANY_TOKENS
 from famulus_schemas.limits import Refused, Standing
 
@@ -41,10 +42,17 @@ def limit_headers(claims: Sequence[Claim], standings: Sequence[Standing]) -> Map
             tightest[claim.what] = (claim, standing)
     headers = {}
     for what, (claim, standing) in tightest.items():
-        headers[f"x-ratelimit-limit-{what}"] = f"{claim.per_minute}"
-        headers[f"x-ratelimit-remaining-{what}"] = f"{math.floor(standing.remaining + 1e-6)}"
-        headers[f"x-ratelimit-reset-{what}"] = duration(standing.reset_s)
+        limit, remaining, reset = _NAMES[what]
+        headers[limit] = str(claim.per_minute)
+        headers[remaining] = str(int(standing.remaining + 1e-6))
+        headers[reset] = duration(standing.reset_s)
     return headers
+
+
+_NAMES = {
+    what: tuple(f"x-ratelimit-{name}-{what}" for name in ("limit", "remaining", "reset"))
+    for what in typing.get_args(What)
+}
 
 
 def problem(claims: Sequence[Claim], refused: Refused) -> Problem:

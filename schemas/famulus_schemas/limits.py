@@ -74,7 +74,7 @@ class Limits(Protocol):
 
 def refuse_impossible(limits: Sequence[Limit]) -> None:
     """Raise ValueError for what `take` can never admit."""
-    if len({limit.key for limit in limits}) != len(limits):
+    if len(limits) > 1 and len({limit.key for limit in limits}) != len(limits):
         raise ValueError("a limit is given twice")
     for limit in limits:
         if not 0 <= limit.cost <= limit.burst:
