@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from famulus import Bytes, Call, EventStream, Operation, Plugin, hookimpl, need, operation
 from famulus import operations as marked
+from famulus_chat.addresses import refuse_addresses
 from famulus_chat.checks import checked, refuse_no_messages, with_prompt
 from famulus_chat.limits import limits_of
 from famulus_chat.passage import Passage
@@ -89,6 +90,8 @@ class Chat(Plugin[ChatSettings]):
         return await self._whole(call, request)
 
     def _refuse(self, fields: type[msgspec.Struct], body: dict[str, Raw]) -> None:
+        if self.settings.media_addresses == "refuse":
+            refuse_addresses(body)
         if self.settings.refuse_as_openai:
             limits_of(fields).refuse(body)
 

@@ -32,10 +32,10 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Client:
     """Asks hosts that a stranger named. Every hop has a connection of its own, and no state."""
 
-    def __init__(self, settings: FetchSettings, resolve: Resolve) -> None:
+    def __init__(self, settings: FetchSettings, networks: Networks, resolve: Resolve) -> None:
         self._settings = settings
+        self._networks = networks
         self._resolve = resolve
-        self._networks = Networks(settings.networks, settings.networks_denied)
         self._trust = ssl.create_default_context(cafile=settings.ca_file)
         self._trust.set_alpn_protocols(["http/1.1"])
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s)

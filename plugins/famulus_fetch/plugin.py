@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl
 from famulus.config import ConfigError
+from famulus_fetch.hosts import HOST_REFUSED
+from famulus_fetch.networks import Networks
 from famulus_fetch.resolving import AddressRefused, Resolve, system_resolver
 from famulus_fetch.settings import FetchSettings
 from famulus_fetch.turns import Turns
@@ -59,6 +61,7 @@ class Fetching:
         self._settings = settings
         self._resolve = resolve
         self._log = log
+        self._networks = Networks(settings.networks, settings.networks_denied)
         self._client: Client | None = None
         self._turns = Turns(
             at_once=settings.at_once_max,
@@ -70,6 +73,18 @@ class Fetching:
     def counts(self) -> dict[tuple[str, ...], float]:
         """How many are at it, and how many wait."""
         return {("busy",): self._turns.busy, ("waiting",): self._turns.waiting}
+
+    def refusal(self, url: str) -> str | None:
+        """See `famulus_schemas.fetching.Fetch`."""
+        from famulus_fetch.targets import target_of
+
+        try:
+            host = target_of(url, self._settings).host
+        except NotFetched as refusal:
+            return str(refusal)
+        if isinstance(host, str) or self._networks.may_be_asked(host):
+            return None
+        return HOST_REFUSED
 
     async def get(self, project: str, url: str, *, bytes_max: int, accept: str = "*/*") -> Fetched:
         """See `famulus_schemas.fetching.Fetch`."""
@@ -92,7 +107,7 @@ class Fetching:
         if self._client is None:
             from famulus_fetch.client import Client
 
-            self._client = Client(self._settings, self._resolve)
+            self._client = Client(self._settings, self._networks, self._resolve)
         return self._client
 
 

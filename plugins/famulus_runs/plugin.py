@@ -17,6 +17,7 @@ from famulus_runs.call_drafts import Forms
 from famulus_runs.contents import CONTENTS
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
+from famulus_runs.fetched_images import FetchedImages
 from famulus_runs.journal import Join, Journal
 from famulus_runs.kinds import (
     AWAITS_CLIENT,
@@ -49,7 +50,16 @@ from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Pro
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import ChatRequest, TokenUsage
 from famulus_schemas.jobs import Job, Ticket, job_id
-from famulus_schemas.ports import ASSISTANTS, EVENTS, FILES, INFERENCE, JOBS, RECORDS, THREADS
+from famulus_schemas.ports import (
+    ASSISTANTS,
+    EVENTS,
+    FETCH,
+    FILES,
+    INFERENCE,
+    JOBS,
+    RECORDS,
+    THREADS,
+)
 from famulus_schemas.records import (
     Clear,
     Conflict,
@@ -85,6 +95,7 @@ class Runs(Plugin[RunSettings]):
     events = need(EVENTS)
     jobs = need(JOBS)
     files = want(FILES)
+    fetch = want(FETCH)
     gathers = ("register_tools",)
 
     runner: Runner
@@ -98,6 +109,7 @@ class Runs(Plugin[RunSettings]):
         await self.records.declare(RUN, STEP, LOG)
         self._kinds: list[ToolKind] = list(self.gather("register_tools"))
         self._counts = TokenCounts(self.inference, self.settings)
+        self._fetched = None if self.fetch is None else FetchedImages(self.fetch, self.settings)
         self._leaving: set[asyncio.Task[None]] = set()
         self.readers = Counter()
         self._fresh: OrderedDict[tuple[str, str], tuple[Run, RunExtra, Position]] = OrderedDict()
@@ -267,6 +279,7 @@ class Runs(Plugin[RunSettings]):
             prepare=self.host.hooks.prepare_messages,
             log=self.log,
             files=self.files,
+            fetched=self._fetched,
             reasoning_effort=extra.reasoning_effort,
         )
         engine = Engine(
@@ -371,6 +384,12 @@ class Runs(Plugin[RunSettings]):
             # Whoever has it finds it gone as it writes its end; the model is left at once.
             self.runner.cancel_soon(project, run_id)
             self.events.close(project, run_id)
+
+    def picture_refusal(self, url: str) -> str | None:
+        """Why no run could show a picture at this address; see Tenant.picture_refusal."""
+        if self.settings.image_urls != "fetch" or self._fetched is None:
+            return None
+        return self._fetched.refusal(url)
 
     async def cancel(self, project: str, run_id: str, *, asked: Call | None = None) -> None:
         """Cancel a run wherever it is. Raises Problem where it is over already."""

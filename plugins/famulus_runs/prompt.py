@@ -16,6 +16,7 @@ from famulus.log import Log
 from famulus_runs.answer import Prompt
 from famulus_runs.attached import AttachedFiles
 from famulus_runs.engine import AttachedInVain, PromptTooLong
+from famulus_runs.fetched_images import FetchedImages
 from famulus_runs.history import Piece, Said, ThreadHistory
 from famulus_runs.images import Images
 from famulus_runs.settings import RunSettings
@@ -47,6 +48,7 @@ class ThreadPrompter:
         prepare: Prepare,
         log: Log,
         files: Files | None = None,
+        fetched: FetchedImages | None = None,
         reasoning_effort: str | None = None,
     ) -> None:
         self._history = ThreadHistory(
@@ -56,7 +58,9 @@ class ThreadPrompter:
             settings=settings,
             attached=AttachedFiles(files, records.project),
         )
-        self._images = Images(project=records.project, files=files, settings=settings)
+        self._images = Images(
+            project=records.project, files=files, fetched=fetched, settings=settings
+        )
         self._project = records.project
         self._inference = inference
         self._counts = counts
@@ -96,7 +100,8 @@ class ThreadPrompter:
         tokens = fixed + sum(piece.tokens for piece in kept)
         shown = [message for piece in kept for message in piece.messages]
         assert self._card is not None
-        shown = await self._images.shown(shown, self._card)
+        asked = [message for piece in self._said.newest for message in piece.messages]
+        shown = await self._images.shown(shown, self._card, run_id=run.id, asked=asked)
         messages = await self._prepare(run, [*_system(run, toolbox), *shown])
         request = ChatRequest(
             model=run.model,

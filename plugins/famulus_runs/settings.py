@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
+
 from famulus import Settings
 from famulus.config import setting
 
@@ -104,15 +106,36 @@ class RunSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = 100
     image_urls: Annotated[
-        Literal["refuse", "pass"],
+        Literal["fetch", "refuse", "pass"],
         setting(
-            why="What becomes of a picture that a message gives by an http or https address. "
-            "`pass` has the model's server fetch it: whoever may create runs can then have that "
-            "server ask any address that it reaches, so let it only where it is told which hosts "
-            "it may ask (vLLM: `--allowed-media-domains`), or can reach nothing that matters. "
-            "`refuse` fails the run and says what to do; files and `data:` URLs are always shown."
+            why="What becomes of a picture that a user's message gives by an http or https "
+            "address. `fetch` has this server fetch it, once for each run, from public hosts "
+            "alone, by `[plugins.fetch]`. `pass` has the model's server fetch it: whoever may "
+            "create runs can then have that server ask any address that it reaches, so let it only "
+            "where it is told which hosts it may ask (vLLM: `--allowed-media-domains`), or can "
+            "reach nothing that matters. `refuse` fails the run and says what to do; files and "
+            "`data:` URLs are always shown."
         ),
-    ] = "refuse"
+    ] = "fetch"
+    images_fetched_at_once: Annotated[
+        int,
+        msgspec.Meta(ge=1),
+        setting(why="Pictures of one run that are fetched at the same time."),
+    ] = 4
+    fetched_images_bytes_max: Annotated[
+        int,
+        setting(
+            why="Memory of this process for pictures that were fetched, so that the next steps of "
+            "a run need not fetch them again; the oldest are forgotten first."
+        ),
+    ] = 134_217_728
+    image_pixels_max: Annotated[
+        int,
+        setting(
+            why="Width times height of a picture that is fetched, as its head says it; a small "
+            "file can be a huge picture for whoever unpacks it. The default is Pillow's own."
+        ),
+    ] = 89_478_485
     unseen_images: Annotated[
         Literal["fail", "note"],
         setting(
@@ -121,7 +144,7 @@ class RunSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = "fail"
     image_bytes_max: Annotated[
-        int, setting(why="Size of a file that is shown as a picture; a larger one fails the run.")
+        int, setting(why="Size of one picture that is shown; a larger one fails the run.")
     ] = 20_971_520
     prompt_images_max: Annotated[
         int, setting(why="Pictures of one prompt; of older ones the model is told only the place.")

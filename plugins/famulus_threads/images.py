@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from famulus_schemas.errors import INVALID, Problem
 from famulus_schemas.images import PICTURE_KINDS, WEB_SCHEMES, data_bytes, is_sound, scheme_of
 from famulus_schemas.messages import (
@@ -11,15 +13,26 @@ from famulus_schemas.messages import (
 )
 from famulus_threads.settings import ThreadsSettings
 
+Refusal = Callable[[str], str | None]
+"""Why a picture at an address on the web could never be shown, where that is known."""
 
-def hold_images(content: RequestContent, name: str, settings: ThreadsSettings) -> None:
+
+def nothing_refused(url: str) -> str | None:
+    """For pictures that nobody looks at."""
+    return None
+
+
+def hold_images(
+    content: RequestContent, name: str, settings: ThreadsSettings, refusal: Refusal
+) -> None:
     """Raise Problem for the first picture that no model could be shown."""
     if isinstance(content, str):
         return
     count = 0
     for index, block in enumerate(content):
         if isinstance(block, ImageURLContentBlock):
-            _hold_url(block.image_url.url, f"{name}[{index}].image_url.url", settings)
+            param = f"{name}[{index}].image_url.url"
+            _hold_url(block.image_url.url, param, settings, refusal)
         count += isinstance(block, ImageURLContentBlock | ImageFileContentBlock)
     limit = settings.message_images_max
     if count > limit:
@@ -27,11 +40,17 @@ def hold_images(content: RequestContent, name: str, settings: ThreadsSettings) -
         raise Problem(INVALID, param=name, name=name, reason=reason)
 
 
-def _hold_url(url: str, param: str, settings: ThreadsSettings) -> None:
+def _hold_url(url: str, param: str, settings: ThreadsSettings, refusal: Refusal) -> None:
     scheme = scheme_of(url)
     if scheme in WEB_SCHEMES:
-        return
-    if scheme != "data":
+        known = refusal(url)
+        if known is None:
+            return
+        reason = (
+            f"the picture cannot be fetched: {known}. Upload it as a file with the purpose "
+            "'vision', or send it as a data URL."
+        )
+    elif scheme != "data":
         reason = (
             f"a picture is given by an http, https or data URL, and not by one that begins with "
             f"'{scheme}:'. Upload it as a file with the purpose 'vision', or send it as a data URL."

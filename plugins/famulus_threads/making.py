@@ -18,16 +18,17 @@ from famulus_schemas.messages import (
 )
 from famulus_schemas.threads import CreateThread, Thread
 from famulus_schemas.tools import ToolResources
-from famulus_threads.images import hold_images
+from famulus_threads.images import Refusal, hold_images, nothing_refused
 from famulus_threads.settings import ThreadsSettings
 
 
 class Maker:
     """Makes threads and messages within the limits of the settings."""
 
-    def __init__(self, settings: ThreadsSettings, *, make_id: MakeId) -> None:
+    def __init__(self, settings: ThreadsSettings, *, make_id: MakeId, refusal: Refusal) -> None:
         self._settings = settings
         self._make_id = make_id
+        self._refusal = refusal
 
     def thread(self, request: CreateThread, resources: ToolResources, *, now: int) -> Thread:
         """A new thread, without its messages."""
@@ -43,7 +44,9 @@ class Maker:
     ) -> Message:
         """A new message, whole from the start. Raises Problem for what it cannot have."""
         self._hold_text(request.content, f"{within}content")
-        hold_images(request.content, f"{within}content", self._settings)
+        # What an assistant made is told by its address, and never looked at.
+        refusal = self._refusal if request.role == "user" else nothing_refused
+        hold_images(request.content, f"{within}content", self._settings, refusal)
         return Message(
             id=self._make_id("msg_"),
             created_at=now,

@@ -36,6 +36,10 @@ class House:
     def __init__(self) -> None:
         self.tenant: Tenant | None = None
 
+    def picture_refusal(self, url: str) -> str | None:
+        """As Tenant.picture_refusal; nothing is known where nobody runs anything."""
+        return None if self.tenant is None else self.tenant.picture_refusal(url)
+
     @contextmanager
     def let_to(self, tenant: Tenant) -> Iterator[None]:
         """As Threads.let_to."""

@@ -30,8 +30,8 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
 
     def __init__(self, settings: ThreadsSettings, host: Host) -> None:
         super().__init__(settings, host)
-        self.maker = Maker(settings, make_id=host.make_id)
         self.house = House()
+        self.maker = Maker(settings, make_id=host.make_id, refusal=self.house.picture_refusal)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

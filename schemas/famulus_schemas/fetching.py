@@ -25,6 +25,10 @@ class NotFetched(Exception):
 class Fetch(Protocol):
     """Fetches from where anybody may: never from the networks that the server stands in."""
 
+    def refusal(self, url: str) -> str | None:
+        """Why a URL is never fetched, as far as its text alone tells, in words as NotFetched's."""
+        ...
+
     async def get(self, project: str, url: str, *, bytes_max: int, accept: str = "*/*") -> Fetched:
         """The content, whole. Raises NotFetched.
 

@@ -212,6 +212,10 @@ class Tenant(Protocol):
         """The thread of these runs is deleted, and they are with it: nobody need listen to them."""
         ...
 
+    def picture_refusal(self, url: str) -> str | None:
+        """Why no run could show a picture at this address on the web, if that is known by now."""
+        ...
+
 
 class Threads(Protocol):
     """Threads and their messages, for those who run assistants on them.

@@ -282,16 +282,17 @@ def open_api(
         settings: Mapping[str, Any] | None = None,
         models: Mapping[str, Any] | None = None,
         threads: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Any] | None = None,
         also: Sequence[type[Plugin[Any]] | str] = (),
         **arguments: Any,
     ) -> AsyncIterator[Api]:
         backend = script if isinstance(script, ScriptedBackend) else ScriptedBackend(script)
         # What a test leaves at work is not waited for.
-        tables = {"runs": {"finish_s": 0.1, **(settings or {})}, "models": dict(models or {})}
-        tables["threads"] = dict(threads or {})
+        given = {"runs": {"finish_s": 0.1, **(settings or {})}, "models": dict(models or {})}
+        given |= {"threads": dict(threads or {}), **(tables or {})}
         plugins = (*PLUGINS, ToolPlugin, *also)
         async with kernel_with(
-            *plugins, backend=backend, settings=tables, data_dir=tmp_path, **arguments
+            *plugins, backend=backend, settings=given, data_dir=tmp_path, **arguments
         ) as server:
             yield Api(server, backend)
 

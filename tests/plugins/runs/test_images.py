@@ -54,7 +54,7 @@ async def asked_of(api: Any, *messages: Any, **run: Any) -> Any:
 
 def shown(api: Any, chat: int = -1) -> list[Any]:
     """What the model was shown, less the role."""
-    return [message["content"] for message in api.backend.chats[chat].body["messages"]]
+    return [message.get("content") for message in api.backend.chats[chat].body["messages"]]
 
 
 def error_of(answer: Any) -> tuple[str, str]:
@@ -227,11 +227,17 @@ async def test_a_prompt_with_pictures_that_is_refused_as_too_long_is_cut_once(
 # --- addresses ---------------------------------------------------------------------------------
 
 
-async def test_an_address_on_the_web_is_refused_unless_the_operator_lets_it(open_api: Any) -> None:
-    async with open_api(Script().says("never")) as api:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"image_urls": "refuse"}, 'image_urls = "fetch"'), ({}, "adds the plugin 'fetch'")],
+)
+async def test_an_address_on_the_web_is_refused_where_nobody_fetches(
+    open_api: Any, settings: Any, said: str
+) -> None:
+    async with open_api(Script().says("never"), settings=settings) as api:
         run = await asked_of(api, asks(by_url("http://169.254.169.254/latest")))
         assert run["last_error"]["code"] == "invalid_prompt"
-        assert 'image_urls = "pass"' in run["last_error"]["message"]
+        assert said in run["last_error"]["message"]
         assert not api.backend.chats
 
 

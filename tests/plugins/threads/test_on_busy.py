@@ -32,6 +32,9 @@ class Guest:
     def orphaned(self, project: str, runs: Sequence[str]) -> None:
         self.gone += runs
 
+    def picture_refusal(self, url: str) -> str | None:
+        return None
+
 
 async def post(server: TestServer, thread_id: str, headers: dict[str, str]) -> Any:
     body = {"role": "user", "content": "hi"}
