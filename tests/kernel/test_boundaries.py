@@ -59,6 +59,8 @@ HTTP_CLIENTS = {
     "plugins/famulus_conformance/target.py": "the same",
     "plugins/famulus_fetch/client.py": "asks whom clients and contents name, after checking whom",
     "plugins/famulus_http_models/link.py": "asks model servers, which the configuration names",
+    "plugins/famulus_oidc/documents.py": "asks issuers, which the configuration names, for keys",
+    "plugins/famulus_oidc/plugin.py": "opens the client that asks them",
     "plugins/famulus_remote_sandbox/channel.py": "asks the one gateway of the configuration",
     "plugins/famulus_remote_sandbox/gateway.py": "asks the one gateway of the configuration",
 }
