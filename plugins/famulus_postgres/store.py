@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from famulus_postgres import erasing
 from famulus_postgres.database import Database
 from famulus_postgres.failures import UNREACHABLE, described
 from famulus_postgres.fill import fill
 from famulus_postgres.texts import KEPT_SEPARATOR, is_storable
 from famulus_schemas.records import (
     SEQ_MAX,
+    Census,
     Clear,
     Kind,
     Order,
@@ -120,3 +122,15 @@ class PostgresSystem(PostgresStore):
     async def now(self) -> float:
         """The database's clock in unix seconds."""
         return await self._database.reader.now()
+
+    async def census(self, project: str) -> Census:
+        """What there is of a project."""
+        return await erasing.census(self._database.sessions, project)
+
+    async def wipe(self, project: str, *, keep: Collection[str] = (), limit: int = 1000) -> int:
+        """Remove some of a project for good."""
+        return await erasing.wipe(self._database.sessions, project, keep, limit)
+
+    async def scrub(self) -> None:
+        """Have the pages of removed rows used again."""
+        await erasing.scrub(self._database.sessions)

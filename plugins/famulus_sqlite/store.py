@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from famulus.clock import Clock
-from famulus_schemas.records import SEQ_MAX, Kind, Order, Page, Record, Unit, UnknownCursor
+from famulus_schemas.records import SEQ_MAX, Census, Kind, Order, Page, Record, Unit, UnknownCursor
+from famulus_sqlite import erasing
 from famulus_sqlite.database import Database
 from famulus_sqlite.declare import fill
 from famulus_sqlite.pages import (
@@ -134,6 +136,19 @@ class SqliteSystem(SqliteStore):
     async def now(self) -> float:
         """The clock of the one process that has the store."""
         return self._clock()
+
+    async def census(self, project: str) -> Census:
+        """What there is of a project."""
+        return await erasing.census(self._database.reader, project)
+
+    async def wipe(self, project: str, *, keep: Collection[str] = (), limit: int = 1000) -> int:
+        """Remove some of a project for good."""
+        work = partial(erasing.wipe, project=project, keep=keep, limit=limit)
+        return await self._database.transactions.run(work)
+
+    async def scrub(self) -> None:
+        """Write the file anew, without what was removed."""
+        await erasing.scrub(self._database.transactions)
 
 
 def _opposite(order: Order) -> Order:

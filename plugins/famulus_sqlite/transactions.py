@@ -89,6 +89,10 @@ class Transactions:
         rows = list(await self._connection.execute_fetchall(f"pragma {statement}"))
         return rows[0][0] if rows else None
 
+    async def vacuum(self) -> None:
+        """Write the whole file anew; every other transaction waits for it."""
+        await self._connection.execute_fetchall("vacuum")
+
     async def close(self) -> None:
         """Wait for what was begun, and close."""
         await self._connection.close()

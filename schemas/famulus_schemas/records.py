@@ -8,7 +8,7 @@ commits it. A commit that has returned is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -153,6 +153,17 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Values for a record written before its kind had these names; needed with `indexes`."""
 
 
+class Census(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a store has of one project."""
+
+    records: Mapping[str, int] = {}
+    """Records by their kind."""
+    traces: int = 0
+    """All else that names the project: ids of deleted records, values of indexes."""
+    bytes: int = 0
+    """Of bodies and extras."""
+
+
 Order = Literal["asc", "desc"]
 
 SEQ_MAX = 2**63 - 1
@@ -238,4 +249,20 @@ class SystemRecords(Protocol):
 
     async def now(self) -> float:
         """The store's clock in unix seconds: the one that leases and expiries go by."""
+        ...
+
+    async def census(self, project: str) -> Census:
+        """What there is of a project, counted where it lies: all of it is looked at."""
+        ...
+
+    async def wipe(self, project: str, *, keep: Collection[str] = (), limit: int = 1000) -> int:
+        """Remove some of a project for good, whatever it is for, and all traces of that.
+
+        Kinds in `keep` stay. Goes by no promise of units: whoever else writes in the project must
+        have been stopped, or finds its records gone. How much was removed; 0 once nothing is left.
+        """
+        ...
+
+    async def scrub(self) -> None:
+        """Have what was removed leave the store's files, as far as that is in its power."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from famulus.testing.memory_records import MemoryRecords, MemoryStore
 from famulus_schemas.ports import RECORDS
 from famulus_schemas.records import (
     SEQ_MAX,
+    Census,
     Kind,
     Order,
     OutcomeUnknown,
@@ -140,3 +141,12 @@ class _Store:
     async def now(self) -> float:
         self._shared.check()
         return await self._shared.memory.system.now()
+
+    async def census(self, project: str) -> Census:
+        return await self._shared.memory.system.census(project)
+
+    async def wipe(self, project: str, *, keep: Collection[str] = (), limit: int = 1000) -> int:
+        return await self._shared.memory.system.wipe(project, keep=keep, limit=limit)
+
+    async def scrub(self) -> None:
+        await self._shared.memory.system.scrub()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from famulus_schemas.inference import ChatChunk, ChatRequest, ModelCard, TokenCo
 from famulus_schemas.ports import Emission, Listener
 from famulus_schemas.records import (
     SEQ_MAX,
+    Census,
     Kind,
     Order,
     OutcomeUnknown,
@@ -111,6 +112,15 @@ class SimStore:
     async def now(self) -> float:
         await self._server.reach_store()
         return self._server.world.now()
+
+    async def census(self, project: str) -> Census:
+        return await self._store.system.census(project)
+
+    async def wipe(self, project: str, *, keep: Collection[str] = (), limit: int = 1000) -> int:
+        return await self._store.system.wipe(project, keep=keep, limit=limit)
+
+    async def scrub(self) -> None:
+        await self._store.system.scrub()
 
 
 class SimEvents:

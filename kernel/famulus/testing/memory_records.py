@@ -10,7 +10,8 @@ Nothing in it waits, so what a test wants to happen between two of its calls the
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 from famulus.clock import Clock, system_clock
 from famulus.kinds import Kinds
 from famulus.units import Effect, Key, Parent, Row, judge, names_of
-from famulus_schemas.records import SEQ_MAX, Kind, Order, Page, Record, Unit, UnknownCursor
+from famulus_schemas.records import SEQ_MAX, Census, Kind, Order, Page, Record, Unit, UnknownCursor
 
 
 def _seq(record: Record) -> int:
@@ -208,6 +209,20 @@ class MemoryStore:
         records = self.lists[key[0], key[1], row.parent]
         records[_place(records, row.seq)] = new
 
+    def wipe(self, project: str, *, keep: Collection[str], limit: int) -> int:
+        """As `SystemRecords.wipe`."""
+        stones = [
+            stone for stone in self.tombstones if stone[0] == project and stone[1] not in keep
+        ]
+        for stone in stones:
+            del self.tombstones[stone]
+        keys = [key for key in self.records if key[0] == project and key[1] not in keep][:limit]
+        for key in keys:
+            record = self.records.pop(key)
+            del self._index[key]
+            self.lists[project, record.kind, record.parent].remove(record)
+        return len(keys) + len(stones)
+
 
 class MemorySystem:
     """The cross-project view of a store in memory."""
@@ -249,3 +264,20 @@ class MemorySystem:
     async def now(self) -> float:
         """The clock that the store was made with."""
         return self._clock()
+
+    async def census(self, project: str) -> Census:
+        """What there is of a project."""
+        store = self._store
+        mine = [record for record in store.records.values() if record.project == project]
+        return Census(
+            records=Counter(record.kind for record in mine),
+            traces=sum(stone[0] == project for stone in store.tombstones),
+            bytes=sum(len(record.body) + len(record.extra) for record in mine),
+        )
+
+    async def wipe(self, project: str, *, keep: Collection[str] = (), limit: int = 1000) -> int:
+        """Remove some of a project for good."""
+        return self._store.wipe(project, keep=keep, limit=limit)
+
+    async def scrub(self) -> None:
+        """Nothing: memory keeps nothing of what was removed."""

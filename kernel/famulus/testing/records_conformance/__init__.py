@@ -10,6 +10,7 @@ The tests are coroutines, run by anyio's pytest plugin on asyncio.
 
 from __future__ import annotations
 
+from famulus.testing.records_conformance.erasing import ErasingTests
 from famulus.testing.records_conformance.indexes import IndexTests
 from famulus.testing.records_conformance.opening import Opened, OpenStore
 from famulus.testing.records_conformance.pages import PageTests
@@ -30,6 +31,7 @@ class RecordsConformance(
     PageTests,
     IndexTests,
     ProjectTests,
+    ErasingTests,
     ReopeningTests,
     WalkTests,
 ):
