@@ -95,6 +95,21 @@ async def started(config: Config, name: str, **settings: Any) -> AsyncIterator[P
 
 
 @asynccontextmanager
+async def started_among(
+    config: Config, name: str, *, hooks: Sequence[str]
+) -> AsyncIterator[Plugin[Any]]:
+    """As `started`, with all plugins that implement any of these hooks, and what those need.
+
+    For what is not whole without any of them: each must run. Raises ConfigError or BootError.
+    """
+    async with _started(config, name, {}, hooks) as (kernel, plugin):
+        for slot in kernel.lifecycle.slots.values():
+            if slot.state in (State.FAILED, State.BLOCKED):
+                raise BootError(f"plugin {slot.name} is {slot.state}: {slot.reason}")
+        yield plugin
+
+
+@asynccontextmanager
 async def provided(config: Config, port: Port[T]) -> AsyncIterator[T]:
     """What fills a port, as `started`: for commands that must work while their own plugin cannot.
 
@@ -114,16 +129,19 @@ async def provided(config: Config, port: Port[T]) -> AsyncIterator[T]:
 
 @asynccontextmanager
 async def _started(
-    config: Config, name: str, settings: Mapping[str, Any]
+    config: Config, name: str, settings: Mapping[str, Any], hooks: Sequence[str] = ()
 ) -> AsyncIterator[tuple[Kernel, Plugin[Any]]]:
     from famulus.kernel import Kernel
 
     quiet = make_log("critical")
     planned = Kernel(config, log=quiet)
     planned.plan()
-    slots = _needed(planned.lifecycle, name)
+    slots = _needed(planned.lifecycle, name, hooks)
     kernel = Kernel(
-        _narrowed(config, slots, name, settings), found=[slot.found for slot in slots], log=quiet
+        _narrowed(config, slots, name, settings),
+        found=[slot.found for slot in slots],
+        log=quiet,
+        serves=False,
     )
     await kernel.start()
     try:
@@ -132,18 +150,32 @@ async def _started(
         await kernel.stop()
 
 
-def _needed(lifecycle: Lifecycle, name: str) -> list[Slot]:
-    """The plugin, and all that it cannot do without. Raises BootError where there is none."""
+def _needed(lifecycle: Lifecycle, name: str, hooks: Sequence[str]) -> list[Slot]:
+    """The plugin, and all that it cannot do without. Raises BootError where there is none.
+
+    With `hooks`, also whoever implements them, and all that those use of each other.
+    """
     if name not in lifecycle.slots:
         raise BootError(f"there is no plugin {name!r}; there are {', '.join(lifecycle.slots)}")
-    names, waiting = [], [name]
+    names: list[str] = []
+    waiting = [
+        name,
+        *(slot.name for slot in lifecycle.slots.values() if _has(lifecycle, slot, hooks)),
+    ]
     while waiting:
         slot = lifecycle.slots.get(waiting.pop())
         if slot is None or slot.name in names:
             continue
         names.append(slot.name)
-        waiting.extend(lifecycle.filler.get(port.name, "") for port in slot.needs)
+        ports = [*slot.needs, *slot.wants] if hooks else slot.needs
+        waiting.extend(lifecycle.filler.get(port.name, "") for port in ports)
     return [lifecycle.slots[each] for each in names]
+
+
+def _has(lifecycle: Lifecycle, slot: Slot, hooks: Sequence[str]) -> bool:
+    if slot.plugin_type is None or not slot.alive:
+        return False
+    return any(lifecycle.relay.implements(slot.plugin_type, hook) for hook in hooks)
 
 
 def _narrowed(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from famulus_schemas.inference import Backend, PromptMessage
     from famulus_schemas.notices import Notice
     from famulus_schemas.records import Unit, Write
+    from famulus_schemas.retention import Data
     from famulus_schemas.retrieval import Chunker, Extractor
     from famulus_schemas.runs import Run
     from famulus_schemas.tooling import ToolKind
@@ -75,6 +76,11 @@ def register_chunkers() -> list[Chunker]:
 @hookspec
 def register_gauges() -> list[Gauge]:
     """List the figures that can be read of this plugin while it runs; asked at every reading."""
+
+
+@hookspec
+def register_data_kinds() -> list[Data]:
+    """List what this plugin keeps of projects, and how it is found by age, deleted and erased."""
 
 
 # --- Request: asked while a request or a run is served. ----------------------------------------

@@ -51,8 +51,10 @@ class Kernel:
         clock: Clock = system_clock,
         make_id: MakeId | None = None,
         log: Log | None = None,
+        serves: bool = True,
     ) -> None:
         self.config = config
+        self._serves = serves
         self.settings = config.server
         self._redactor = Redactor()
         self.log = log or make_log(
@@ -84,6 +86,7 @@ class Kernel:
             log=self.log,
             hooks=self,
             told=self._told,
+            serves=self._serves,
         )
         lifecycle.on_change = self._rebuild
         return lifecycle

@@ -175,6 +175,7 @@ class Lifecycle:
         log: Log,
         hooks: HooksView,
         told: dict[str, tuple[State, str]] | None = None,
+        serves: bool = True,
     ) -> None:
         self.slots: dict[str, Slot] = {}
         self.relay = Relay()
@@ -184,6 +185,7 @@ class Lifecycle:
         self._make_id = make_id
         self._log = log
         self._hooks = hooks
+        self._serves = serves
         self._told = {} if told is None else told
         """What was last logged of each plugin, in this lifecycle and those before it."""
         self._order: list[str] = []
@@ -342,6 +344,7 @@ class Lifecycle:
             log=self._log.bind(plugin=slot.name),
             services=slot.services,
             hooks=self._hooks,
+            serves=self._serves,
         )
         slot.plugin = slot.plugin_type(slot.settings, host)
 

@@ -143,6 +143,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     log: Any
     services: ServicesView
     hooks: HooksView
+    serves: bool = True
+    """Whether clients are served. A command's plugins begin nothing that only servers should:
+    they run no model, and make no first key."""
 
 
 class Plugin(Generic[S_co]):

@@ -9,8 +9,10 @@ from famulus import NoSettings, Operation, Plugin, found, hookimpl, need, operat
 from famulus_assistants.forms import ASSISTANT, full
 from famulus_assistants.operations import AssistantOperations
 from famulus_schemas.assistants import FullAssistant
+from famulus_schemas.identity import Principal
 from famulus_schemas.ports import ASSISTANTS, FILES, RECORDS, STORES
-from famulus_schemas.records import RecordStore
+from famulus_schemas.records import Conflict, Delete, Record, RecordStore
+from famulus_schemas.retention import Data, DataKind, Removed
 
 
 class AssistantService:
@@ -45,3 +47,21 @@ class AssistantsPlugin(Plugin[NoSettings]):
     def register_operations(self) -> list[Operation]:
         """Assistants."""
         return operations(AssistantOperations(self))
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Assistants, which have no age: they are what an application is made of."""
+        return [
+            DataKind(name="assistants", kind="assistant", delete=self._delete, named_by="metadata")
+        ]
+
+    async def _delete(
+        self, principal: Principal, record: Record, at_all_costs: bool
+    ) -> Removed | None:
+        unit = [Delete(kind="assistant", id=record.id)]
+        joined = await self.joined(principal, "assistants.delete", unit)
+        try:
+            await self.records.of(principal.project).commit(joined)
+        except Conflict:
+            return None
+        return Removed()

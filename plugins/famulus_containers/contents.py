@@ -10,6 +10,7 @@ from famulus import Problem
 from famulus_containers.kinds import PREFIX
 from famulus_schemas.blobs import Blob, BlobMissing, BlobsUnavailable
 from famulus_schemas.errors import FILE_TOO_LARGE
+from famulus_schemas.retention import Removed
 
 if TYPE_CHECKING:
     from famulus_containers.plugin import ContainersPlugin
@@ -46,9 +47,9 @@ class Contents:
             except BlobsUnavailable as error:
                 self._plugin.log.warning("content_not_removed", key=key, reason=str(error))
 
-    async def remove_orphans(self) -> None:
+    async def remove_orphans(self, is_dry: bool = False) -> Removed:
         """Remove contents that are old enough to have a file, and have none."""
-        plugin = self._plugin
+        plugin, count, size = self._plugin, 0, 0
         limit = plugin.host.clock() - plugin.settings.orphan_age_s
         async for blob in self._blobs.stored(PREFIX):
             if blob.stored_at > limit:
@@ -56,9 +57,12 @@ class Contents:
                 continue
             records = plugin.records.of(blob.project)
             if await records.get("container_file", blob.key) is None:
-                plugin.log.info("orphan_removed", key=blob.key, bytes=blob.bytes)
-                await self._blobs.delete(blob.project, blob.key)
+                count, size = count + 1, size + blob.bytes
+                if not is_dry:
+                    plugin.log.info("orphan_removed", key=blob.key, bytes=blob.bytes)
+                    await self._blobs.delete(blob.project, blob.key)
             await asyncio.sleep(0)
+        return Removed(count=count, bytes=size)
 
 
 async def _limited(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from famulus import Operation, Plugin, hookimpl, need, operations, want
 from famulus_containers.boxes import ContainerService
 from famulus_containers.contents import Contents
+from famulus_containers.data import ContainerData
 from famulus_containers.kinds import KINDS, PREFIX
 from famulus_containers.operations import ContainerFileOperations, ContainerOperations
 from famulus_containers.settings import MB, ContainersSettings
@@ -18,6 +19,7 @@ from famulus_containers.shelf import Given, Shelf
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import BLOBS, CONTAINERS, FILES, RECORDS, SANDBOX
 from famulus_schemas.records import Conflict, Delete
+from famulus_schemas.retention import Data
 
 FORM_BYTES = MB
 """What a form may have beside its file."""
@@ -45,9 +47,11 @@ class ContainersPlugin(Plugin[ContainersSettings]):
         self.shelf, self.contents = Shelf(self), Contents(self)
         self.service = ContainerService(self)
         self.provide(CONTAINERS, self.service)
+        sweeps = [(self.sweep, self.settings.sweep_s), (self.tidy, self.settings.orphans_s)]
+        # What a command deletes, or only counts, is all that goes while it runs.
         sweeping = [
-            asyncio.create_task(self._again(self.sweep, self.settings.sweep_s)),
-            asyncio.create_task(self._again(self.tidy, self.settings.orphans_s)),
+            asyncio.create_task(self._again(sweep, pause_s))
+            for sweep, pause_s in (sweeps if self.host.serves else ())
         ]
         try:
             yield
@@ -105,6 +109,11 @@ class ContainersPlugin(Plugin[ContainersSettings]):
         ]
         limits = {"create_container_file": self.settings.file_bytes_max + FORM_BYTES}
         return [replace(one, body_bytes_max=limits.get(one.name)) for one in served]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Containers and lost contents."""
+        return ContainerData(self).kinds()
 
     async def copied(self, project: str, file_id: str) -> Given:
         """A new file with the content of one that is kept. Raises Problem."""

@@ -10,6 +10,7 @@ from famulus_exact_vectors.settings import ExactVectorsSettings
 from famulus_indexes import Indexes, index_gauges, open_indexes
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.ports import VECTORS
+from famulus_schemas.retention import Data
 
 
 class ExactVectors(Plugin[ExactVectorsSettings]):
@@ -29,6 +30,11 @@ class ExactVectors(Plugin[ExactVectorsSettings]):
             self.provide(VECTORS, indexes)
             yield
             self._indexes = None
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Files of indexes."""
+        return [] if self._indexes is None else self._indexes.data_kinds()
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:

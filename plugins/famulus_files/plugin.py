@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from famulus import Operation, Plugin, hookimpl, need, operations
 from famulus_files.access import Access
 from famulus_files.contents import Contents
+from famulus_files.data import FileData
 from famulus_files.file_operations import FileOperations
 from famulus_files.kinds import KINDS
 from famulus_files.making import Maker
@@ -21,6 +22,8 @@ from famulus_files.sweep import Sweeper
 from famulus_files.upload_operations import UploadOperations
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import BLOBS, FILES, JOBS, RECORDS
+from famulus_schemas.records import Record
+from famulus_schemas.retention import Data
 
 FORM_BYTES = MB
 """What a form may have beside its file."""
@@ -52,12 +55,14 @@ class FilesPlugin(Plugin[FilesSettings]):
             access=self.access, contents=self.contents, maker=self.maker, removal=self.removal
         )
         self.provide(FILES, service)
-        sweeping = asyncio.create_task(self.sweeper.run())
+        # What a command deletes, or only counts, is all that goes while it runs.
+        sweeping = [asyncio.create_task(self.sweeper.run())] if self.host.serves else []
         try:
             yield
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for each in sweeping:
+                each.cancel()
+            await asyncio.gather(*sweeping, return_exceptions=True)
             await self.jobs.withdraw(JOB, grace_s=self.settings.finish_s)
 
     def _build(self) -> None:
@@ -78,7 +83,16 @@ class FilesPlugin(Plugin[FilesSettings]):
             now=self.now,
             log=self.log,
         )
-        self.sweeper = Sweeper(self, expire_upload=UploadOperations(self).expire)
+        self.sweeper = Sweeper(self, expire_upload=self.expire_upload)
+
+    async def expire_upload(self, record: Record) -> None:
+        """End an upload whose time is over."""
+        await UploadOperations(self).expire(record)
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Files, uploads and lost contents."""
+        return FileData(self).kinds()
 
     @hookimpl
     def register_operations(self) -> list[Operation]:

@@ -16,6 +16,7 @@ from famulus import Problem
 from famulus_files.kinds import BUCKET_S, bucket, decode_upload
 from famulus_schemas.blobs import StoredBlob
 from famulus_schemas.records import Conflict, Guard, Insert, Record, Unit
+from famulus_schemas.retention import Removed
 
 if TYPE_CHECKING:
     from famulus_files.plugin import FilesPlugin
@@ -42,7 +43,7 @@ class Sweeper:
             self._again(self.remove_orphans, settings.orphans_s),
         )
 
-    async def _again(self, sweep: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    async def _again(self, sweep: Callable[[], Awaitable[object]], pause_s: float) -> None:
         while True:
             try:
                 await sweep()
@@ -90,22 +91,27 @@ class Sweeper:
 
     # --- by belonging to nothing --------------------------------------------------------------
 
-    async def remove_orphans(self) -> None:
+    async def remove_orphans(self, is_dry: bool = False) -> Removed:
         """Remove contents that are old enough to be named by a record, and are not."""
+        count, size = 0, 0
         limit = self._plugin.host.clock() - self._plugin.settings.orphan_age_s
         for prefix, kinds in PREFIXES.items():
             async for blob in self._plugin.blobs.stored(prefix):
-                if blob.stored_at <= limit and await self._is_lost(blob, kinds):
+                if blob.stored_at > limit or not await self._is_lost(blob, kinds, is_dry):
+                    continue
+                count, size = count + 1, size + blob.bytes
+                if not is_dry:
                     self._plugin.log.info("orphan_removed", key=blob.key, bytes=blob.bytes)
                     await self._plugin.contents.remove(blob.project, blob.key)
+        return Removed(count=count, bytes=size)
 
-    async def _is_lost(self, blob: StoredBlob, kinds: tuple[str, ...]) -> bool:
-        """Whether nothing names the blob, and from now on nothing can."""
+    async def _is_lost(self, blob: StoredBlob, kinds: tuple[str, ...], is_dry: bool) -> bool:
+        """Whether nothing names the blob, and from now on, unless this is dry, nothing can."""
         records = self._plugin.records.of(blob.project)
         for kind in kinds:
             if await records.get(kind, blob.key) is not None:
                 return False
-        if await records.get("lost_blob", blob.key) is not None:
+        if is_dry or await records.get("lost_blob", blob.key) is not None:
             return True
         unit: Unit = [
             *(Guard(kind=kind, id=blob.key, absent=True) for kind in kinds),

@@ -14,6 +14,7 @@ from famulus_indexes import Indexes, index_gauges, open_indexes
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import VECTORS
+from famulus_schemas.retention import Data
 
 if TYPE_CHECKING:
     from famulus.hands import Hands
@@ -51,6 +52,11 @@ class Hnsw(Plugin[HnswSettings]):
                 self.provide(VECTORS, indexes)
                 yield
                 self._graphs = self._indexes = None
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Files of indexes."""
+        return [] if self._indexes is None else self._indexes.data_kinds()
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:

@@ -30,6 +30,7 @@ from famulus_schemas.errors import STRING_TOO_LONG, TOO_BUSY, Fault
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import RECORDS
 from famulus_schemas.records import Conflict, Delete, Insert, Record, Records, Replace, Unit, Write
+from famulus_schemas.retention import Data, DataKind, Removed
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -294,6 +295,16 @@ class Idempotency(Plugin[IdempotencySettings]):
         limit = self.now() - self.settings.kept_s
         oldest = await self.every_project.scan(KIND.name)
         return [record for record in oldest if record.created_at <= limit]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Answers, which repeat what was made; how long they are kept is a setting of their own."""
+        kind = DataKind(name="answers", kind=KIND.name, delete=self._delete, is_copy=True)
+        return [kind]
+
+    async def _delete(self, principal: Principal, record: Record, at_all_costs: bool) -> Removed:
+        await self._forget(record)
+        return Removed()
 
     async def _forget(self, record: Record) -> None:
         delete = Delete(kind=KIND.name, id=record.id, version=record.version)

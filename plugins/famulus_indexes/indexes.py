@@ -15,10 +15,12 @@ from famulus.hands import Hands
 from famulus.log import Log
 from famulus_indexes.changes import Changes, Key
 from famulus_indexes.leftovers import Leftovers
+from famulus_indexes.residue import Residue
 from famulus_indexes.rounds import Rounds
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.slots import taken_slot
 from famulus_schemas.records import StoreUnavailable
+from famulus_schemas.retention import Data
 from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 
 if TYPE_CHECKING:
@@ -110,6 +112,18 @@ class Indexes:
         return await self._search(
             (project, store), lambda index: partial(index.matching, text, where, limit)
         )
+
+    def data_kinds(self) -> list[Data]:
+        """What is kept in the folder, of this process and of those before it."""
+        residue = Residue(self._folder, threads=self._threads, let_go=self._let_go)
+        return residue.data_kinds(lambda: self._source)
+
+    async def _let_go(self, key: Key) -> None:
+        """Close a store's index, whose file is about to be removed."""
+        entrance = self._entrances.pop(key, None)
+        if entrance is not None:
+            async with entrance.rounds.lock:
+                await entrance.index.discard()
 
     async def close(self) -> None:
         """Let go of everything; nobody may be searching."""

@@ -96,7 +96,8 @@ class Keys(Plugin[KeysSettings]):
         )
         self.service = KeyService(self)
         self.provide(KEYS, self.service)
-        if self.settings.first_key and not self.settings.api_key and await self.store.is_empty():
+        wants_first = self.host.serves and self.settings.first_key
+        if wants_first and not self.settings.api_key and await self.store.is_empty():
             await self._make_first()
         yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IS_ARCHIVED = Fault(400, "project_archived", "The project {id} is archived.")
+ERASED = "(erased)"
 STAYS = Fault(400, "default_project", "The default project cannot be archived.")
 
 
@@ -76,6 +78,21 @@ class KeyService:
         archived = await self._change_project(id, lambda each: replace(each, archived_at=now))
         self._plugin.keyring.forget()
         return archived
+
+    async def close_project(self, id: str) -> None:
+        """Shut a project whose data is to be erased."""
+        plugin = self._plugin
+        record = await self._projects.get("project", id)
+        if record is not None and id not in ALWAYS:
+            project = project_of(record)
+            closed = replace(project, name=ERASED, archived_at=project.archived_at or plugin.now())
+            await self._projects.commit([rewritten(record, closed)])
+        keys = self._of(id)
+        while (page := await keys.page("key", limit=KEYS_PER_READ)).records:
+            for key in page.records:
+                with suppress(Conflict):
+                    await keys.commit([Delete(kind="key", id=key.id)])
+        plugin.keyring.forget()
 
     async def _change_project(
         self, id: str, change: Callable[[StoredProject], StoredProject]

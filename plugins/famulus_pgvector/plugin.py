@@ -11,6 +11,7 @@ from famulus_pgvector.settings import PgvectorSettings
 from famulus_schemas.health import Health
 from famulus_schemas.ports import VECTORS
 from famulus_schemas.records import StoreUnavailable
+from famulus_schemas.retention import Data, DataPlace
 
 if TYPE_CHECKING:
     from famulus.migrations import Migrations
@@ -57,6 +58,14 @@ class Pgvector(Plugin[PgvectorSettings]):
         from famulus_pgvector.migrations import PgvectorMigrations
 
         return [PgvectorMigrations(self.settings)]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Indexes in the database."""
+        vectors = self._vectors
+        if vectors is None:
+            return []
+        return [DataPlace(name="vectors", count=vectors.count_of, erase=vectors.erase)]
 
     @hookimpl
     async def check_health(self) -> Health:

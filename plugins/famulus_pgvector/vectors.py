@@ -13,7 +13,7 @@ from famulus_indexes.changes import Changes, Key
 from famulus_indexes.rounds import Rounds
 from famulus_pgvector import searching
 from famulus_pgvector.building import Builder
-from famulus_pgvector.database import NO_STORE, Bringing, StoreRow, alone, find_store
+from famulus_pgvector.database import NO_STORE, Bringing, StoreRow, alone, find_store, name_bytes
 from famulus_pgvector.sessions import opened_pool, reached
 from famulus_pgvector.settings import PgvectorSettings
 from famulus_schemas.records import StoreUnavailable
@@ -72,6 +72,24 @@ class PgVectors:
             )
 
         return await self._search((project, store), search) if limit > 0 else []
+
+    async def count_of(self, project: str) -> int:
+        """Stores of a project that the database has something of."""
+        with reached():
+            found: int = await self._pool.fetchval(
+                "select count(*) from store where project = $1", name_bytes(project)
+            )
+        return found
+
+    async def erase(self, project: str) -> None:
+        """Remove all of a project."""
+        with reached():
+            async with self._pool.acquire() as connection:
+                await connection.execute(
+                    "delete from store where project = $1", name_bytes(project)
+                )
+                for table in ("store", "document", "chunk"):
+                    await connection.execute(f"vacuum {table}")
 
     async def probe(self) -> None:
         """Whether the database answers. Raises StoreUnavailable."""

@@ -125,7 +125,8 @@ class Runs(Plugin[RunSettings]):
             tell=self.tell,
             log=self.log,
         )
-        self.jobs.handle(JOB, self.runner.do, at_once_max=self.settings.runs_at_once_max)
+        if self.host.serves:
+            self.jobs.handle(JOB, self.runner.do, at_once_max=self.settings.runs_at_once_max)
         loops = [
             asyncio.create_task(self.runner.hear_others()),
             asyncio.create_task(self._expire_all()),

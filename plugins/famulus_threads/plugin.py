@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from famulus import Operation, Plugin, hookimpl, need, operations, want
 from famulus.plugin import Host
 from famulus_schemas.ports import FILES, RECORDS, STORES, THREADS
+from famulus_schemas.retention import Data
 from famulus_threads.kinds import ACTIVE_RUN, MESSAGE, THREAD
 from famulus_threads.making import Maker
 from famulus_threads.message_operations import MessageOperations
 from famulus_threads.on_busy import House
+from famulus_threads.removal import Removal
 from famulus_threads.service import ThreadService
 from famulus_threads.settings import ThreadsSettings
 from famulus_threads.thread_operations import ThreadOperations
@@ -32,6 +34,7 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
         super().__init__(settings, host)
         self.house = House()
         self.maker = Maker(settings, make_id=host.make_id, refusal=self.house.picture_refusal)
+        self.removal = Removal(self)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -53,3 +56,8 @@ class ThreadsPlugin(Plugin[ThreadsSettings]):
     def register_operations(self) -> list[Operation]:
         """Threads and messages."""
         return [*operations(ThreadOperations(self)), *operations(MessageOperations(self))]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Threads and messages."""
+        return list(self.removal.kinds())

@@ -8,24 +8,19 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from famulus import Call, Problem, Wire, found, missing, modify, operation
+from famulus import Call, Wire, found, modify, operation
 from famulus.failpoints import failpoint
 from famulus.resources import require_files, require_stores, while_stores_change
-from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.lists import ThreadDeleted
-from famulus_schemas.records import Clear, Conflict, Delete, Guard, Record, Replace, Unit
+from famulus_schemas.records import Record, Replace
 from famulus_schemas.threads import CreateThread, ModifyThread, Thread
 from famulus_schemas.tool_resources import named_files
 from famulus_schemas.tools import ToolResources
 from famulus_threads.kinds import decode_thread, encode
-from famulus_threads.occupancy import is_free, occupancy_of, unchanged
 from famulus_threads.opening import opened
 
 if TYPE_CHECKING:
     from famulus_threads.plugin import ThreadsPlugin
-
-DELETE_ATTEMPTS_MAX = 16
-"""A thread's run moves on only so often while the thread is being deleted."""
 
 
 class ThreadOperations:
@@ -82,36 +77,8 @@ class ThreadOperations:
     @operation("DELETE", "/v1/threads/{thread_id}", action="threads.write")
     async def delete_thread(self, call: Call, thread_id: str) -> ThreadDeleted:
         """Delete a thread, its messages, and all that other plugins keep under it."""
-        unit: Unit = [
-            Delete(kind="thread", id=thread_id),
-            Clear(kind="message", parent=thread_id),
-            Clear(kind="active_run", parent=thread_id),
-        ]
-        records = self._plugin.records.of(call.project)
-        for _ in range(DELETE_ATTEMPTS_MAX):
-            occupancy = await occupancy_of(records, thread_id)
-            # Whoever keeps things for its runs must know all of them.
-            guards = is_free(thread_id) if occupancy is None else [unchanged(occupancy)]
-            joined = await self._plugin.joined(call.principal, "threads.delete", [*guards, *unit])
-            failpoint("thread_delete_before_commit")
-            try:
-                await records.commit(_guards_first(joined))
-            except Conflict as conflict:
-                if conflict.kind == "thread":
-                    raise missing("thread", thread_id) from conflict
-                # What others keep under it has changed: they must look again.
-                continue
-            failpoint("thread_deleted")
-            tenant = self._plugin.house.tenant
-            if occupancy is not None and tenant is not None:
-                tenant.orphaned(call.project, occupancy.runs)
-            return ThreadDeleted(id=thread_id)
-        raise Problem(TOO_BUSY, reason=f"thread {thread_id} is being changed by many. Try again.")
-
-
-def _guards_first(unit: Unit) -> Unit:
-    """The unit, judged by what is stored and not by what it clears itself."""
-    return sorted(unit, key=lambda write: not isinstance(write, Guard))
+        await self._plugin.removal.delete(call.principal, thread_id)
+        return ThreadDeleted(id=thread_id)
 
 
 def _changed(body: ModifyThread, record: Record) -> Replace | None:

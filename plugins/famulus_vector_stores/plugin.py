@@ -19,9 +19,11 @@ from famulus_schemas.ports import (
     VECTORS,
 )
 from famulus_schemas.records import Delete, Record, Unit, Write
+from famulus_schemas.retention import Data
 from famulus_vector_stores.attaching import JOB, Attaching
 from famulus_vector_stores.batch_operations import BatchOperations
 from famulus_vector_stores.chunks import Chunks
+from famulus_vector_stores.data import StoreData
 from famulus_vector_stores.detaching import CLEAR_DOCUMENT, CLEAR_STORE, Detaching
 from famulus_vector_stores.file_operations import StoreFileOperations
 from famulus_vector_stores.filters import Filters
@@ -65,6 +67,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
     nudges: Nudges
     service: StoreService
     sweeper: Sweeper
+    data: StoreData
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -73,7 +76,8 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         self._build()
         self.vectors.use(StoreSource(self.records, self.chunks))
         settings = self.settings
-        self.jobs.handle(JOB, self._ingestion().do, at_once_max=settings.ingestions_at_once_max)
+        if self.host.serves:
+            self.jobs.handle(JOB, self._ingestion().do, at_once_max=settings.ingestions_at_once_max)
         clearing = {
             CLEAR_DOCUMENT: self.detaching.clear_document,
             CLEAR_STORE: self.detaching.clear_store,
@@ -81,12 +85,13 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         for kind, clear in clearing.items():
             self.jobs.handle(kind, clear, at_once_max=settings.clearings_at_once_max)
         self.provide(STORES, self.service)
-        sweeping = asyncio.create_task(self.sweeper.run())
+        sweeping = [asyncio.create_task(self.sweeper.run())] if self.host.serves else []
         try:
             yield
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for each in sweeping:
+                each.cancel()
+            await asyncio.gather(*sweeping, return_exceptions=True)
             await self.nudges.stop()
             for kind in (JOB, *clearing):
                 await self.jobs.withdraw(kind, grace_s=settings.finish_s)
@@ -127,6 +132,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         )
         self.nudges = Nudges(records, jobs, self.vectors)
         self.service = StoreService(self)
+        self.data = StoreData(self)
         self.sweeper = Sweeper(
             every_project=self.every_project,
             shelf=self.shelf,
@@ -161,6 +167,11 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
             *operations(StoreFileOperations(self)),
             *operations(BatchOperations(self)),
         ]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Vector stores and their files."""
+        return list(self.data.kinds())
 
     @hookimpl
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:

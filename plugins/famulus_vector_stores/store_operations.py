@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from famulus import Call, ListQuery, Problem, Wire, list_page, missing, operation
+from famulus import Call, ListQuery, Problem, Wire, list_page, operation
 from famulus.failpoints import failpoint
 from famulus_schemas.errors import STRING_TOO_LONG, TOO_BUSY
 from famulus_schemas.lists import ListPage
@@ -112,25 +112,8 @@ class StoreOperations:
     @operation("DELETE", "/v1/vector_stores/{vector_store_id}", action="vector_stores.write")
     async def delete_vector_store(self, call: Call, vector_store_id: str) -> VectorStoreDeleted:
         """Delete a vector store; its files themselves stay."""
-        plugin = self._plugin
-        records = plugin.records.of(call.project)
-        for _ in range(COMMIT_ATTEMPTS_MAX):
-            record = await plugin.found(call.project, vector_store_id)
-            gone = plugin.detaching.store(call.project, record)
-            joined = await plugin.joined(call.principal, "vector_stores.delete", gone.unit)
-            failpoint("store_delete_before_commit")
-            try:
-                await records.commit(joined)
-            except Conflict as conflict:
-                if (conflict.kind, conflict.reason) == ("vector_store", "missing"):
-                    raise missing("vector store", vector_store_id) from conflict
-                continue
-            failpoint("store_deleted")
-            plugin.start(gone.tickets)
-            await plugin.vectors.changed(call.project, vector_store_id)
-            return VectorStoreDeleted(id=vector_store_id)
-        reason = f"vector store {vector_store_id} is being changed by many. Try again."
-        raise Problem(TOO_BUSY, reason=reason)
+        await self._plugin.data.delete(call.principal, vector_store_id)
+        return VectorStoreDeleted(id=vector_store_id)
 
     @operation("POST", "/v1/vector_stores/{vector_store_id}/search", action="vector_stores.read")
     async def search_vector_store(

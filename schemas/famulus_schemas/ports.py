@@ -478,6 +478,14 @@ class Keys(Protocol):
         """
         ...
 
+    async def close_project(self, id: str) -> None:
+        """Let nobody in to a project any more, forget its name, and revoke all of its keys.
+
+        Of the default project, which is never shut for good, only the keys that were made go;
+        nothing is raised where there is no such project.
+        """
+        ...
+
     async def create_key(
         self,
         project: str,

@@ -1,0 +1,29 @@
+"""What the plugins of this server have listed as kinds of data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from famulus_schemas.records import Record
+from famulus_schemas.retention import Data, DataKind, DataPlace, Orphans
+
+
+class Known:
+    """The kinds of data, by what is done with them."""
+
+    def __init__(self, listed: Sequence[Data]) -> None:
+        self.kinds = [each for each in listed if isinstance(each, DataKind)]
+        self.places = [each for each in listed if isinstance(each, DataPlace)]
+        self.orphans = [each for each in listed if isinstance(each, Orphans)]
+
+    @property
+    def aged(self) -> list[DataKind]:
+        """Those that can be deleted by age."""
+        return [each for each in self.kinds if each.last_used is not None]
+
+    async def is_held(self, record: Record) -> bool:
+        """Whether something else still needs what the record stands for."""
+        for each in self.kinds:
+            if each.holds is not None and await each.holds(record.project, record.kind, record.id):
+                return True
+        return False
