@@ -96,7 +96,7 @@ class PersonErasure:
         # Stores before the files that are in them.
         for data in sorted({id(d): d for d in parts.values()}.values(), key=_stores_first):
             for part in [id for id, each in parts.items() if each is data]:
-                if await self._named_elsewhere(part) is None:
+                if not await self._is_named_elsewhere(part, parts.keys()):
                     await self._delete_part(data, part)
             await self._settle()
         await self._forget_copies()
@@ -138,16 +138,16 @@ class PersonErasure:
                     named |= {id: there[id] for id in _named_in(record) if id in there}
         return {id: data for id, data in named.items() if id not in ids}
 
-    async def _named_elsewhere(self, part: str) -> Record | None:
-        """Something that still names a file or a store, and is not its own or a copy."""
+    async def _is_named_elsewhere(self, part: str, parts: Collection[str]) -> bool:
+        """Whether something still names a file or a store that is not of these, nor a copy."""
         copies = {each.kind for each in self._known.kinds if each.is_copy}
         async for record in self._all():
-            own = part in (record.id, record.parent)
+            own = record.id in parts or record.parent in parts
             if own or record.kind in copies or record.kind == _OF_JOBS:
                 continue
             if part in _named_in(record):
-                return record
-        return None
+                return True
+        return False
 
     # --- erasing ------------------------------------------------------------------------------
 

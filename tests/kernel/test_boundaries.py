@@ -42,6 +42,7 @@ SYSTEM_RECORDS = {
     "famulus_files": "ends files and uploads of every project that have expired",
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
+    "famulus_retention": "deletes what is too old, and erases, in every project",
     "famulus_runs": "ends runs of every project whose client never came back",
     "famulus_vector_stores": "ends vector stores of every project that have expired",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",

@@ -37,7 +37,8 @@ from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import Backend, PromptMessage
 from famulus_schemas.notices import Notice, RequestServed, RunEnded, ToolCalled
-from famulus_schemas.records import Insert, Unit, Write
+from famulus_schemas.records import Insert, Record, Unit, Write
+from famulus_schemas.retention import DataKind
 from famulus_schemas.retrieval import Chunker, Extractor
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import ToolKind
@@ -88,7 +89,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 19
+    assert len(hook_names()) == 20
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -240,6 +241,28 @@ async def test_hook_register_chunkers() -> None:
     plugin = with_hooks("verses", register_chunkers=register_chunkers)
     async with kernel_with(plugin, Gatherer) as server:
         assert server.plugin("gatherer").found["register_chunkers"] == [chunker]
+
+
+async def test_hook_register_data_kinds() -> None:
+    async def delete(principal: Principal, record: Record, at_all_costs: bool) -> None:
+        return None
+
+    notes = DataKind(name="notes", kind="note", delete=delete)
+    keeper = with_hooks("keeper", register_data_kinds=lambda self: [notes])
+
+    class Asker(Plugin[NoSettings]):
+        """Asks who keeps what."""
+
+        name = "asker"
+        gathers = ("register_data_kinds",)
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[None]:
+            self.found = list(self.gather("register_data_kinds"))
+            yield
+
+    async with kernel_with(Asker, keeper) as server:
+        assert server.plugin("asker").found == [notes]
 
 
 async def test_hook_register_gauges() -> None:

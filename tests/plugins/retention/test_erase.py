@@ -1,0 +1,237 @@
+"""`famulus erase`: all of a project or a person is gone, from every file, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from click.testing import CliRunner, Result
+from tests.isolation.tenants import PLUGINS, SETTINGS, Tenant
+
+from famulus.cli import command_line
+from famulus.testing import ScriptedBackend, TestServer, kernel_with
+
+pytestmark = pytest.mark.anyio
+
+GONE, STAYS = "zebrafinch", "kingfisher"
+"""Words that nothing else has, in everything that the two projects have."""
+
+
+def famulus(data_dir: Path, *arguments: str, answer: str | None = None) -> Result:
+    command = [*arguments, "--data-dir", str(data_dir)]
+    return CliRunner().invoke(command_line(), command, input=answer)
+
+
+async def run(data_dir: Path, *arguments: str, answer: str | None = None) -> Result:
+    return await anyio.to_thread.run_sync(lambda: famulus(data_dir, *arguments, answer=answer))
+
+
+@asynccontextmanager
+async def serving(data_dir: Path, **more: Any) -> AsyncIterator[tuple[TestServer, ScriptedBackend]]:
+    backend = ScriptedBackend()
+    settings = {**SETTINGS, **more}
+    async with kernel_with(
+        *PLUGINS, data_dir=data_dir, settings=settings, backend=backend
+    ) as server:
+        yield server, backend
+
+
+async def tenant(server: TestServer, backend: ScriptedBackend, project: str, mark: str) -> Tenant:
+    # A key is its project's, and none of a person in it.
+    name = "" if project == "default" else f"{mark} key"
+    _, token = await server.plugin("keys").create(project=project, name=name)
+    made = Tenant(server, backend, project, token)
+    made.mark = mark
+    return made
+
+
+async def filled(tenant: Tenant, *, waits: bool) -> dict[str, str]:
+    """One of everything, also what a deletion leaves, and what a search makes."""
+    things = await tenant.things(waits=waits)
+    await tenant.made(f"/vector_stores/{things.ids['store']}/search", {"query": tenant.mark})
+    once = {"idempotency-key": "once"}
+    words = {"metadata": {"said": tenant.mark}}
+    response = await tenant.server.post("/v1/threads", words, headers={**tenant.headers, **once})
+    path = f"/v1/threads/{response.json()['id']}"
+    assert (await tenant.ask("DELETE", path)).status_code == 200
+    return dict(things.ids)
+
+
+def places(data_dir: Path, word: str) -> list[str]:
+    """The files below the folder in which a word is."""
+    return [
+        str(path.relative_to(data_dir))
+        for path in sorted(data_dir.rglob("*"))
+        if path.is_file() and word.encode() in path.read_bytes()
+    ]
+
+
+async def test_nothing_of_an_erased_project_is_left_in_any_file(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        gone = await tenant(server, backend, "one", GONE)
+        stays = await tenant(server, backend, "other", STAYS)
+        await filled(gone, waits=True)
+        things = await stays.things(waits=False)
+        await stays.made(f"/vector_stores/{things.ids['store']}/search", {"query": STAYS})
+        kept = await things.all()
+    assert any(place.startswith("blobs") for place in places(tmp_path, GONE))
+    assert any(place.endswith(".sqlite3") for place in places(tmp_path, GONE))
+    assert any(place.startswith("vectors") for place in places(tmp_path, GONE))
+    had = places(tmp_path, STAYS)
+
+    result = await run(tmp_path, "erase", "project", "one", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert "nothing of it was found in any table, blob or index" in result.stdout
+    assert places(tmp_path, GONE) == []
+    assert {place for place in had if "-wal" not in place} <= set(places(tmp_path, STAYS))
+    async with serving(tmp_path) as (server, backend):
+        gone.server = things.owner.server = server
+        assert (await gone.ask("GET", "/v1/threads/x")).status_code == 401
+        assert await things.all() == kept
+
+
+async def test_the_report_counts_before_and_after_by_kind(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        await filled(await tenant(server, backend, "one", GONE), waits=False)
+    dry = await run(tmp_path, "erase", "project", "one", "--dry-run", "--json")
+    before = json.loads(dry.stdout)
+    assert (before["dry_run"], before["after"], before["erased"]) == (True, None, False)
+    assert places(tmp_path, GONE) != []
+    result = await run(tmp_path, "erase", "project", "one", "--yes", "--json")
+    told = json.loads(result.stdout)
+    assert told["before"] == before["before"]
+    assert told["before"]["thread"] == 1
+    assert told["before"]["traces of deleted records"] >= 1
+    assert told["before"]["index files"] == 1
+    assert told["before"]["key"] == 1
+    assert told["before"]["blobs"] >= 4
+    assert (told["after"], told["erased"]) == ({}, True)
+
+
+async def test_it_asks_before_it_erases(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        await filled(await tenant(server, backend, "one", GONE), waits=False)
+    refused = await run(tmp_path, "erase", "project", "one", answer="n\n")
+    assert refused.exit_code == 1
+    assert "Erase all of project one for good?" in refused.stderr
+    assert places(tmp_path, GONE) != []
+    agreed = await run(tmp_path, "erase", "project", "one", answer="y\n")
+    assert agreed.exit_code == 0
+    assert places(tmp_path, GONE) == []
+
+
+async def test_a_project_that_is_not_there_is_no_success(tmp_path: Path) -> None:
+    result = await run(tmp_path, "erase", "project", "no-such", "--yes")
+    assert result.exit_code == 1
+    assert "there is no project 'no-such'" in result.stderr
+    system = await run(tmp_path, "erase", "project", "system", "--yes")
+    assert "the server's own project cannot be erased" in system.stderr
+
+
+async def test_an_erased_project_of_the_administration_stays_shut_without_its_name(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        project = await server.plugin("keys").service.create_project(f"Project {GONE}")
+        await filled(await tenant(server, backend, project.id, GONE), waits=False)
+    result = await run(tmp_path, "erase", "project", project.id, "--yes")
+    assert result.exit_code == 0, result.output
+    assert places(tmp_path, GONE) == []
+    async with serving(tmp_path) as (server, _):
+        left = await server.plugin("keys").service.project(project.id)
+        assert (left.name, left.archived_at is not None) == ("(erased)", True)
+
+
+# --- a person ------------------------------------------------------------------------------------
+
+
+async def belongings(owner: Tenant, user: str) -> dict[str, str]:
+    """A thread of a user with a file that is attached to be searched, and a run on it."""
+    files = {"file": (f"{owner.mark}.txt", owner.mark.encode())}
+    file = await owner.made("/files", data={"purpose": "assistants"}, files=files)
+    attachment = {"file_id": file["id"], "tools": [{"type": "file_search"}]}
+    message = {"role": "user", "content": owner.mark, "attachments": [attachment]}
+    response = await owner.server.post(
+        "/v1/threads",
+        {"messages": [message], "metadata": {"user_id": user}},
+        headers={**owner.headers, "idempotency-key": f"thread of {user}"},
+    )
+    thread = response.json()
+    [store] = thread["tool_resources"]["file_search"]["vector_store_ids"]
+    await owner.settled(f"/vector_stores/{store}/files/{file['id']}", "completed")
+    await owner.made(f"/vector_stores/{store}/search", {"query": owner.mark})
+    return {"thread": thread["id"], "file": file["id"], "store": store}
+
+
+async def test_all_of_a_person_is_erased_with_the_files_that_only_they_had(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        theirs = await belongings(owner, "42")
+        owner.mark = STAYS
+        others = await belongings(owner, "43")
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert {each["id"] for each in told["erased"]} == set(theirs.values())
+    assert told["left"] == []
+    assert places(tmp_path, GONE) == []
+    async with serving(tmp_path) as (server, _):
+        owner.server = server
+        for path in (
+            f"/v1/threads/{others['thread']}/messages",
+            f"/v1/files/{others['file']}/content",
+            f"/v1/vector_stores/{others['store']}",
+        ):
+            assert (await owner.ask("GET", path)).status_code == 200
+
+
+async def test_what_others_name_too_is_left_to_them(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        theirs = await belongings(owner, "42")
+        attachment = {"file_id": theirs["file"], "tools": [{"type": "file_search"}]}
+        message = {"role": "user", "content": "Look.", "attachments": [attachment]}
+        other = await owner.made("/threads", {"messages": [message]})
+    dry = await run(tmp_path, "erase", "user", "user_id=42", "--dry-run")
+    assert theirs["thread"] in dry.stdout
+    assert "Nothing was erased" in dry.stdout
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    erased = {each["id"] for each in json.loads(result.stdout)["erased"]}
+    assert erased == {theirs["thread"], theirs["store"]}
+    async with serving(tmp_path) as (server, _):
+        owner.server = server
+        assert (await owner.ask("GET", f"/v1/files/{theirs['file']}")).status_code == 200
+        assert (await owner.ask("GET", f"/v1/threads/{other['id']}")).status_code == 200
+
+
+async def test_what_tells_of_a_person_and_has_no_owner_to_delete_it_is_told(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        things = await owner.things(waits=False)
+        wanted = {"assistant_id": things.ids["assistant"], "metadata": {"user_id": "42"}}
+        run_made = await owner.made(f"/threads/{things.ids['thread']}/runs", wanted)
+        where = f"/threads/{things.ids['thread']}/runs/{run_made['id']}"
+        await owner.settled(where, "completed")
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes")
+    assert result.exit_code == 1
+    assert "LEFT, and for you to decide" in result.stdout
+    assert run_made["id"] in result.stdout
+    by_id = await run(
+        tmp_path, "erase", "user", "user_id=42", "--id", things.ids["thread"], "--yes"
+    )
+    assert by_id.exit_code == 0, by_id.output
+    assert "nothing of it was found" in by_id.stdout
+
+
+async def test_a_person_must_be_named(tmp_path: Path) -> None:
+    nobody = await run(tmp_path, "erase", "user")
+    assert "say whose data" in nobody.stderr
+    unclear = await run(tmp_path, "erase", "user", "42")
+    assert "'42' is not of the form KEY=VALUE" in unclear.stderr
