@@ -185,6 +185,7 @@ def _serve() -> click.Command:
 
         async def reload() -> None:
             try:
+                server.renew_tls()
                 config = config_from(given)
                 await kernel.reload(config)
             except (ConfigError, BootError) as error:
@@ -229,8 +230,11 @@ def _check() -> click.Command:
     def check(**arguments: Any) -> None:
         """Validate the configuration and say what would start; nothing is started."""
         from famulus.kernel import Kernel
+        from famulus.tls import tls_of
 
-        slots = Kernel(config_from(arguments)).plan()
+        kernel = Kernel(config_from(arguments))
+        tls_of(kernel.settings)
+        slots = kernel.plan()
         for slot in slots.values():
             would = "would start" if slot.state is State.LOADED else str(slot.state)
             click.echo(_row(slot.name, would, slot.reason))

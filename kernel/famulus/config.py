@@ -89,13 +89,22 @@ def secrets_in(value: Any) -> Iterator[Secret]:
             yield from secrets_in(each)
 
 
-def _secret_file(path: Path) -> str:
+def refuse_readable(path: Path, what: str) -> None:
+    """Raise ConfigError for a secret file that is not there, or that everybody can read."""
     try:
         if path.stat().st_mode & stat.S_IROTH:
-            raise ConfigError(f"the secret file {path} can be read by everyone; chmod 600 it")
+            raise ConfigError(f"{what} {path} can be read by everyone; chmod 600 it")
+    except OSError as error:
+        raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from error
+
+
+def _secret_file(path: Path) -> str:
+    what = "the secret file"
+    refuse_readable(path, what)
+    try:
         return path.read_text().strip()
     except OSError as error:
-        raise ConfigError(f"the secret file {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from error
 
 
 def setting(*, env: str | None = None, flag: str | None = None, why: str = "") -> msgspec.Meta:
@@ -127,6 +136,43 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
             why="A folder whose `.py` files are loaded as plugins.",
         ),
     ] = None
+    hosts: Annotated[
+        list[str],
+        setting(
+            why="Names that clients call it by, as `api.example.com`, `*.example.com`, or `*` for "
+            "any. If not given: any, but where it listens on this machine only, names of that."
+        ),
+    ] = []
+    cors_origins: Annotated[
+        list[str],
+        setting(
+            why="Origins whose pages may use the API from a browser, as `https://app.example.com`."
+        ),
+    ] = []
+    trusted_proxies: Annotated[
+        list[str],
+        setting(
+            why="Addresses and networks of proxies, as `10.0.0.0/8`, whose `X-Forwarded-For` and "
+            "`X-Forwarded-Proto` count; nobody else's do."
+        ),
+    ] = []
+    tls_cert: Annotated[
+        str | None, setting(why="File of the certificate and its chain (PEM), to serve HTTPS.")
+    ] = None
+    tls_key: Annotated[
+        str | None,
+        setting(why="File of its key (PEM), which others must not be able to read."),
+    ] = None
+    tls_handshake_s: Annotated[
+        float, msgspec.Meta(gt=0), setting(why="Seconds in which a connection must be encrypted.")
+    ] = 5.0
+    hsts_s: Annotated[
+        int,
+        setting(
+            why="Seconds for which browsers keep to HTTPS once they came by it; 0 says nothing. "
+            "Not said where it listens on this machine alone, unless behind trusted proxies."
+        ),
+    ] = 31_536_000
     log_level: Annotated[
         typing.Literal["debug", "info", "warning", "error"],
         setting(env="FAMULUS_LOG_LEVEL", flag="--log-level", why="The least level logged."),
@@ -175,6 +221,14 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     connections_max: Annotated[
         int, setting(why="Open connections; further ones are answered 503.")
     ] = 12_000
+    connections_per_address_max: Annotated[
+        int,
+        msgspec.Meta(ge=1),
+        setting(
+            why="Open connections of one address, trusted proxies apart; further ones are answered "
+            "429."
+        ),
+    ] = 4000
     backlog: Annotated[int, setting(why="Connections that may wait to be accepted.")] = 2048
     idle_s: Annotated[float, setting(why="Seconds a kept connection may idle.")] = 75.0
     heartbeat_s: Annotated[
@@ -183,6 +237,12 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     send_s: Annotated[
         float, setting(why="Seconds a stream's reader may take for one send; then it is dropped.")
     ] = 30.0
+    streams_max: Annotated[
+        int, msgspec.Meta(ge=1), setting(why="Open streams; further ones are answered 429.")
+    ] = 10_000
+    streams_per_key_max: Annotated[
+        int, msgspec.Meta(ge=1), setting(why="Open streams of one key, likewise.")
+    ] = 5000
     start_s: Annotated[float, setting(why="Seconds a plugin may take to start.")] = 60.0
     stop_s: Annotated[float, setting(why="Seconds a plugin may take to stop.")] = 10.0
     drain_s: Annotated[

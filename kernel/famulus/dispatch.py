@@ -27,6 +27,7 @@ from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
 from famulus.log_lines import RequestLine, Stamps
+from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
@@ -45,6 +46,7 @@ from famulus_schemas.notices import RequestServed
 
 if TYPE_CHECKING:
     from famulus.clock import MakeId
+    from famulus.front import Front
     from famulus.hooks import Hooks
     from famulus.lifecycle import Slot
     from famulus.log import Log
@@ -125,16 +127,25 @@ class Exchange:
         "endpoint",
         "has_own_id",
         "has_unread_body",
+        "hsts",
         "is_head",
         "request_id",
         "started",
         "status",
     )
 
-    def __init__(self, request_id: str, *, has_own_id: bool, is_head: bool) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        *,
+        has_own_id: bool,
+        is_head: bool,
+        hsts: tuple[bytes, bytes] | None = None,
+    ) -> None:
         self.request_id = request_id
         self.has_own_id = has_own_id
         """Whether its id was made here, and is not the client's."""
+        self.hsts = hsts
         self.is_head = is_head
         self.started = time.perf_counter()
         self.status = 0
@@ -154,16 +165,30 @@ class Exchange:
             (b"x-request-id", self.request_id.encode()),
             (b"openai-processing-ms", b"%d" % spent_ms),
             _VERSION,
+            *ALWAYS,
         ]
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
         if self.has_unread_body:
             headers.append((b"connection", b"close"))
+        if self.hsts is not None:
+            headers.append(self.hsts)
+        if self.call is None or "cache-control" not in self.call.response_headers:
+            headers.append(NOT_KEPT)
         if self.call is not None:
             headers.extend(
                 (name.encode("latin-1"), value.encode("latin-1"))
                 for name, value in self.call.response_headers.items()
             )
+        return headers
+
+    def headers_of_bytes(
+        self, content_type: bytes, length: int | None
+    ) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer that is whatever it is; a browser must not act on it."""
+        headers = self.headers(content_type, length)
+        if self.call is None or "content-security-policy" not in self.call.response_headers:
+            headers.append(NO_PAGE)
         return headers
 
 
@@ -180,8 +205,11 @@ class Dispatcher:
         log: Log,
         tell: Callable[[Notice], None],
         streams: OpenStreams,
+        front: Front,
     ) -> None:
         self._streams = streams
+        self._hosts = front.hosts
+        self._hsts = front.hsts
         self._router = router
         self._hooks = hooks
         self._settings = settings
@@ -196,8 +224,12 @@ class Dispatcher:
         given_id = headers.get("x-request-id")
         request_id = id_of_request(given_id, self._make_id)
         tracing.request_id.set(request_id)
-        has_own_id = request_id != given_id
-        exchange = Exchange(request_id, has_own_id=has_own_id, is_head=scope["method"] == "HEAD")
+        exchange = Exchange(
+            request_id,
+            has_own_id=request_id != given_id,
+            is_head=scope["method"] == "HEAD",
+            hsts=self._hsts if scope.get("scheme") == "https" else None,
+        )
         try:
             answer = _sendable(await self._answer(exchange, scope, headers, receive))
         except ClientLeft:
@@ -216,6 +248,8 @@ class Dispatcher:
         exchange.has_unread_body = "content-length" in headers or "transfer-encoding" in headers
         if headers.get("content-length") == "0":
             exchange.has_unread_body = False
+        if self._hosts is not None:
+            self._hosts.hold(scope["headers"])
         found = self._router.find(path)
         client = scope.get("client")
         address = client[0] if client else ""
@@ -337,9 +371,12 @@ class Dispatcher:
     ) -> None:
         content_type = answer.content_type.encode("latin-1")
         if isinstance(answer.content, bytes):
-            await _send_whole(exchange, answer.status, content_type, answer.content, send)
+            headers = exchange.headers_of_bytes(content_type, len(answer.content))
+            await send(_start(exchange, answer.status, headers))
+            await _send_body(exchange, answer.content, send)
             return
-        start = _start(exchange, answer.status, exchange.headers(content_type, answer.length))
+        headers = exchange.headers_of_bytes(content_type, answer.length)
+        start = _start(exchange, answer.status, headers)
         await self._send_frames(exchange, start, answer.content, receive, send, heartbeat_s=None)
 
     async def _stream(
@@ -347,7 +384,7 @@ class Dispatcher:
     ) -> None:
         headers = exchange.headers(b"text/event-stream; charset=utf-8", None)
         # Proxies hold streams back unless told not to.
-        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        headers.append((b"x-accel-buffering", b"no"))
         start = _start(exchange, 200, headers)
         heartbeat_s = self._settings.heartbeat_s
         await self._send_frames(exchange, start, frames, receive, send, heartbeat_s=heartbeat_s)

@@ -25,8 +25,6 @@ async def download(call: Call, open: Open, *, size: int, filename: str, etag: st
     headers["accept-ranges"] = "bytes"
     headers["content-disposition"] = attachment(filename)
     headers["etag"] = f'"{etag}"'
-    # What a browser is given it must not take for a page of ours.
-    headers["x-content-type-options"] = "nosniff"
     span = _span(call, size, etag)
     start, end = span or (0, size)
     if span is not None:

@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 from famulus.admin import Admin
 from famulus.clock import Clock, IdPool, MakeId, system_clock
 from famulus.config import Config, ConfigError, secrets_in
+from famulus.cors import with_cors
 from famulus.discover import Found, discover
+from famulus.front import Front
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks
 from famulus.lifecycle import Lifecycle, Slot, State
@@ -56,6 +58,8 @@ class Kernel:
         self.config = config
         self._serves = serves
         self.settings = config.server
+        self._front = Front(config.server)
+        self._app = with_cors(self._serve, config.server)
         self._redactor = Redactor()
         self.log = log or make_log(
             config.server.log_level, config.server.log_format, redactor=self._redactor
@@ -85,6 +89,7 @@ class Kernel:
             make_id=self.make_id,
             log=self.log,
             hooks=self,
+            is_public=self.is_public,
             told=self._told,
             serves=self._serves,
         )
@@ -239,6 +244,7 @@ class Kernel:
             self.lifecycle,
             own=operations(self._admin),
             settings=self.settings,
+            front=self._front,
             make_id=self.make_id,
             log=self.log,
             tell=self.tell,
@@ -271,6 +277,11 @@ class Kernel:
     @property
     def _worlds(self) -> list[World]:
         return [*self._older, *([self._world] if self._world else [])]
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine can reach it."""
+        return self._front.is_public
 
     @property
     def base_path(self) -> str:
@@ -323,13 +334,16 @@ class Kernel:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await self.world.serve(scope, receive, send)
+            await self._app(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         else:
             await receive()
             with contextlib.suppress(OSError):
                 await send({"type": "websocket.close", "code": 1000})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.world.serve(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

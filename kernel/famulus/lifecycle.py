@@ -174,6 +174,7 @@ class Lifecycle:
         make_id: MakeId,
         log: Log,
         hooks: HooksView,
+        is_public: bool = False,
         told: dict[str, tuple[State, str]] | None = None,
         serves: bool = True,
     ) -> None:
@@ -186,6 +187,7 @@ class Lifecycle:
         self._log = log
         self._hooks = hooks
         self._serves = serves
+        self._is_public = is_public
         self._told = {} if told is None else told
         """What was last logged of each plugin, in this lifecycle and those before it."""
         self._order: list[str] = []
@@ -345,6 +347,7 @@ class Lifecycle:
             services=slot.services,
             hooks=self._hooks,
             serves=self._serves,
+            is_public=self._is_public,
         )
         slot.plugin = slot.plugin_type(slot.settings, host)
 

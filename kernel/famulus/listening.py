@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 
@@ -28,6 +29,16 @@ def listening(host: str, port: int, *, backlog: int) -> list[socket.socket]:
             raise BootError(_why(host, port, error)) from error
         opened.pop_all()
     return sockets
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server at this host is reached from its own machine only."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        # It will be told where it is listened on.
+        return False
+    return all(ipaddress.ip_address(str(at[0]).partition("%")[0]).is_loopback for *_, at in found)
 
 
 def _listening(family: int, address: object, backlog: int) -> socket.socket:

@@ -146,6 +146,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     serves: bool = True
     """Whether clients are served. A command's plugins begin nothing that only servers should:
     they run no model, and make no first key."""
+    is_public: bool = False
+    """Whether the server listens for others than its own machine."""
 
 
 class Plugin(Generic[S_co]):

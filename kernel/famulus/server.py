@@ -1,4 +1,4 @@
-"""uvicorn in front of the kernel, with the limits on a connection that it lacks."""
+"""uvicorn in front of the kernel."""
 
 from __future__ import annotations
 
@@ -9,208 +9,20 @@ import math
 import signal
 import socket
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from famulus.dispatch import id_of_request
-from famulus.errors import envelope
+from famulus.connections import guarded
 from famulus.kernel import END_S, Kernel
 from famulus.listening import listening
 from famulus.log import ForwardToLog
-from famulus_schemas.errors import (
-    HEADERS_TOO_LARGE,
-    HEADERS_TOO_SLOW,
-    NOT_HTTP,
-    TOO_BUSY,
-    Problem,
-)
+from famulus.open_files import allow_open_files
+from famulus.proxies import Proxies
+from famulus.tls import tls_of
 
-
-class Lingering:
-    """A connection whose end waits for a request's body that nobody will read.
-
-    Most clients look for the answer only once they have sent everything, and a connection that is
-    closed before takes the answer along. So it is closed for writing first, and for reading
-    once the body has come, the client has closed, or `linger_s` are over.
-    """
-
-    def __init__(self, transport: asyncio.Transport, protocol: GuardedProtocol) -> None:
-        self._transport = transport
-        self._protocol = protocol
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def is_closing(self) -> bool:
-        """Whether nothing can be written any more."""
-        return self._timer is not None or self._transport.is_closing()
-
-    def close(self) -> None:
-        """Close; at once if it was called before, or nothing is still to come."""
-        waits = self._protocol.awaits_body and self._transport.can_write_eof()
-        if self.is_closing() or not waits:
-            self.end()
-            return
-        self._transport.write_eof()
-        self._transport.resume_reading()
-        loop = self._protocol.loop
-        self._timer = loop.call_later(self._protocol.linger_s, self._transport.close)
-
-    def end(self) -> None:
-        """Wait for nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._transport.close()
-
-
-class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits: on headers, on connections, and on what nobody reads."""
-
-    kernel: Kernel
-    header_s = 10.0
-    header_bytes_max = 65_536
-    connections_max = 12_000
-    send_s = 30.0
-    linger_s = 10.0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Lingering(transport, self))  # type: ignore[arg-type]
-        self._unparsed_bytes = 0
-        self._header_bytes = 0
-        self._refused = False
-        self._header_timer: asyncio.TimerHandle | None = None
-        self._reader_timer: asyncio.TimerHandle | None = None
-        self._await_headers()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._headers_done()
-        self.resume_writing()
-        super().connection_lost(exc)
-
-    # --- headers ------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        waiting = self._header_timer is not None
-        self._unparsed_bytes += len(data)
-        super().data_received(data)
-        # One header without an end is never parsed, so what came of it is counted too.
-        if waiting and self._header_timer is not None:
-            self._hold_header_bytes(self._unparsed_bytes)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._header_bytes = 0
-        if self._header_timer is None:
-            self._await_headers()
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._header_bytes += len(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._header_bytes += len(name) + len(value) + len(": \r\n")
-
-    def on_headers_complete(self) -> None:
-        self._headers_done()
-        self._hold_header_bytes(self._header_bytes)
-        if not self._refused and len(self.connections) > self.connections_max:
-            self._refuse(Problem(TOO_BUSY, reason="too many connections are open. Try again."))
-        if not self._refused:
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if not self._refused:
-            super().on_message_complete()
-        if self.transport.is_closing():
-            self.transport.close()
-
-    @property
-    def awaits_body(self) -> bool:
-        """Whether more is to come of a request that is answered already."""
-        cycle = self.cycle
-        return (
-            not self._refused and cycle is not None and cycle.response_complete and cycle.more_body
-        )
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem(NOT_HTTP))
-
-    def _await_headers(self) -> None:
-        self._unparsed_bytes = 0
-        self._header_timer = self.loop.call_later(self.header_s, self._too_slow)
-
-    def _headers_done(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _hold_header_bytes(self, size: int) -> None:
-        if size > self.header_bytes_max:
-            self._refuse(Problem(HEADERS_TOO_LARGE, limit=self.header_bytes_max))
-
-    def _too_slow(self) -> None:
-        self._refuse(Problem(HEADERS_TOO_SLOW, limit=f"{self.header_s:g}"))
-
-    def _refuse(self, problem: Problem) -> None:
-        self._headers_done()
-        if self._refused or self.transport.is_closing():
-            return
-        self._refused = True
-        request_id = id_of_request(self._given_id(), self.kernel.make_id)
-        # In the middle of another answer on this connection, only closing it says anything.
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_whole_answer(problem, request_id))
-        self.transport.close()
-        self.kernel.log.info(
-            "request_refused",
-            request_id=request_id,
-            status=problem.status,
-            reason=problem.body.message,
-            client=self.client[0] if self.client else None,
-        )
-
-    def _given_id(self) -> str | None:
-        """The client's own id, where it came before the request was refused."""
-        for name, value in self.headers or ():
-            if name == b"x-request-id":
-                return value.decode("latin-1")
-        return None
-
-    # --- readers ------------------------------------------------------------------------------
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        # Closing would wait for the reader; a connection that nobody reads is cut instead.
-        self._reader_timer = self.loop.call_later(self.send_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._reader_timer is not None:
-            self._reader_timer.cancel()
-            self._reader_timer = None
-
-
-def _whole_answer(problem: Problem, request_id: str) -> bytes:
-    body = envelope(problem)
-    head = (
-        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
-        "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
-        "connection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
+FILES_KEPT = 512
+"""Open files that are no connections of clients: databases, contents, model servers."""
 
 GC_THRESHOLD = 10_000
 """Objects made before the collector looks again. At Python's 700 it took a sixth of the CPU of
@@ -222,19 +34,6 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-
-
-def _guarded(kernel: Kernel) -> type[GuardedProtocol]:
-    settings = kernel.settings
-    limits = {
-        "kernel": kernel,
-        "header_s": settings.header_s,
-        "header_bytes_max": settings.header_bytes_max,
-        "connections_max": settings.connections_max,
-        "send_s": settings.send_s,
-        "linger_s": settings.linger_s,
-    }
-    return type("ConfiguredProtocol", (GuardedProtocol,), limits)
 
 
 class Server(uvicorn.Server):
@@ -249,12 +48,17 @@ class Server(uvicorn.Server):
     ) -> None:
         settings = kernel.settings
         self._kernel = kernel
+        self._tls = tls_of(settings)
+        proxies = Proxies(settings)
+        connections_max = self._connections_max(kernel)
         super().__init__(
             uvicorn.Config(
                 kernel,
                 host=settings.host,
                 port=settings.port,
-                http=_guarded(kernel),
+                http=guarded(kernel, proxies, connections_max=connections_max),
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=proxies.texts,
                 loop="uvloop",
                 ws="none",
                 lifespan="on",
@@ -286,18 +90,69 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the plugins and serve, then tell where."""
-        try:
-            await super().startup(sockets=sockets)
-        except SystemExit:
-            # uvicorn ends the process here; whoever runs the server words the reason first.
-            self.should_exit = True
+        await self.lifespan.startup()
         _forward_logs(ForwardToLog(self._log))
-        if self.should_exit:
+        if self.lifespan.should_exit:
+            # Whoever runs the server words the reason.
+            self.should_exit = True
             return
+        self.servers = [await self._accepting(each) for each in sockets or ()]
+        self.started = True
+        self._tell_if_open()
         if self._on_hangup is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         _settle_memory()
         self._on_ready(self.url)
+
+    async def _accepting(self, listener: socket.socket) -> asyncio.Server:
+        """As uvicorn's own start, but that a client has a time in which to be encrypted."""
+        limit_s = self._kernel.settings.tls_handshake_s
+        encrypted: dict[str, Any] = {}
+        if self._tls is not None:
+            encrypted = {
+                "ssl": self._tls.context,
+                "ssl_handshake_timeout": limit_s,
+                "ssl_shutdown_timeout": limit_s,
+            }
+
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        loop = asyncio.get_running_loop()
+        backlog = self.config.backlog
+        return await loop.create_server(protocol, sock=listener, backlog=backlog, **encrypted)
+
+    @staticmethod
+    def _connections_max(kernel: Kernel) -> int:
+        """How many may be open: what is set, as far as the system lets us have files open."""
+        wanted = kernel.settings.connections_max
+        allowed = allow_open_files(wanted + FILES_KEPT)
+        possible = max(allowed - FILES_KEPT, allowed // 2)
+        if possible < wanted:
+            kernel.log.warning(
+                "connections_lowered",
+                connections_max=possible,
+                hint=f"this process may have {allowed} files open; `ulimit -n` or LimitNOFILE= "
+                "raise it",
+            )
+        return min(wanted, possible)
+
+    def _tell_if_open(self) -> None:
+        settings = self._kernel.settings
+        if self._kernel.is_public and self._tls is None and not settings.trusted_proxies:
+            self._log.warning(
+                "not_encrypted",
+                host=settings.host,
+                hint="keys and contents are sent in clear: give [server] tls_cert and tls_key, or "
+                "list the proxy that encrypts in trusted_proxies",
+            )
+
+    def renew_tls(self) -> None:
+        """Use certificate and key as the files are now. Raises ConfigError, and keeps the old."""
+        if self._tls is not None:
+            self._tls.renew()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and drain while those that are open are waited for."""
@@ -312,8 +167,12 @@ class Server(uvicorn.Server):
             for each in server.sockets:
                 host, port = each.getsockname()[:2]
                 shown = f"[{host}]" if ":" in host else host
-                return f"http://{shown}:{port}"
-        return f"http://{self.config.host}:{self.config.port}"
+                return f"{self._scheme}://{shown}:{port}"
+        return f"{self._scheme}://{self.config.host}:{self.config.port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._tls is None else "https"
 
 
 class _Kept(logging.Handler):

@@ -18,6 +18,7 @@ from famulus.sse import OpenStreams
 if TYPE_CHECKING:
     from famulus.clock import MakeId
     from famulus.config import ServerSettings
+    from famulus.front import Front
     from famulus.log import Log
     from famulus.middleware import Layer
     from famulus_schemas.notices import Notice
@@ -77,6 +78,7 @@ def build_world(
     *,
     own: list[Operation],
     settings: ServerSettings,
+    front: Front,
     make_id: MakeId,
     log: Log,
     tell: Callable[[Notice], None],
@@ -107,6 +109,7 @@ def build_world(
         log=log,
         tell=tell,
         streams=streams,
+        front=front,
     )
     for name, layer in reversed(_outermost_first(layers)):
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from famulus import Plugin, Problem, hookimpl, need
+from famulus import CannotStart, Plugin, Problem, hookimpl, need
 from famulus_keys.claim import Claim, OtherPepper
 from famulus_keys.keyring import Keyring, bearer
 from famulus_keys.pepper import FILE, load_pepper, pepper_from
@@ -17,6 +17,7 @@ from famulus_keys.projects import ProjectStore
 from famulus_keys.service import KeyService
 from famulus_keys.settings import KeysSettings
 from famulus_keys.store import KeyStore
+from famulus_keys.strength import weakness
 from famulus_keys.tokens import (
     ADMIN_PREFIX,
     LAST_SHOWN,
@@ -40,6 +41,11 @@ from famulus_schemas.ports import KEYS, RECORDS
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
+
+
+class WeakKey(CannotStart):
+    """A key of the configuration would let in whoever guesses; says what to do."""
+
 
 FIRST = "key_first"
 """The id of the key made at the first start: of several servers at once, one makes it."""
@@ -84,6 +90,7 @@ class Keys(Plugin[KeysSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Find the pepper, and make a first key where there is none at all."""
+        self._refuse_weak_keys()
         self.store = KeyStore(self.records)
         await self.store.declare()
         pepper = await self._pepper()
@@ -179,6 +186,19 @@ class Keys(Plugin[KeysSettings]):
         removed = await self.store.remove(id)
         self.keyring.forget()
         return removed
+
+    def _refuse_weak_keys(self) -> None:
+        if not self.host.is_public:
+            return
+        for name in ("api_key", "admin_api_key"):
+            key = getattr(self.settings, name)
+            reason = weakness(key.reveal()) if key else None
+            if reason is not None:
+                raise WeakKey(
+                    f"[plugins.keys] {name} is too weak for a server that others can reach: "
+                    f"{reason}. Take one of `openssl rand -base64 33`, or none and let the first "
+                    "start make one; or listen on 127.0.0.1"
+                )
 
     async def _pepper(self) -> bytes:
         if self.settings.pepper:

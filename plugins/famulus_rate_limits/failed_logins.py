@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 from famulus import Problem
+from famulus.addresses import network_of
 from famulus.buckets import Buckets
 from famulus_rate_limits.settings import RateLimitsSettings
 from famulus_rate_limits.words import duration, wait_headers
 from famulus_schemas.errors import TOO_MANY_FAILURES
 from famulus_schemas.limits import Limit, Refused
-
-_NETWORK_BITS = 64
-"""Of an IPv6 address: what one customer has; the rest it may choose as it likes."""
 
 
 class FailedLogins:
@@ -57,16 +54,3 @@ class FailedLogins:
 
     def _limit(self, client: str) -> Limit:
         return Limit(key=network_of(client), rate=self._per_minute / 60, burst=self._per_minute)
-
-
-def network_of(client: str) -> str:
-    """What counts as one address."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    if isinstance(address, ipaddress.IPv4Address):
-        return client
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), _NETWORK_BITS), strict=False))

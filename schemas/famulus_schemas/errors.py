@@ -249,6 +249,21 @@ TOO_MANY_TOKENS = Fault(
 )
 
 # What was asked for.
+TOO_MANY_CONNECTIONS = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Your address has {limit} connections open already, which is the limit. Use them again, or "
+    "close some.",
+    "requests",
+)
+TOO_MANY_STREAMS = Fault(
+    429,
+    "rate_limit_exceeded",
+    "{whom} has {limit} streams open already, which is the limit. Read some to their end, or close "
+    "them.",
+    "requests",
+)
+
 MOVED = Fault(307, "moved", "This is served at {path}.")
 UNKNOWN_URL = Fault(404, "unknown_url", "Unknown request URL: {method} {path}.")
 METHOD_NOT_ALLOWED = Fault(
@@ -280,6 +295,11 @@ WRONG_CONTENT_TYPE = Fault(
 )
 HEADERS_TOO_SLOW = Fault(
     408, "request_timeout", "The request's headers did not arrive within {limit} seconds."
+)
+WRONG_HOST = Fault(
+    421,
+    "wrong_host",
+    "This server is not served as '{host}'. Its operator can list the name in [server] hosts.",
 )
 HEADERS_TOO_LARGE = Fault(
     431, "headers_too_large", "The request headers are larger than the limit of {limit} bytes."

@@ -151,7 +151,7 @@ async def village(tmp_path: Path, **tables: dict[str, Any]) -> AsyncIterator[Tes
     STORY.clear()
     try:
         transport = InProcess(kernel)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield TestServer(kernel, client)
     finally:
         await kernel.stop()

@@ -295,7 +295,7 @@ async def test_a_stream_says_that_nobody_may_hold_it_back() -> None:
         async with server.stream("/stream", {}) as events:
             assert [event.name for event in await events.all()] == ["tick"]
         assert events.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert events.headers["cache-control"] == "no-cache"
+        assert events.headers["cache-control"] == "no-store"
         assert events.headers["x-accel-buffering"] == "no"
         assert "content-length" not in events.headers
         assert source.is_closed

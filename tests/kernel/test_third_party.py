@@ -162,7 +162,7 @@ async def server_with_broken(tmp_path: Path) -> AsyncIterator[TestServer]:
     kernel = Kernel(config, found=[*found, found_class(Everyone)], log=quiet_log())
     await kernel.start()
     try:
-        client = httpx.AsyncClient(transport=InProcess(kernel), base_url="http://famulus.test")
+        client = httpx.AsyncClient(transport=InProcess(kernel), base_url="http://localhost")
         async with client:
             yield TestServer(kernel, client)
     finally:

@@ -236,7 +236,8 @@ def make_kernel(
     if backend is not None:
         chosen.append(serves(backend))
     tables = {name: dict(table) for name, table in (settings or {}).items()}
-    defaults = {"drain_s": 2.0, "retry_failed_s": 3600.0}
+    # Tests call it as they like.
+    defaults = {"drain_s": 2.0, "retry_failed_s": 3600.0, "hosts": ["*"]}
     server = {**defaults, **tables.pop("server", {}), "data_dir": str(data_dir)}
     config = load_config(None, environment={}, flags={"server": server, **tables})
     config = msgspec.structs.replace(config, ports=dict(ports or {}))

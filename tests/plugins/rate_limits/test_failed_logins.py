@@ -14,9 +14,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from famulus import Call, NoSettings, Operation, Plugin, Problem, hookimpl, operation, operations
+from famulus.addresses import network_of
 from famulus.middleware import Layer
 from famulus.testing import FixedClock, TestServer, kernel_with
-from famulus_rate_limits.failed_logins import FailedLogins, network_of
+from famulus_rate_limits.failed_logins import FailedLogins
 from famulus_rate_limits.settings import RateLimitsSettings
 from famulus_schemas.errors import WRONG_API_KEY
 from famulus_schemas.identity import Principal

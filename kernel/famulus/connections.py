@@ -1,0 +1,266 @@
+"""uvicorn's protocol with the limits on a connection that it lacks."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from famulus.addresses import network_of
+from famulus.dispatch import id_of_request
+from famulus.errors import envelope
+from famulus.kernel import Kernel
+from famulus.proxies import Proxies
+from famulus.safe_headers import ALWAYS, NOT_KEPT, as_text
+from famulus_schemas.errors import (
+    HEADERS_TOO_LARGE,
+    HEADERS_TOO_SLOW,
+    NOT_HTTP,
+    TOO_BUSY,
+    TOO_MANY_CONNECTIONS,
+    Problem,
+)
+
+OVER_S = 1.0
+"""What a connection over a limit has for its headers, so that it is told why it is closed."""
+
+
+class Lingering:
+    """A connection whose end waits for a request's body that nobody will read.
+
+    Most clients look for the answer only once they have sent everything, and a connection that is
+    closed before takes the answer along. So it is closed for writing first, and for reading
+    once the body has come, the client has closed, or `linger_s` are over.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: GuardedProtocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._timer is not None or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close; at once if it was called before, or nothing is still to come."""
+        waits = self._protocol.awaits_body and self._transport.can_write_eof()
+        if self.is_closing() or not waits:
+            self.end()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        loop = self._protocol.loop
+        self._timer = loop.call_later(self._protocol.linger_s, self._transport.close)
+
+    def end(self) -> None:
+        """Wait for nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.close()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with limits: on headers, on connections, and on what nobody reads."""
+
+    kernel: Kernel
+    header_s = 10.0
+    header_bytes_max = 65_536
+    connections_max = 12_000
+    connections_per_address_max = 4000
+    proxies: Proxies
+    open_by_address: dict[str, int]
+    send_s = 30.0
+    linger_s = 10.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(Lingering(transport, self))  # type: ignore[arg-type]
+        self._unparsed_bytes = 0
+        self._header_bytes = 0
+        self._refused = False
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
+        self._address = self._counted_address()
+        self._over = self._is_over()
+        self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._count_one_less()
+        self._headers_done()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    # --- how many -----------------------------------------------------------------------------
+
+    def _counted_address(self) -> str | None:
+        """What this connection counts for; a trusted proxy's are those of many."""
+        if self.client is None or self.client[0] in self.proxies:
+            return None
+        address = network_of(self.client[0])
+        self.open_by_address[address] = self.open_by_address.get(address, 0) + 1
+        return address
+
+    def _count_one_less(self) -> None:
+        if self._address is None:
+            return
+        left = self.open_by_address[self._address] - 1
+        if left:
+            self.open_by_address[self._address] = left
+        else:
+            del self.open_by_address[self._address]
+        self._address = None
+
+    def _is_over(self) -> Problem | None:
+        """Why this connection is one too many, if it is; those before it go on."""
+        if len(self.connections) > self.connections_max:
+            return Problem(TOO_BUSY, reason="too many connections are open. Try again.")
+        limit = self.connections_per_address_max
+        if self._address is not None and self.open_by_address[self._address] > limit:
+            return Problem(TOO_MANY_CONNECTIONS, limit=limit)
+        return None
+
+    # --- headers ------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        waiting = self._header_timer is not None
+        self._unparsed_bytes += len(data)
+        super().data_received(data)
+        # One header without an end is never parsed, so what came of it is counted too.
+        if waiting and self._header_timer is not None:
+            self._hold_header_bytes(self._unparsed_bytes)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes = 0
+        if self._header_timer is None:
+            self._await_headers()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._header_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._header_bytes += len(name) + len(value) + len(": \r\n")
+
+    def on_headers_complete(self) -> None:
+        self._headers_done()
+        self._hold_header_bytes(self._header_bytes)
+        if self._over is not None and not self._refused:
+            self._refuse(self._over)
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+        if self.transport.is_closing():
+            self.transport.close()
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether more is to come of a request that is answered already."""
+        cycle = self.cycle
+        return (
+            not self._refused and cycle is not None and cycle.response_complete and cycle.more_body
+        )
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem(NOT_HTTP))
+
+    def _await_headers(self) -> None:
+        self._unparsed_bytes = 0
+        within_s = self.header_s if self._over is None else min(OVER_S, self.header_s)
+        self._header_timer = self.loop.call_later(within_s, self._too_slow)
+
+    def _headers_done(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _hold_header_bytes(self, size: int) -> None:
+        if size > self.header_bytes_max:
+            self._refuse(Problem(HEADERS_TOO_LARGE, limit=self.header_bytes_max))
+
+    def _too_slow(self) -> None:
+        self._refuse(self._over or Problem(HEADERS_TOO_SLOW, limit=f"{self.header_s:g}"))
+
+    def _refuse(self, problem: Problem) -> None:
+        self._headers_done()
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        request_id = id_of_request(self._given_id(), self.kernel.make_id)
+        # In the middle of another answer on this connection, only closing it says anything.
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_whole_answer(problem, request_id))
+        self.transport.close()
+        self.kernel.log.info(
+            "request_refused",
+            request_id=request_id,
+            status=problem.status,
+            reason=problem.body.message,
+            client=self.client[0] if self.client else None,
+        )
+
+    def _given_id(self) -> str | None:
+        """The client's own id, where it came before the request was refused."""
+        for name, value in self.headers or ():
+            if name == b"x-request-id":
+                return value.decode("latin-1")
+        return None
+
+    # --- readers ------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Closing would wait for the reader; a connection that nobody reads is cut instead.
+        self._reader_timer = self.loop.call_later(self.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
+
+_SAFE = as_text((*ALWAYS, NOT_KEPT))
+
+
+def _whole_answer(problem: Problem, request_id: str) -> bytes:
+    body = envelope(problem)
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
+        f"{_SAFE}connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def guarded(kernel: Kernel, proxies: Proxies, *, connections_max: int) -> type[GuardedProtocol]:
+    """The protocol of one server, with its settings and its count of who is connected."""
+    settings = kernel.settings
+    limits = {
+        "kernel": kernel,
+        "header_s": settings.header_s,
+        "header_bytes_max": settings.header_bytes_max,
+        "connections_max": connections_max,
+        "connections_per_address_max": settings.connections_per_address_max,
+        "proxies": proxies,
+        "open_by_address": {},
+        "send_s": settings.send_s,
+        "linger_s": settings.linger_s,
+    }
+    return type("ConfiguredProtocol", (GuardedProtocol,), limits)

@@ -1,0 +1,19 @@
+"""What stands before every request, as the server's own settings have it."""
+
+from __future__ import annotations
+
+from famulus.config import ServerSettings
+from famulus.hosts import Hosts, hosts_of
+from famulus.listening import is_loopback
+from famulus.safe_headers import Header, hsts_of
+
+
+class Front:
+    """Made once a server: worlds come and go behind it. Raises ConfigError."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        on_loopback = is_loopback(settings.host)
+        self.is_public = not on_loopback
+        """Whether others than this machine reach it."""
+        self.hosts: Hosts | None = hosts_of(settings, on_loopback=on_loopback)
+        self.hsts: Header | None = hsts_of(settings, on_loopback=on_loopback)
