@@ -27,8 +27,10 @@ from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
 from famulus.log_lines import RequestLine, Stamps
+from famulus.operations import answer_parts
 from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
+from famulus.stream_places import wants_stream
 from famulus.validation import BodyDecoder, QueryDecoder
 from famulus_schemas.errors import (
     BODY_TOO_LARGE,
@@ -85,11 +87,13 @@ class Endpoint:
         "form_bytes_max",
         "function",
         "is_public",
+        "may_stream",
         "names",
         "operation",
         "query",
         "resource_at",
         "slot",
+        "streams_always",
     )
 
     def __init__(self, operation: Operation, slot: Slot | None, settings: ServerSettings) -> None:
@@ -102,6 +106,9 @@ class Endpoint:
         self.body_bytes_max = self.form_bytes_max = (
             operation.body_bytes_max or settings.body_bytes_max
         )
+        json_type, event_type, raw = answer_parts(operation.answer_type)
+        self.may_stream = event_type is not None
+        self.streams_always = self.may_stream and json_type is None and not raw
         self.body: BodyDecoder[Any] | None = None
         self.form: FormDecoder[Any] | None = None
         self.query: QueryDecoder[Any] | None = None
@@ -113,6 +120,10 @@ class Endpoint:
             self.body = BodyDecoder(operation.body_type, depth_max=settings.json_depth_max)
         if operation.query_type is not None:
             self.query = QueryDecoder(operation.query_type)
+
+    def will_stream(self, body: Any) -> bool:
+        """Whether this body is answered by a stream, unless it is refused."""
+        return self.may_stream and (self.streams_always or wants_stream(body))
 
     def is_sent_form(self, headers: Headers) -> bool:
         """Whether a request brings the form of an operation that takes either."""
@@ -132,6 +143,7 @@ class Exchange:
         "request_id",
         "started",
         "status",
+        "streams_for",
     )
 
     def __init__(
@@ -152,6 +164,8 @@ class Exchange:
         self.endpoint: Endpoint | None = None
         self.call: Call | None = None
         self.has_unread_body = False
+        self.streams_for: str | None = None
+        """Whose place among streams it has."""
 
     def body_is_read(self) -> None:
         """Note that the connection has nothing of this request left."""
@@ -209,6 +223,7 @@ class Dispatcher:
     ) -> None:
         self._streams = streams
         self._hosts = front.hosts
+        self._places = front.places
         self._hsts = front.hsts
         self._router = router
         self._hooks = hooks
@@ -239,6 +254,8 @@ class Dispatcher:
         else:
             await self._send(exchange, answer, receive, send)
         finally:
+            if exchange.streams_for is not None:
+                self._places.give_back(exchange.streams_for)
             self._report(exchange, scope["method"])
 
     async def _answer(
@@ -288,6 +305,9 @@ class Dispatcher:
         resource = values[endpoint.resource_at] if values else None
         if not endpoint.is_public:
             await self._hooks.authorize(principal, endpoint.operation.action, resource)
+        if endpoint.will_stream(arguments.get("body")):
+            self._places.take(principal.id)
+            exchange.streams_for = principal.id
         # Rate limits are taken around the call: the caller may act, and nothing heavy is done yet.
         proceed = partial(endpoint.function, call, **arguments)
         serving = self._hooks.around_call(call, endpoint.operation, proceed)

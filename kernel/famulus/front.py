@@ -6,6 +6,7 @@ from famulus.config import ServerSettings
 from famulus.hosts import Hosts, hosts_of
 from famulus.listening import is_loopback
 from famulus.safe_headers import Header, hsts_of
+from famulus.stream_places import StreamPlaces
 
 
 class Front:
@@ -17,3 +18,4 @@ class Front:
         """Whether others than this machine reach it."""
         self.hosts: Hosts | None = hosts_of(settings, on_loopback=on_loopback)
         self.hsts: Header | None = hsts_of(settings, on_loopback=on_loopback)
+        self.places = StreamPlaces(settings)
