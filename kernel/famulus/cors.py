@@ -58,11 +58,9 @@ class Cors:
         await self._app(scope, receive, send)
 
 
-def with_cors(app: ASGIApp, settings: ServerSettings) -> ASGIApp:
-    """The app, and around it what the settings ask for. Raises ConfigError."""
-    if not settings.cors_origins:
-        return app
-    return Cors(app, frozenset(_checked(origin).encode() for origin in settings.cors_origins))
+def allowed(settings: ServerSettings) -> frozenset[bytes]:
+    """The listed origins. Raises ConfigError."""
+    return frozenset(_checked(origin).encode() for origin in settings.cors_origins)
 
 
 def _checked(given: str) -> str:

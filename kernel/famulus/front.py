@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from starlette.types import ASGIApp
+
 from famulus.config import ServerSettings
 from famulus.hosts import Hosts, hosts_of
 from famulus.listening import is_loopback
@@ -19,3 +21,13 @@ class Front:
         self.hosts: Hosts | None = hosts_of(settings, on_loopback=on_loopback)
         self.hsts: Header | None = hsts_of(settings, on_loopback=on_loopback)
         self.places = StreamPlaces(settings)
+
+
+def with_cors(app: ASGIApp, settings: ServerSettings) -> ASGIApp:
+    """The app, with what pages of the listed origins need. Raises ConfigError."""
+    if not settings.cors_origins:
+        return app
+    # Only then: it is no part of a quick start.
+    from famulus.cors import Cors, allowed
+
+    return Cors(app, allowed(settings))

@@ -14,9 +14,8 @@ from starlette.types import Receive, Scope, Send
 from famulus.admin import Admin
 from famulus.clock import Clock, IdPool, MakeId, system_clock
 from famulus.config import Config, ConfigError, secrets_in
-from famulus.cors import with_cors
 from famulus.discover import Found, discover
-from famulus.front import Front
+from famulus.front import Front, with_cors
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks
 from famulus.lifecycle import Lifecycle, Slot, State
