@@ -239,6 +239,7 @@ class Dispatcher:
         given_id = headers.get("x-request-id")
         request_id = id_of_request(given_id, self._make_id)
         tracing.request_id.set(request_id)
+        tracing.span.set(None)
         exchange = Exchange(
             request_id,
             has_own_id=request_id != given_id,
@@ -483,6 +484,9 @@ class Dispatcher:
             seconds=time.perf_counter() - exchange.started,
             request_id=exchange.request_id,
             project=call.project if call else None,
+            method=method,
+            route=endpoint.operation.path if endpoint else "",
+            span=tracing.span.get(),
         )
         self._tell(served)
         if self._settings.log_requests and not (endpoint and endpoint.is_public):

@@ -234,6 +234,8 @@ class HttpBackend:
         headers = self._headers
         if request_id := request_id or tracing.request_id.get():
             headers = {**headers, "X-Request-Id": request_id}
+        if span := tracing.span.get():
+            headers = {**headers, "traceparent": span.traceparent}
         return Question(
             url=url,
             headers=headers,

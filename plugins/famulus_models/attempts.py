@@ -14,6 +14,7 @@ from famulus_schemas.notices import BackendFailed
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_models.metering import Meter
     from famulus_schemas.notices import Notice
 
 ONCE = ("refused", "unsupported", "not_found", "timeout")
@@ -75,10 +76,14 @@ class Attempts:
         """The candidate has begun to answer."""
         self._policy.circuits.of(candidate.card.backend).succeeded()
 
-    def failed(self, candidate: Served, fault: BackendFault, *, started: bool = False) -> None:
+    def failed(self, candidate: Served, fault: BackendFault, *, meter: Meter | None = None) -> None:
         """Go on after a fault. Raises it where that would not help, or would repeat a token."""
         name = candidate.card.backend
-        self._policy.tell(BackendFailed(backend=name, kind=fault.kind))
+        told = (
+            BackendFailed(backend=name, kind=fault.kind) if meter is None else meter.failed(fault)
+        )
+        started = meter is not None and meter.has_begun
+        self._policy.tell(told)
         if self._policy.circuits.of(name).failed(fault):
             cooldown_s = self._policy.settings.circuit_cooldown_s
             self._policy.log.warning(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from famulus import tracing
 from famulus_models.catalog import Served
-from famulus_schemas.inference import TokenUsage
-from famulus_schemas.notices import ModelAnswered
+from famulus_schemas.inference import BackendFault, Endpoint, FaultKind, TokenUsage
+from famulus_schemas.notices import BackendFailed, ModelAnswered
 
 if TYPE_CHECKING:
     from famulus_schemas.notices import Notice
@@ -38,9 +39,21 @@ _decode = msgspec.json.Decoder(_Told).decode
 class Meter:
     """One answer, from the question to its end."""
 
-    def __init__(self, served: Served, tell: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        served: Served,
+        tell: Callable[[Notice], None],
+        *,
+        asked_for: str,
+        endpoint: Endpoint = "chat/completions",
+    ) -> None:
         self._served = served
         self._tell = tell
+        self._asked_for = asked_for
+        self._endpoint = endpoint
+        self.span = tracing.child()
+        """What the answer is part of, and its server is told."""
+        self._fault: FaultKind | None = None
         self._now = asyncio.get_running_loop().time
         self._asked = self._now()
         self._first = 0.0
@@ -70,6 +83,18 @@ class Meter:
             ):
                 self._usage = usage
 
+    def failed(self, fault: BackendFault) -> BackendFailed:
+        """What to tell of a fault: of an answer that had begun, that it broke off is told later."""
+        self._fault = fault.kind
+        return BackendFailed(
+            backend=self._served.card.backend,
+            kind=fault.kind,
+            endpoint=self._endpoint,
+            asked_for=self._asked_for,
+            seconds=self._now() - self._asked,
+            span=None if self.has_begun else self.span,
+        )
+
     def end(self) -> None:
         """The answer has ended, however it did; told where it had begun, and once."""
         if not self.has_begun:
@@ -82,6 +107,10 @@ class Meter:
                 model=self._served.card.id,
                 seconds=self._now() - self._asked,
                 first_s=self._first - self._asked,
+                endpoint=self._endpoint,
+                asked_for=self._asked_for,
+                fault=self._fault,
+                span=self.span,
                 prompt_tokens=usage.prompt_tokens if usage else 0,
                 completion_tokens=usage.completion_tokens if usage else 0,
                 cached_tokens=usage.cached_tokens if usage else 0,

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 from msgspec import Raw
 
+from famulus import tracing
 from famulus_models.catalog import Served
 from famulus_models.metering import Meter
 from famulus_models.rename import Renamer
@@ -43,7 +44,8 @@ class RoutedRelay:
         Until then another server can still be asked. Raises BackendFault.
         """
         try:
-            await self._enter()
+            with tracing.within(self._meter.span):
+                await self._enter()
             if self._request.stream:
                 await self._hold(first_event_s)
         except BaseException:

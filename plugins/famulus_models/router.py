@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from famulus import Problem
+from famulus import Problem, tracing
 from famulus_models.attempts import Attempts, Policy
 from famulus_models.catalog import Catalog, Listing, Served
 from famulus_models.closing import closed
@@ -82,9 +82,9 @@ class Router:
         attempts = Attempts(candidates, self._policy)
         async for candidate in attempts:
             asked = msgspec.structs.replace(request, model=candidate.card.id)
-            meter = Meter(candidate, self._policy.tell)
+            meter = Meter(candidate, self._policy.tell, asked_for=request.model)
             try:
-                async with closed(candidate.backend.chat(asked)) as batches:
+                async with closed(_asked_within(meter, candidate.backend.chat(asked))) as batches:
                     async for batch in batches:
                         if not meter.has_begun:
                             meter.begin()
@@ -92,7 +92,7 @@ class Router:
                         self._learn(candidate, asked, batch, meter)
                         yield batch
             except BackendFault as fault:
-                attempts.failed(candidate, fault, started=meter.has_begun)
+                attempts.failed(candidate, fault, meter=meter)
             else:
                 return
             finally:
@@ -205,12 +205,17 @@ class Router:
                 candidates = _same_model(candidates)
             attempts = Attempts(candidates, self._policy)
             async for candidate in attempts:
-                meter = Meter(candidate, self._policy.tell)
+                meter = Meter(
+                    candidate,
+                    self._policy.tell,
+                    asked_for=request.model,
+                    endpoint=request.endpoint,
+                )
                 relay = RoutedRelay(request, candidate, self._typed, meter)
                 try:
                     await relay.open(self._policy.settings.first_event_s)
                 except BackendFault as fault:
-                    attempts.failed(candidate, fault)
+                    attempts.failed(candidate, fault, meter=meter)
                 else:
                     attempts.succeeded(candidate)
                     return relay
@@ -265,3 +270,10 @@ class _Passing:
     async def __aexit__(self, *error: object) -> None:
         if self._relay is not None:
             await self._relay.close()
+
+
+def _asked_within(
+    meter: Meter, batches: AsyncIterator[Sequence[ChatChunk]]
+) -> AsyncIterator[Sequence[ChatChunk]]:
+    """An answer that is asked for as the part of a trace that it is."""
+    return batches if meter.span is None else tracing.begun_within(meter.span, batches)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec.structs import replace
 
+from famulus import tracing
 from famulus.failpoints import failpoint
 from famulus_runs.settings import RunSettings
 from famulus_runs.toolbox import Offer, Toolbox
@@ -119,6 +120,9 @@ class Caller:
         result: Result = "ok"
         clock = asyncio.get_running_loop().time
         began = clock()
+        span = tracing.child()
+        # This task is the call's alone.
+        tracing.span.set(span)
         try:
             async with limit:
                 async for progress in offer.kind.run(call, self._scope_of(offer, number)):
@@ -138,7 +142,16 @@ class Caller:
         else:
             result = "error" if output.is_error else "ok"
         finally:
-            self._tell(ToolCalled(kind=offer.kind.type, result=result, seconds=clock() - began))
+            self._tell(
+                ToolCalled(
+                    kind=offer.kind.type,
+                    result=result,
+                    seconds=clock() - began,
+                    name=call.name,
+                    call=call.id,
+                    span=span,
+                )
+            )
         failpoint("tool_ran")
         return replace(output, text=self._held(output.text))
 

@@ -151,6 +151,7 @@ class Engine:
         toolbox: Toolbox,
         project: str,
         principal: str = "",
+        trace: str = "",
         limits: RunSettings,
         now: Callable[[], int],
         new_id: Callable[[str], str],
@@ -165,6 +166,8 @@ class Engine:
         self.run = run
         self.principal = principal
         """Who created the run."""
+        self.trace = trace
+        """The span that did, as `traceparent` names it."""
         self.turns = past.turns
         self._model = model
         self._prompter = prompter

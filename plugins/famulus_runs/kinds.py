@@ -35,6 +35,8 @@ class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str = ""
     """Who created it, for what is committed on its behalf."""
     usage_is_estimate: bool = False
+    trace: str = ""
+    """The span that created it, as `traceparent` names it; empty where it was not traced."""
 
 
 encode_extra = msgspec.msgpack.Encoder().encode

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from famulus import Call, EventStream, Wire, list_page, operation
+from famulus import Call, EventStream, Wire, list_page, operation, tracing
 from famulus.failpoints import failpoint
 from famulus.resources import found, modify, require_files, while_stores_change
 from famulus_runs.additions import RunAdditions, usage_note, with_additions
@@ -113,6 +113,7 @@ class RunOperations:
             include=tuple(query.include),
             priority=priority_of(call.headers),
             principal=call.principal.id,
+            trace=_trace(),
         )
         return await self._created(call, run, extra, added, (), body.stream)
 
@@ -155,6 +156,7 @@ class RunOperations:
             reasoning_effort=assistant.reasoning_effort,
             priority=priority_of(call.headers),
             principal=call.principal.id,
+            trace=_trace(),
         )
         return await self._created(call, run, extra, lambda _: made, (thread,), body.stream)
 
@@ -331,6 +333,12 @@ class RunOperations:
     async def _found(self, call: Call, thread_id: str, run_id: str) -> Record:
         records = self._plugin.records.of(call.project)
         return await found(records, "run", run_id, thing="run", parent=thread_id)
+
+
+def _trace() -> str:
+    """What a run is part of, wherever it will be worked on."""
+    span = tracing.span.get()
+    return "" if span is None else span.traceparent
 
 
 def _tell_resume_path(call: Call, run: Run, stream: bool | None, *, after: Position) -> None:

@@ -292,6 +292,7 @@ class Runs(Plugin[RunSettings]):
             resources=self._resources(job.project, run),
             project=job.project,
             principal=extra.principal,
+            trace=extra.trace,
             limits=self.settings,
             now=self.now,
             new_id=self.new_id,

@@ -59,6 +59,9 @@ class Live:
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self.engine = engine
         self.journal = journal
+        self.span = tracing.continued(
+            engine.trace, conversation=engine.run.thread_id, agent=engine.run.assistant_id
+        )
         self.task: asyncio.Task[None] | None = None
         self.is_cancelled = False
         self.over = asyncio.Event()
@@ -115,6 +118,7 @@ class Runner:
         failpoint("run_loaded")
         engine, journal = work
         live = self._live[(job.project, job.key)] = Live(engine, journal)
+        tracing.span.set(live.span)
         try:
             await self._do(job, live)
         except RunGone as gone:
@@ -282,6 +286,9 @@ class Runner:
             completion_tokens=usage.completion_tokens if usage else 0,
             model=run.model,
             queued_s=None if run.started_at is None else run.started_at - run.created_at,
+            ended_at=self._clock(),
+            fault=run.last_error.code if run.last_error else "",
+            span=live.span,
         )
         reason = run.last_error.message if run.last_error else None
         (self._log.info if reason is None else self._log.warning)(

@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from famulus_schemas.inference import FaultKind
+from famulus_schemas.inference import Endpoint, FaultKind
+from famulus_schemas.spans import Span
 
 
 class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -17,6 +18,11 @@ class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     seconds: float
     request_id: str
     project: str | None = None
+    method: str = ""
+    route: str = ""
+    """The path as the operation names it, `/things/{id}`; empty where nothing is served there."""
+    span: Span | None = None
+    """What it was, where it is traced."""
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -35,6 +41,12 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """As its client named it."""
     queued_s: float | None = None
     """From when it was created until it was begun; None where it never was."""
+    ended_at: float = 0.0
+    """In unix seconds."""
+    fault: str = ""
+    """The code of its error, where it has one."""
+    span: Span | None = None
+    """What was done of it here since it last rested, where it is traced."""
 
 
 class ModelAnswered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -46,6 +58,13 @@ class ModelAnswered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     seconds: float
     first_s: float
     """Until the first piece of the answer was there."""
+    endpoint: Endpoint = "chat/completions"
+    asked_for: str = ""
+    """As whoever asked calls the model."""
+    fault: FaultKind | None = None
+    """Why it broke off, where its server did that."""
+    span: Span | None = None
+    """What it was, where it is traced."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
@@ -56,6 +75,11 @@ class BackendFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     backend: str
     kind: FaultKind
+    endpoint: Endpoint = "chat/completions"
+    asked_for: str = ""
+    seconds: float = 0.0
+    span: Span | None = None
+    """What it was, where it is traced and had not begun to answer."""
 
 
 class ToolCalled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -65,6 +89,12 @@ class ToolCalled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The type of the tool, such as `file_search`."""
     result: Literal["ok", "error", "timeout", "unusable"]
     seconds: float
+    name: str = ""
+    """As the model called it."""
+    call: str = ""
+    """The id of the call."""
+    span: Span | None = None
+    """What it was, where it is traced."""
 
 
 class FileIngested(msgspec.Struct, frozen=True, kw_only=True, tag=True):

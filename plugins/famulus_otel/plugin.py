@@ -1,0 +1,153 @@
+"""The plugin: begins a trace with each request, and exports what notices tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from famulus import CannotStart, Plugin, hookimpl, tracing
+from famulus.operations import Identify
+from famulus_otel.finished import finished
+from famulus_otel.settings import OtelSettings
+from famulus_schemas.gauges import Gauge
+from famulus_schemas.health import Health
+from famulus_schemas.identity import Principal
+from famulus_schemas.notices import (
+    BackendFailed,
+    ModelAnswered,
+    RequestServed,
+    RunEnded,
+    ToolCalled,
+)
+from famulus_schemas.spans import Span
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+    from famulus_otel.exporter import Exporter
+
+_STOP_S = 3.0
+"""How long a stop waits for the last spans."""
+
+
+class LibraryMissing(CannotStart):
+    """The package that has OTLP's messages is not installed."""
+
+
+class Otel(Plugin[OtelSettings]):
+    """Exports traces by OTLP."""
+
+    name = "otel"
+    _exporter: Exporter
+
+    @classmethod
+    def off_because(cls, settings: OtelSettings) -> str | None:
+        """Off until there is a collector."""
+        return None if settings.endpoint else "no endpoint is set"
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Export, whether the collector is there or not."""
+        _check_library()
+        import httpx
+
+        from famulus_otel.exporter import Exporter
+        from famulus_otel.packing import packed
+
+        settings = self.settings
+        number = version("famulus")
+        resource = {
+            "service.name": settings.service_name,
+            "service.version": number,
+            "service.instance.id": secrets.token_hex(8),
+            **settings.attributes,
+        }
+        headers = {name: secret.reveal() for name, secret in settings.headers.items()}
+        async with httpx.AsyncClient(
+            headers=headers, timeout=settings.timeout_s, follow_redirects=False
+        ) as client:
+            pack = partial(packed, resource=resource, version=number)
+            self._exporter = Exporter(client, settings, pack, log=self.log)
+            work = asyncio.create_task(self._exporter.work())
+            try:
+                yield
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_STOP_S):
+                        await self._exporter.flush()
+
+    @hookimpl(tryfirst=True)
+    async def around_authenticate(
+        self, headers: Headers, client: str, proceed: Identify
+    ) -> Principal | None:
+        """Begin the request's span: from here on all that it does is part of it."""
+        tracing.span.set(self._begun(headers.get("traceparent")))
+        return await proceed()
+
+    def _begun(self, traceparent: str | None) -> Span:
+        if traceparent is not None and self.settings.follow_clients:
+            span = tracing.continued(traceparent)
+            if span is not None:
+                return span
+        trace_id = secrets.token_hex(16)
+        return Span(
+            trace_id=trace_id,
+            id=secrets.token_hex(8),
+            # By the trace alone, so that everybody who takes part decides alike.
+            is_sampled=int(trace_id[16:], 16) < self.settings.sample_ratio * 2**64,
+            began_at=self.host.clock(),
+        )
+
+    @hookimpl
+    async def on_event(
+        self, event: RequestServed | RunEnded | ModelAnswered | BackendFailed | ToolCalled
+    ) -> None:
+        """Have exported what is over."""
+        span = finished(event)
+        if span is not None:
+            self._exporter.add(span)
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """What became of spans."""
+        return [
+            Gauge(
+                name="famulus_spans_waiting",
+                help="Spans that wait to be sent to the collector.",
+                read=lambda: float(self._exporter.waiting),
+            ),
+            Gauge(
+                name="famulus_spans_total",
+                help="Spans that the collector took, and those that were dropped.",
+                labels=("result",),
+                read=lambda: {
+                    ("exported",): float(self._exporter.exported),
+                    ("dropped",): float(self._exporter.dropped),
+                },
+            ),
+        ]
+
+    @hookimpl
+    async def check_health(self) -> Health:
+        """Whether the collector took the last spans."""
+        failure = self._exporter.failure
+        if failure is None:
+            return Health()
+        return Health(status="degraded", detail=f"the collector takes no spans: {failure}")
+
+
+def _check_library() -> None:
+    # The messages are an extra: what needs them is imported only once they are known to be there.
+    try:
+        import opentelemetry.proto.trace.v1.trace_pb2  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise LibraryMissing(
+            'opentelemetry-proto is not installed: pip install "famulus[otel]"'
+        ) from error
