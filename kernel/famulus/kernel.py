@@ -171,6 +171,7 @@ class Kernel:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.notices.tell_rest(self.hooks)
         await self.lifecycle.stop(self.settings.stop_s)
         flush(self.log)
 

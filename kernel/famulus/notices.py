@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SOON_S = 0.05
 """How long notices of requests may wait for each other: to wake somebody for one costs as much as
 to tell several. Any other notice is told at once, and all that waited before it."""
+REST_S = 1.0
+"""How long a stop waits until what was told is heard."""
 TURN_MAX = 100
 """How many are told before others have their turn."""
 
@@ -62,6 +64,16 @@ class Notices:
                 for _ in range(min(TURN_MAX, len(self._waiting))):
                     await self._tell_all(hooks(), self._waiting.popleft())
                 await asyncio.sleep(0)
+
+    async def tell_rest(self, hooks: Hooks | None) -> None:
+        """Tell what still waits, before those who hear it stop; what takes longer is lost."""
+        try:
+            async with asyncio.timeout(REST_S):
+                while self._waiting:
+                    await self._tell_all(hooks, self._waiting.popleft())
+        except TimeoutError:
+            self.lost += len(self._waiting)
+            self._waiting.clear()
 
     async def _tell_all(self, hooks: Hooks | None, notice: Notice) -> None:
         if hooks is not None:

@@ -62,6 +62,8 @@ HTTP_CLIENTS = {
     "plugins/famulus_http_models/link.py": "asks model servers, which the configuration names",
     "plugins/famulus_oidc/documents.py": "asks issuers, which the configuration names, for keys",
     "plugins/famulus_oidc/plugin.py": "opens the client that asks them",
+    "plugins/famulus_otel/exporter.py": "sends spans to the one collector of the configuration",
+    "plugins/famulus_otel/plugin.py": "opens the client that sends them",
     "plugins/famulus_remote_sandbox/channel.py": "asks the one gateway of the configuration",
     "plugins/famulus_remote_sandbox/gateway.py": "asks the one gateway of the configuration",
 }

@@ -592,6 +592,15 @@ async def test_notices_of_requests_are_heard_before_what_came_after_them() -> No
     assert told == [RequestServed] * 3 + [ToolCalled]
 
 
+async def test_what_was_told_before_a_stop_is_heard() -> None:
+    heard: asyncio.Queue[Notice] = asyncio.Queue()
+    async with kernel_with(Greeter, with_hooks("ear", on_event=hears(heard))) as server:
+        for _ in range(3):
+            await server.get("/hello")
+        assert heard.empty()
+    assert [type(heard.get_nowait()) for _ in range(3)] == [RequestServed] * 3
+
+
 async def test_notices_past_the_limit_are_lost_and_no_request_waits_for_them() -> None:
     free = asyncio.Event()
     heard: asyncio.Queue[str] = asyncio.Queue()
