@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from famulus.config import Secret
 from famulus.testing import FixedClock
 from famulus_keys.keyring import FIXED, FIXED_ADMIN, Keyring, bearer
 from famulus_keys.settings import KeysSettings
-from famulus_keys.tokens import RANDOM_BYTES, make_token
+from famulus_keys.tokens import RANDOM_BYTES, is_well_formed, make_token
 from famulus_schemas.errors import Problem
 from famulus_schemas.keys import StoredKey
 
@@ -149,6 +152,17 @@ async def test_an_ill_formed_key_is_refused_without_a_look_up() -> None:
     wrong = [token[:-1] + ("0" if token[-1] != "0" else "1"), token + "0", "sk-proj-abc", "' or 1"]
     for each in wrong:
         assert not await case.is_valid(each)
+    assert case.shelf.asked == 0
+
+
+@given(st.binary(min_size=1, max_size=RANDOM_BYTES), st.text(max_size=60))
+def test_no_likeness_of_a_key_is_looked_up(random: bytes, more: str) -> None:
+    case = Case()
+    token = make_token(random.rjust(RANDOM_BYTES, b"x"))
+    sent = more.encode("utf-8", "replace").decode("latin-1")
+    for each in (sent, f"sk-fam-{sent}", f"{token[:-6]}{sent}", f"{token}{sent or '0'}"):
+        if not is_well_formed(each):
+            assert not asyncio.run(case.is_valid(each))
     assert case.shelf.asked == 0
 
 
