@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,13 +31,16 @@ from famulus.config import Config, PluginConfig, load_config
 from famulus.lifecycle import BootError, State
 from famulus.log import make_log
 from famulus.plugin import Plugin
+from famulus_schemas.identity import Principal
 from famulus_schemas.ports import Port
+from famulus_schemas.records import Unit
 
 if TYPE_CHECKING:
     from famulus.kernel import Kernel
     from famulus.lifecycle import Lifecycle, Slot
 
 T = TypeVar("T")
+JoinAs = Callable[[Principal, str, Unit], Awaitable[Unit]]
 
 DEFAULT_FILE = "famulus.toml"
 
@@ -115,6 +118,16 @@ async def provided(config: Config, port: Port[T]) -> AsyncIterator[T]:
 
     Raises ConfigError or BootError saying why it cannot start.
     """
+    async with provided_and_joined(config, port) as (service, _):
+        yield service
+
+
+@asynccontextmanager
+async def provided_and_joined(config: Config, port: Port[T]) -> AsyncIterator[tuple[T, JoinAs]]:
+    """As `provided`, and what adds to a unit what others must have committed with it.
+
+    Raises ConfigError or BootError saying why it cannot start.
+    """
     from famulus.kernel import Kernel
 
     planned = Kernel(config, log=make_log("critical"))
@@ -124,7 +137,7 @@ async def provided(config: Config, port: Port[T]) -> AsyncIterator[T]:
         raise BootError(f"nobody provides {port.name}")
     async with _started(config, filler, {}) as (kernel, _):
         service: T = kernel.lifecycle.services.get(port)
-        yield service
+        yield service, kernel.join_unit
 
 
 @asynccontextmanager
@@ -151,17 +164,19 @@ async def _started(
 
 
 def _needed(lifecycle: Lifecycle, name: str, hooks: Sequence[str]) -> list[Slot]:
-    """The plugin, and all that it cannot do without. Raises BootError where there is none.
+    """The plugin, whoever has a part in what commands commit, and all that these cannot do without.
 
-    With `hooks`, also whoever implements them, and all that those use of each other.
+    With `hooks`, also whoever implements them, and all that those use of each other. Raises
+    BootError where there is no such plugin.
     """
     if name not in lifecycle.slots:
         raise BootError(f"there is no plugin {name!r}; there are {', '.join(lifecycle.slots)}")
     names: list[str] = []
-    waiting = [
-        name,
-        *(slot.name for slot in lifecycle.slots.values() if _has(lifecycle, slot, hooks)),
+    joining = [slot.name for slot in lifecycle.slots.values() if _joins(slot)]
+    implementing = [
+        slot.name for slot in lifecycle.slots.values() if _has(lifecycle, slot, hooks)
     ]
+    waiting = [name, *joining, *implementing]
     while waiting:
         slot = lifecycle.slots.get(waiting.pop())
         if slot is None or slot.name in names:
@@ -170,6 +185,10 @@ def _needed(lifecycle: Lifecycle, name: str, hooks: Sequence[str]) -> list[Slot]
         ports = [*slot.needs, *slot.wants] if hooks else slot.needs
         waiting.extend(lifecycle.filler.get(port.name, "") for port in ports)
     return [lifecycle.slots[each] for each in names]
+
+
+def _joins(slot: Slot) -> bool:
+    return slot.alive and slot.plugin_type is not None and slot.plugin_type.joins_commands
 
 
 def _has(lifecycle: Lifecycle, slot: Slot, hooks: Sequence[str]) -> bool:

@@ -44,7 +44,7 @@ from famulus_schemas.errors import (
     Problem,
 )
 from famulus_schemas.identity import Principal
-from famulus_schemas.notices import RequestServed
+from famulus_schemas.notices import RequestRefused, RequestServed
 
 if TYPE_CHECKING:
     from famulus.clock import MakeId
@@ -63,6 +63,9 @@ NOBODY = Principal(id="nobody", project="", scopes=())
 
 CLIENT_LEFT = 499
 """The status told to `on_event` for a request whose client went away; it is never sent."""
+
+REFUSALS = frozenset({401, 403, 429})
+"""What is told of as a refusal, with who asked from where."""
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _JSON = b"application/json"
@@ -135,6 +138,7 @@ class Exchange:
 
     __slots__ = (
         "call",
+        "code",
         "endpoint",
         "has_own_id",
         "has_unread_body",
@@ -163,6 +167,8 @@ class Exchange:
         self.status = 0
         self.endpoint: Endpoint | None = None
         self.call: Call | None = None
+        self.code = ""
+        """The error's, where the answer is one."""
         self.has_unread_body = False
         self.streams_for: str | None = None
         """Whose place among streams it has."""
@@ -258,6 +264,8 @@ class Dispatcher:
             if exchange.streams_for is not None:
                 self._places.give_back(exchange.streams_for)
             self._report(exchange, scope["method"])
+            if exchange.status in REFUSALS and self._hooks.on_event:
+                self._tell(_refusal(exchange, scope, headers))
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive
@@ -446,6 +454,7 @@ class Dispatcher:
 
     async def _send_problem(self, exchange: Exchange, error: Exception, send: Send) -> None:
         problem = await self._worded(exchange, error)
+        exchange.code = problem.body.code or ""
         extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in problem.headers.items()]
         data = envelope(problem)
         headers = exchange.headers(_JSON, len(data)) + extra
@@ -534,6 +543,29 @@ async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receiv
         watcher.cancel()
         if has_left:
             here.uncancel()
+
+
+def _refusal(exchange: Exchange, scope: Scope, headers: Headers) -> RequestRefused:
+    endpoint, call, client = exchange.endpoint, exchange.call, scope.get("client")
+    return RequestRefused(
+        operation=endpoint.operation.name if endpoint else "unknown",
+        action=endpoint.operation.action if endpoint else "",
+        status=exchange.status,
+        code=exchange.code,
+        request_id=exchange.request_id,
+        client=client[0] if client else "",
+        user_agent=headers.get("user-agent", ""),
+        project=call.project if call else None,
+        principal=call.principal.id if call else None,
+        key_id=call.principal.key_id if call else None,
+        resource=_resource(endpoint, call),
+    )
+
+
+def _resource(endpoint: Endpoint | None, call: Call | None) -> str | None:
+    if endpoint is None or call is None or not endpoint.operation.path.endswith("}"):
+        return None
+    return call.path.rpartition("/")[2]
 
 
 def _start(exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]]) -> Message:

@@ -166,6 +166,8 @@ class Plugin(Generic[S_co]):
     """An embedded default: it stays off where another plugin provides the same ports."""
     by_choice: ClassVar[bool] = False
     """It fills its ports only where `[ports]` names it, whoever else provides them or not."""
+    joins_commands: ClassVar[bool] = False
+    """It has a part in what commands commit, and so is started with every one that commits."""
     settings_type: ClassVar[type[Settings]] = NoSettings
 
     def __init__(self, settings: S_co, host: Host) -> None:

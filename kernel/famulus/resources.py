@@ -25,7 +25,8 @@ Join = Callable[[Unit], Awaitable[Unit]]
 """Adds what other plugins must have committed together with a unit."""
 
 
-async def _alone(unit: Unit) -> Unit:
+async def alone(unit: Unit) -> Unit:
+    """A unit that nobody joins."""
     return unit
 
 
@@ -52,7 +53,7 @@ async def modify(
     thing: str,
     change: Callable[[Record], Replace | None],
     parent: str = "",
-    join: Join = _alone,
+    join: Join = alone,
 ) -> bytes:
     """Read, change and write back, again while others were faster; the body as it now is.
 

@@ -65,6 +65,7 @@ class KeyOperations:
         changed = await plugin.keys.change_key(
             project_id,
             api_key_id,
+            by=call.principal,
             scopes=None if body.scopes is UNSET else scopes_of(body.scopes),
             expires_at=None if lifetime is UNSET else plugin.now() + lifetime,
         )
@@ -75,7 +76,7 @@ class KeyOperations:
         self, call: Call, project_id: str, api_key_id: str
     ) -> ApiKeyDeleted:
         """Delete a key of a project: it lets nobody in any more."""
-        await self._plugin.keys.revoke_key(project_id, api_key_id)
+        await self._plugin.keys.revoke_key(project_id, api_key_id, by=call.principal)
         return ApiKeyDeleted(id=api_key_id)
 
     @operation("GET", _ADMIN_KEYS, action=READ)
@@ -92,6 +93,7 @@ class KeyOperations:
         plugin, lifetime = self._plugin, body.expires_in_seconds
         key, value = await plugin.keys.create_key(
             SYSTEM_PROJECT,
+            by=call.principal,
             name=body.name,
             expires_at=None if lifetime is UNSET else plugin.now() + lifetime,
         )
@@ -105,7 +107,7 @@ class KeyOperations:
     @operation("DELETE", f"{_ADMIN_KEYS}/{{key_id}}", action=WRITE)
     async def delete_admin_api_key(self, call: Call, key_id: str) -> AdminApiKeyDeleted:
         """Delete an admin key: it lets nobody in any more."""
-        await self._plugin.keys.revoke_key(SYSTEM_PROJECT, key_id)
+        await self._plugin.keys.revoke_key(SYSTEM_PROJECT, key_id, by=call.principal)
         return AdminApiKeyDeleted(id=key_id)
 
     async def _answer(self, project_id: str, key: StoredKey) -> ProjectApiKey:

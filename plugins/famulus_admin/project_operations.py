@@ -47,7 +47,7 @@ class ProjectOperations:
     @operation("POST", _PROJECTS, action=WRITE, keeps_answer=False)
     async def create_project(self, call: Call, body: CreateProject) -> Project:
         """Create a project."""
-        return project(await self._plugin.keys.create_project(body.name))
+        return project(await self._plugin.keys.create_project(body.name, by=call.principal))
 
     @operation("GET", f"{_PROJECTS}/{{project_id}}", action=READ)
     async def retrieve_project(self, call: Call, project_id: str) -> Project:
@@ -59,12 +59,13 @@ class ProjectOperations:
         """Call a project otherwise."""
         if body.name is UNSET:
             return project(await self._plugin.keys.project(project_id))
-        return project(await self._plugin.keys.rename_project(project_id, body.name))
+        keys = self._plugin.keys
+        return project(await keys.rename_project(project_id, body.name, by=call.principal))
 
     @operation("POST", f"{_PROJECTS}/{{project_id}}/archive", action=WRITE, keeps_answer=False)
     async def archive_project(self, call: Call, project_id: str) -> Project:
         """Archive a project for good: its keys let nobody in any more, what it has is kept."""
-        return project(await self._plugin.keys.archive_project(project_id))
+        return project(await self._plugin.keys.archive_project(project_id, by=call.principal))
 
     @operation("GET", _ACCOUNTS, action=READ)
     async def list_project_service_accounts(
@@ -81,21 +82,24 @@ class ProjectOperations:
         """Create a service account; its key is shown only now."""
         keys = self._plugin.keys
         alone = bool(body.create_service_account_only)
-        made = await keys.create_account(project_id, body.name, role="none" if alone else "member")
+        made = await keys.create_account(
+            project_id, body.name, by=call.principal, role="none" if alone else "member"
+        )
         return NewServiceAccount(
             id=made.id,
             name=made.name,
             role=made.role,
             created_at=made.created_at,
-            api_key=None if alone else await self._key_of(project_id, made.id, body),
+            api_key=None if alone else await self._key_of(call, project_id, made.id, body),
         )
 
     async def _key_of(
-        self, project_id: str, account_id: str, body: CreateServiceAccount
+        self, call: Call, project_id: str, account_id: str, body: CreateServiceAccount
     ) -> ServiceAccountKey:
         plugin, lifetime = self._plugin, body.expires_in_seconds
         key, value = await plugin.keys.create_key(
             project_id,
+            by=call.principal,
             name=body.name,
             owner=account_id,
             expires_at=None if lifetime is None else plugin.now() + lifetime,
@@ -120,5 +124,5 @@ class ProjectOperations:
         self, call: Call, project_id: str, service_account_id: str
     ) -> ServiceAccountDeleted:
         """Delete a service account; its keys let nobody in any more."""
-        await self._plugin.keys.delete_account(project_id, service_account_id)
+        await self._plugin.keys.delete_account(project_id, service_account_id, by=call.principal)
         return ServiceAccountDeleted(id=service_account_id)

@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from typing import cast
 
 import click
+from msgspec.structs import replace
 
-from famulus.commands import configured, provided, started
+from famulus.commands import configured, provided_and_joined, started
 from famulus.config import Config
 from famulus_keys.plugin import Keys
-from famulus_keys.store import KeyStore
+from famulus_keys.store import JoinIn, KeyStore
 from famulus_schemas.errors import Problem
-from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT
+from famulus_schemas.identity import COMMAND_LINE, DEFAULT_PROJECT, SYSTEM_PROJECT
 from famulus_schemas.keys import ALL, ORGANIZATION, StoredKey, normal_scopes
 from famulus_schemas.ports import RECORDS
+from famulus_schemas.records import Unit
 
 DAY_S = 86_400
 DAYS_MAX = 36_500
@@ -103,12 +105,16 @@ def keys() -> click.Group:
 
 
 @asynccontextmanager
-async def _store(config: Config) -> AsyncIterator[KeyStore]:
+async def _store(config: Config) -> AsyncIterator[tuple[KeyStore, JoinIn]]:
     """The stored keys, which can be listed and revoked whatever the pepper is."""
-    async with provided(config, RECORDS.system) as records:
+    async with provided_and_joined(config, RECORDS.system) as (records, joined):
         store = KeyStore(records)
         await store.declare()
-        yield store
+
+        async def join(project: str, unit: Unit) -> Unit:
+            return await joined(replace(COMMAND_LINE, project=project), "api_keys.delete", unit)
+
+        yield store, join
 
 
 @asynccontextmanager
@@ -135,7 +141,7 @@ async def _create(
     async with _plugin(config) as plugin:
         expires_at = None if days is None else plugin.now() + days * DAY_S
         key, token = await plugin.service.create_key(
-            project, name=name, expires_at=expires_at, scopes=scopes
+            project, by=COMMAND_LINE, name=name, expires_at=expires_at, scopes=scopes
         )
     _show(key, token)
 
@@ -146,7 +152,7 @@ async def _rotate(config: Config, id: str, grace_s: int | None) -> None:
         project = await plugin.store.project_of(id)
         if project is None:
             raise _unknown(id)
-        key, token = await plugin.service.rotate_key(project, id, grace_s=grace_s)
+        key, token = await plugin.service.rotate_key(project, id, by=COMMAND_LINE, grace_s=grace_s)
     _show(key, token)
     click.echo(f"{id} is valid for {grace_s} more seconds at most.", err=True)
 
@@ -158,7 +164,7 @@ def _show(key: StoredKey, token: str) -> None:
 
 
 async def _list(config: Config) -> None:
-    async with _store(config) as store:
+    async with _store(config) as (store, _):
         found = [each async for each in store.all()]
     if not found:
         click.echo("There are no keys. Make one with `famulus keys create`.", err=True)
@@ -167,8 +173,8 @@ async def _list(config: Config) -> None:
 
 
 async def _revoke(config: Config, id: str | None) -> None:
-    async with _store(config) as store:
-        removed = await (store.clear() if id is None else store.remove(id))
+    async with _store(config) as (store, join):
+        removed = await (store.clear(join=join) if id is None else store.remove(id, join=join))
     if id is None:
         click.echo(f"Revoked {removed} keys. The next start makes a first one.", err=True)
         return
@@ -196,13 +202,13 @@ async def _projects(config: Config) -> None:
 
 async def _create_project(config: Config, name: str) -> None:
     async with _plugin(config) as plugin:
-        made = await plugin.service.create_project(name)
+        made = await plugin.service.create_project(name, by=COMMAND_LINE)
     click.echo(made.id)
 
 
 async def _archive_project(config: Config, id: str) -> None:
     async with _plugin(config) as plugin:
-        await plugin.service.archive_project(id)
+        await plugin.service.archive_project(id, by=COMMAND_LINE)
     click.echo(f"Archived {id}. Its keys let nobody in any more.", err=True)
 
 

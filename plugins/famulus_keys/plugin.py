@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from famulus import CannotStart, Plugin, Problem, hookimpl, need
 from famulus_keys.claim import Claim, OtherPepper
@@ -16,7 +17,7 @@ from famulus_keys.pepper import FILE, load_pepper, pepper_from
 from famulus_keys.projects import ProjectStore
 from famulus_keys.service import KeyService
 from famulus_keys.settings import KeysSettings
-from famulus_keys.store import KeyStore
+from famulus_keys.store import JoinIn, KeyStore
 from famulus_keys.strength import weakness
 from famulus_keys.tokens import (
     ADMIN_PREFIX,
@@ -35,9 +36,10 @@ from famulus_schemas.errors import (
     Fault,
 )
 from famulus_schemas.health import Health
-from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT, Principal
+from famulus_schemas.identity import DEFAULT_PROJECT, SERVER, SYSTEM_PROJECT, Principal
 from famulus_schemas.keys import ALL, ORGANIZATION, StoredKey, missing_scope
 from famulus_schemas.ports import KEYS, RECORDS
+from famulus_schemas.records import Unit
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -155,6 +157,7 @@ class Keys(Plugin[KeysSettings]):
         self,
         *,
         id: str | None = None,
+        by: Principal = SERVER,
         project: str = DEFAULT_PROJECT,
         name: str = "",
         expires_at: int | None = None,
@@ -178,12 +181,22 @@ class Keys(Plugin[KeysSettings]):
             owner=owner,
             scopes=(ORGANIZATION,) if is_admin else scopes or (ALL,),
         )
-        added = await self.store.add(key, self.keyring.digest(token.encode()), project=project)
+        join = self.join_as(by, "api_keys.create")
+        hashed = self.keyring.digest(token.encode())
+        added = await self.store.add(key, hashed, project=project, join=join)
         return (key, token) if added else None
 
-    async def revoke(self, id: str) -> bool:
+    def join_as(self, by: Principal, action: str) -> JoinIn:
+        """Adds what others must have committed with what `by` does, in whichever project."""
+
+        async def join(project: str, unit: Unit) -> Unit:
+            return await self.joined(replace(by, project=project), action, unit)
+
+        return join
+
+    async def revoke(self, id: str, *, by: Principal = SERVER) -> bool:
         """Make a key invalid at once here, and within `cache_s` elsewhere; False if unknown."""
-        removed = await self.store.remove(id)
+        removed = await self.store.remove(id, join=self.join_as(by, "api_keys.delete"))
         self.keyring.forget()
         return removed
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from famulus.resources import Join, alone
 from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT
 from famulus_schemas.keys import StoredAccount, StoredProject
 from famulus_schemas.records import (
@@ -70,7 +71,7 @@ class ProjectStore:
         if await self.records.get("project", DEFAULT_PROJECT) is None:
             await self.add(StoredProject(id=DEFAULT_PROJECT, name=DEFAULT_NAME, created_at=now))
 
-    async def add(self, project: StoredProject) -> bool:
+    async def add(self, project: StoredProject, *, join: Join = alone) -> bool:
         """Keep a new project; False where its id is taken."""
         write = Insert(
             kind="project",
@@ -80,7 +81,7 @@ class ProjectStore:
             index=_status(project),
         )
         try:
-            await self.records.commit([write])
+            await self.records.commit(await join([write]))
         except Conflict:
             return False
         return True

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from famulus import Problem, found, missing, modify
+from famulus.resources import Join
 from famulus_keys.projects import ALWAYS, account_of, project_of, rewritten
 from famulus_keys.store import KEYS_PER_READ, key_of
 from famulus_schemas.errors import UNKNOWN_CURSOR, Fault
-from famulus_schemas.identity import SYSTEM_PROJECT
+from famulus_schemas.identity import SYSTEM_PROJECT, Principal
 from famulus_schemas.keys import Role, StoredAccount, StoredKey, StoredProject
 from famulus_schemas.ports import Page
 from famulus_schemas.records import (
@@ -44,12 +46,15 @@ class KeyService:
 
     # --- projects -----------------------------------------------------------------------------
 
-    async def create_project(self, name: str, *, id: str | None = None) -> StoredProject:
+    async def create_project(
+        self, name: str, *, by: Principal, id: str | None = None
+    ) -> StoredProject:
         """A new project; with `id` it is called so, or is the one that already is."""
         plugin = self._plugin
         assert id != SYSTEM_PROJECT
         project = StoredProject(id=id or plugin.new_id("proj_"), name=name, created_at=plugin.now())
-        added = await plugin.projects.add(project)
+        join = self._join(by, SYSTEM_PROJECT, "projects.create")
+        added = await plugin.projects.add(project, join=join)
         return project if added else await self.project(project.id)
 
     async def project(self, id: str) -> StoredProject:
@@ -65,17 +70,19 @@ class KeyService:
             self._projects, "project", project_of, after=after, limit=limit, where=where
         )
 
-    async def rename_project(self, id: str, name: str) -> StoredProject:
+    async def rename_project(self, id: str, name: str, *, by: Principal) -> StoredProject:
         """Call a project otherwise."""
-        return await self._change_project(id, lambda project: replace(project, name=name))
+        join = self._join(by, SYSTEM_PROJECT, "projects.modify")
+        return await self._change_project(id, lambda each: replace(each, name=name), join)
 
-    async def archive_project(self, id: str) -> StoredProject:
+    async def archive_project(self, id: str, *, by: Principal) -> StoredProject:
         """Let nobody in any more."""
         if id in ALWAYS:
             await self.project(id)
             raise Problem(STAYS, param="project_id")
         now = self._plugin.now()
-        archived = await self._change_project(id, lambda each: replace(each, archived_at=now))
+        join = self._join(by, SYSTEM_PROJECT, "projects.archive")
+        archived = await self._change_project(id, lambda each: replace(each, archived_at=now), join)
         self._plugin.keyring.forget()
         return archived
 
@@ -95,7 +102,7 @@ class KeyService:
         plugin.keyring.forget()
 
     async def _change_project(
-        self, id: str, change: Callable[[StoredProject], StoredProject]
+        self, id: str, change: Callable[[StoredProject], StoredProject], join: Join
     ) -> StoredProject:
         def rewrite(record: Record) -> Replace:
             project = project_of(record)
@@ -103,7 +110,7 @@ class KeyService:
                 raise Problem(IS_ARCHIVED, id=id)
             return rewritten(record, change(project))
 
-        await modify(self._projects, "project", id, thing="project", change=rewrite)
+        await modify(self._projects, "project", id, thing="project", change=rewrite, join=join)
         return await self.project(id)
 
     # --- keys ---------------------------------------------------------------------------------
@@ -112,6 +119,7 @@ class KeyService:
         self,
         project: str,
         *,
+        by: Principal,
         name: str = "",
         expires_at: int | None = None,
         owner: str | None = None,
@@ -120,7 +128,7 @@ class KeyService:
         """A new key, and the text that is its only copy."""
         await self._open(project)
         made = await self._plugin.create(
-            project=project, name=name, expires_at=expires_at, owner=owner, scopes=scopes
+            project=project, by=by, name=name, expires_at=expires_at, owner=owner, scopes=scopes
         )
         assert made is not None
         return made
@@ -142,6 +150,7 @@ class KeyService:
         project: str,
         id: str,
         *,
+        by: Principal,
         scopes: tuple[str, ...] | None = None,
         expires_at: int | None = None,
     ) -> StoredKey:
@@ -158,30 +167,41 @@ class KeyService:
             body = msgspec.json.encode(changed)
             return Replace(kind="key", id=id, version=record.version, body=body)
 
-        await modify(self._of(project), "key", id, thing="API key", change=rewrite)
+        join = self._join(by, project, "api_keys.modify")
+        await modify(self._of(project), "key", id, thing="API key", change=rewrite, join=join)
         self._plugin.keyring.forget()
         return await self.key(project, id)
 
-    async def rotate_key(self, project: str, id: str, *, grace_s: int) -> tuple[StoredKey, str]:
+    async def rotate_key(
+        self, project: str, id: str, *, by: Principal, grace_s: int
+    ) -> tuple[StoredKey, str]:
         """A new key in the place of an old one, which ends later."""
         old = await self.key(project, id)
         made = await self.create_key(
-            project, name=old.name, expires_at=old.expires_at, owner=old.owner, scopes=old.scopes
+            project,
+            by=by,
+            name=old.name,
+            expires_at=old.expires_at,
+            owner=old.owner,
+            scopes=old.scopes,
         )
         ends = self._plugin.now() + grace_s
         ends = ends if old.expires_at is None else min(ends, old.expires_at)
-        await self.change_key(project, id, expires_at=ends)
+        await self.change_key(project, id, by=by, expires_at=ends)
         return made
 
-    async def revoke_key(self, project: str, id: str) -> None:
+    async def revoke_key(self, project: str, id: str, *, by: Principal) -> None:
         """Make a key invalid for good."""
         await self._known(project)
-        await _delete(self._of(project), "key", id, thing="API key")
+        unit = [Delete(kind="key", id=id)]
+        await self._end(project, "api_keys.delete", unit, by=by, thing="API key")
         self._plugin.keyring.forget()
 
     # --- service accounts ---------------------------------------------------------------------
 
-    async def create_account(self, project: str, name: str, *, role: Role) -> StoredAccount:
+    async def create_account(
+        self, project: str, name: str, *, by: Principal, role: Role
+    ) -> StoredAccount:
         """A new service account."""
         await self._open(project)
         plugin = self._plugin
@@ -194,7 +214,8 @@ class KeyService:
             created_at=account.created_at,
             body=msgspec.json.encode(account),
         )
-        await self._of(project).commit([write])
+        join = self._join(by, project, "service_accounts.create")
+        await self._of(project).commit(await join([write]))
         return account
 
     async def account(self, project: str, id: str) -> StoredAccount:
@@ -211,19 +232,20 @@ class KeyService:
             self._of(project), "service_account", account_of, after=after, limit=limit
         )
 
-    async def delete_account(self, project: str, id: str) -> None:
+    async def delete_account(self, project: str, id: str, *, by: Principal) -> None:
         """End a service account, and all of its keys."""
         await self.account(project, id)
+        unit = [Delete(kind="service_account", id=id)]
         after: str | None = None
         while True:
             page = await self.keys(project, after=after, limit=KEYS_PER_READ)
             for key in page.data:
                 if key.owner == id:
-                    await self.revoke_key(project, key.id)
+                    await self.revoke_key(project, key.id, by=by)
             if not page.has_more:
                 break
             after = page.data[-1].id
-        await _delete(self._of(project), "service_account", id, thing="service account")
+        await self._end(project, "service_accounts.delete", unit, by=by, thing="service account")
 
     # --- where it is kept ---------------------------------------------------------------------
 
@@ -233,6 +255,19 @@ class KeyService:
 
     def _of(self, project: str) -> Records:
         return self._plugin.store.of(project)
+
+    def _join(self, by: Principal, project: str, action: str) -> Join:
+        """Adds what others must have committed with what `by` does in a project."""
+        return partial(self._plugin.joined, replace(by, project=project), action)
+
+    async def _end(
+        self, project: str, action: str, unit: Sequence[Delete], *, by: Principal, thing: str
+    ) -> None:
+        joined = await self._join(by, project, action)(unit)
+        try:
+            await self._of(project).commit(joined)
+        except Conflict as conflict:
+            raise missing(thing, unit[0].id) from conflict
 
     async def _known(self, project: str) -> StoredProject | None:
         """Raise Problem (404) where there is no such project."""
@@ -260,10 +295,3 @@ async def _page(
     except UnknownCursor as error:
         raise Problem(UNKNOWN_CURSOR, param=error.name, name=error.name, id=error.id) from error
     return Page(data=[of(record) for record in page.records], has_more=page.has_more)
-
-
-async def _delete(records: Records, kind: str, id: str, *, thing: str) -> None:
-    try:
-        await records.commit([Delete(kind=kind, id=id)])
-    except Conflict as conflict:
-        raise missing(thing, id) from conflict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -20,6 +20,7 @@ from famulus_schemas.records import (
     Records,
     Replace,
     SystemRecords,
+    Unit,
 )
 
 KEYS_PER_READ = 100
@@ -38,6 +39,14 @@ CLAIM = Kind(name="key_pepper")
 _CLAIM_ID = "pepper"
 
 _decode = msgspec.json.Decoder(StoredKey).decode
+
+JoinIn = Callable[[str, Unit], Awaitable[Unit]]
+"""Adds what others must have committed together with a unit of that project."""
+
+
+async def alone_in(project: str, unit: Unit) -> Unit:
+    """A unit that nobody joins."""
+    return unit
 
 
 def key_of(record: Record) -> StoredKey:
@@ -67,7 +76,14 @@ class KeyStore:
                 return record.project, _decode(record.body)
         return None
 
-    async def add(self, key: StoredKey, digest: bytes, *, project: str = DEFAULT_PROJECT) -> bool:
+    async def add(
+        self,
+        key: StoredKey,
+        digest: bytes,
+        *,
+        project: str = DEFAULT_PROJECT,
+        join: JoinIn = alone_in,
+    ) -> bool:
         """Keep a key; False where its id is taken."""
         write = Insert(
             kind="key",
@@ -79,7 +95,7 @@ class KeyStore:
         )
         failpoint("key_add_before_commit")
         try:
-            await self._records.of(project).commit([write])
+            await self._records.of(project).commit(await join(project, [write]))
         except Conflict:
             return False
         failpoint("key_added")
@@ -112,11 +128,11 @@ class KeyStore:
         except Conflict:
             return
 
-    async def clear(self) -> int:
+    async def clear(self, *, join: JoinIn = alone_in) -> int:
         """Forget every key, and the pepper that they were hashed with; how many keys there were."""
         ids = {key.id async for _, key in self.all()}
         for id in ids:
-            await self.remove(id)
+            await self.remove(id, join=join)
         with contextlib.suppress(Conflict):
             await self._records.of(DEFAULT_PROJECT).commit([Delete(kind=CLAIM.name, id=_CLAIM_ID)])
         return len(ids)
@@ -140,13 +156,14 @@ class KeyStore:
                 return project
         return None
 
-    async def remove(self, id: str) -> bool:
+    async def remove(self, id: str, *, join: JoinIn = alone_in) -> bool:
         """Forget a key, whosever it is; False where there is none of this id."""
         removed = False
         projects = [project async for project, key in self.all() if key.id == id]
         for project in projects:
             try:
-                await self._records.of(project).commit([Delete(kind="key", id=id)])
+                unit = await join(project, [Delete(kind="key", id=id)])
+                await self._records.of(project).commit(unit)
             except Conflict:
                 continue
             removed = True

@@ -19,3 +19,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Actions that it may take, as `resource.verb`; `*` stands for all."""
     key_id: str | None = None
     """Which API key was used, where one was."""
+
+
+COMMAND_LINE = Principal(id="command_line", project=SYSTEM_PROJECT, scopes=())
+"""Whoever gives commands on the machine that has the records."""
+SERVER = Principal(id="server", project=SYSTEM_PROJECT, scopes=())
+"""The server itself, for what nobody asked it to do."""

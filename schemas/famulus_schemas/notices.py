@@ -25,6 +25,27 @@ class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What it was, where it is traced."""
 
 
+class RequestRefused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody was not let in (401), may not (403), or has to wait (429)."""
+
+    operation: str
+    action: str
+    """What the operation is for, as `resource.verb`; empty where none was found."""
+    status: int
+    code: str
+    """The error's."""
+    request_id: str
+    client: str
+    """The address that the request came from."""
+    user_agent: str
+    project: str | None = None
+    principal: str | None = None
+    """Who it was, by the principal's id; None where that is not known."""
+    key_id: str | None = None
+    resource: str | None = None
+    """The id that the path ends with."""
+
+
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A run reached a terminal status, or rests until its client answers."""
 
@@ -117,6 +138,7 @@ class PluginChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 Notice = (
     RequestServed
+    | RequestRefused
     | RunEnded
     | ModelAnswered
     | BackendFailed

@@ -448,12 +448,15 @@ class Page(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
 class Keys(Protocol):
     """Projects, and who may come in to them, for those who administer them.
 
-    Admin keys are the keys of SYSTEM_PROJECT. What is revoked, archived or changed counts at once
-    in this process, and within a second in all others. Everything that takes an id raises Problem
-    (404) where the project has no such thing; lists raise Problem for an unknown cursor.
+    Who changes something says who that is, `by`: it is told to whoever joins the change. Admin keys
+    are the keys of SYSTEM_PROJECT. What is revoked, archived or changed counts at once in this
+    process, and within a second in all others. Everything that takes an id raises Problem (404)
+    where the project has no such thing; lists raise Problem for an unknown cursor.
     """
 
-    async def create_project(self, name: str, *, id: str | None = None) -> StoredProject:
+    async def create_project(
+        self, name: str, *, by: Principal, id: str | None = None
+    ) -> StoredProject:
         """A new project; with `id` it is called so, or is the one that already is."""
         ...
 
@@ -467,11 +470,11 @@ class Keys(Protocol):
         """The projects, oldest first."""
         ...
 
-    async def rename_project(self, id: str, name: str) -> StoredProject:
+    async def rename_project(self, id: str, name: str, *, by: Principal) -> StoredProject:
         """Call a project otherwise. Raises Problem where it is archived."""
         ...
 
-    async def archive_project(self, id: str) -> StoredProject:
+    async def archive_project(self, id: str, *, by: Principal) -> StoredProject:
         """Let nobody in to a project any more, for good; what it has is kept.
 
         Raises Problem for the default project, whose keys are those of the configuration.
@@ -490,6 +493,7 @@ class Keys(Protocol):
         self,
         project: str,
         *,
+        by: Principal,
         name: str = "",
         expires_at: int | None = None,
         owner: str | None = None,
@@ -513,21 +517,26 @@ class Keys(Protocol):
         project: str,
         id: str,
         *,
+        by: Principal,
         scopes: tuple[str, ...] | None = None,
         expires_at: int | None = None,
     ) -> StoredKey:
         """Give a key other scopes or another end; what is None stays."""
         ...
 
-    async def rotate_key(self, project: str, id: str, *, grace_s: int) -> tuple[StoredKey, str]:
+    async def rotate_key(
+        self, project: str, id: str, *, by: Principal, grace_s: int
+    ) -> tuple[StoredKey, str]:
         """A new key that may do what the old one may, which ends `grace_s` later."""
         ...
 
-    async def revoke_key(self, project: str, id: str) -> None:
+    async def revoke_key(self, project: str, id: str, *, by: Principal) -> None:
         """Make a key invalid for good."""
         ...
 
-    async def create_account(self, project: str, name: str, *, role: Role) -> StoredAccount:
+    async def create_account(
+        self, project: str, name: str, *, by: Principal, role: Role
+    ) -> StoredAccount:
         """A new service account."""
         ...
 
@@ -539,7 +548,7 @@ class Keys(Protocol):
         """The service accounts of a project, oldest first."""
         ...
 
-    async def delete_account(self, project: str, id: str) -> None:
+    async def delete_account(self, project: str, id: str, *, by: Principal) -> None:
         """End a service account, and all of its keys."""
         ...
 

@@ -14,6 +14,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from famulus.testing import FixedClock, TestServer, live_server, make_kernel
+from famulus_schemas.identity import SERVER
 
 pytestmark = pytest.mark.anyio
 
@@ -231,7 +232,7 @@ async def test_a_rotated_key_is_valid_for_its_grace() -> None:
     async with opened() as house:
         project, id, key = await house.key()
         service = house.server.plugin("keys").service
-        _, new = await service.rotate_key(project, id, grace_s=30)
+        _, new = await service.rotate_key(project, id, by=SERVER, grace_s=30)
         assert (await house.status(key), await house.status(new)) == (200, 200)
         house.clock.move(30)
         assert (await house.status(key), await house.status(new)) == (401, 200)
