@@ -26,7 +26,7 @@ from famulus.testing import (
 )
 
 PLUGINS = (
-    *("sqlite", "events", "jobs", "keys", "admin", "idempotency", "local_blobs", "files"),
+    *("sqlite", "events", "jobs", "keys", "admin", "audit", "idempotency", "local_blobs", "files"),
     *("assistants", "threads", "models", "builtin", "runs", "functions", "chat"),
     *("extraction", "embeddings", "exact_vectors", "vector_stores", "file_search"),
     *("containers", "code_interpreter", TrustedSandbox),

@@ -38,6 +38,7 @@ MAY_IMPORT_PYDANTIC = {
 """The only folders of `plugins/` that import pydantic, and in no server, each with its reason."""
 
 SYSTEM_RECORDS = {
+    "famulus_audit": "tells an administrator what was done in every project",
     "famulus_containers": "ends containers whose time is over, in every project",
     "famulus_files": "ends files and uploads of every project that have expired",
     "famulus_idempotency": "forgets keys of every project once they are over",
