@@ -173,9 +173,7 @@ def _needed(lifecycle: Lifecycle, name: str, hooks: Sequence[str]) -> list[Slot]
         raise BootError(f"there is no plugin {name!r}; there are {', '.join(lifecycle.slots)}")
     names: list[str] = []
     joining = [slot.name for slot in lifecycle.slots.values() if _joins(slot)]
-    implementing = [
-        slot.name for slot in lifecycle.slots.values() if _has(lifecycle, slot, hooks)
-    ]
+    implementing = [slot.name for slot in lifecycle.slots.values() if _has(lifecycle, slot, hooks)]
     waiting = [name, *joining, *implementing]
     while waiting:
         slot = lifecycle.slots.get(waiting.pop())

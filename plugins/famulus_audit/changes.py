@@ -18,6 +18,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     resource: str | None = None
     details: Json = {}
+    called: str | None = None
+    """A project's name as it is from now on, where that is what is changed."""
 
 
 def changes_of(action: str, unit: Unit, *, named: str | None) -> Iterator[Change]:
@@ -29,9 +31,12 @@ def changes_of(action: str, unit: Unit, *, named: str | None) -> Iterator[Change
         # Of a plugin that is not ours: what it writes first is what it is about.
         main = next((write for write in unit if isinstance(write, Insert | Replace | Delete)), None)
     resource = named if main is None else _id_of(main)
-    details = {} if main is None else _details(main)
+    details, called = ({}, None) if main is None else _details(main)
     yield Change(
-        type=type_of(action) if told is None else told.type, resource=resource, details=details
+        type=type_of(action) if told is None else told.type,
+        resource=resource,
+        details=details,
+        called=called,
     )
     for write in unit:
         if isinstance(write, Insert) and write is not main and write.kind in BESIDES:
@@ -48,19 +53,20 @@ def _id_of(write: Write) -> str | None:
     return write.id.rpartition("/")[2] if write.kind == "vector_store_file" else write.id
 
 
-def _details(write: Write) -> Json:
+def _details(write: Write) -> tuple[Json, str | None]:
     """Of projects, keys and service accounts; all else is content."""
     if not isinstance(write, Insert | Replace) or write.body is None:
-        return {}
+        return {}, None
     is_new = isinstance(write, Insert)
     if write.kind == "key":
-        return _of_key(msgspec.json.decode(write.body, type=StoredKey), is_new=is_new)
+        return _of_key(msgspec.json.decode(write.body, type=StoredKey), is_new=is_new), None
     if write.kind == "project":
-        return _of_project(msgspec.json.decode(write.body, type=StoredProject), is_new=is_new)
+        project = msgspec.json.decode(write.body, type=StoredProject)
+        return _of_project(project, is_new=is_new), project.name
     if write.kind == "service_account" and is_new:
         account = msgspec.json.decode(write.body, type=StoredAccount)
-        return {"data": {"role": account.role}}
-    return {}
+        return {"data": {"role": account.role}}, None
+    return {}, None
 
 
 def _of_key(key: StoredKey, *, is_new: bool) -> Json:

@@ -162,14 +162,17 @@ class Audit(Plugin[AuditSettings]):
         at = self.now()
         events = []
         for change in changes_of(action, unit, named=named):
-            project = change.resource if _resource(action) == "projects" else principal.project
+            project: str | None = principal.project
+            if change.called is not None:
+                project = change.resource
+                self._names.pop(project or "", None)
             events.append(
                 Event(
                     type=change.type,
                     at=at,
                     source=source,
                     project=None if project == SYSTEM_PROJECT else project,
-                    project_name=await self._name_of(project),
+                    project_name=change.called or await self._name_of(project),
                     resource=change.resource,
                     details=change.details,
                 )
