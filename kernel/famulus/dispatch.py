@@ -264,7 +264,7 @@ class Dispatcher:
             if exchange.streams_for is not None:
                 self._places.give_back(exchange.streams_for)
             self._report(exchange, scope["method"])
-            if exchange.status in REFUSALS and self._hooks.on_event:
+            if exchange.status in REFUSALS and self._hooks.listeners(RequestRefused):
                 self._tell(_refusal(exchange, scope, headers))
 
     async def _answer(

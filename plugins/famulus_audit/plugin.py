@@ -28,7 +28,7 @@ from famulus_audit.words import (
 )
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import SYSTEM_PROJECT, Principal
-from famulus_schemas.notices import Notice, RequestRefused
+from famulus_schemas.notices import RequestRefused
 from famulus_schemas.ports import KEYS, RECORDS
 from famulus_schemas.records import Insert, Unit, Write
 
@@ -207,9 +207,9 @@ class Audit(Plugin[AuditSettings]):
     # --- refusals and reads -------------------------------------------------------------------
 
     @hookimpl
-    async def on_event(self, event: Notice) -> None:
+    async def on_event(self, event: RequestRefused) -> None:
         """Write down a refusal, or count it."""
-        if not isinstance(event, RequestRefused) or not self._is_told(event):
+        if not self._is_told(event):
             return
         refused = Event(
             type=_refusal_type(event),

@@ -287,9 +287,11 @@ async def test_the_client_code_that_is_shown_gets_its_answer(tmp_path: Path) -> 
 
 
 async def test_the_administration_that_is_shown_makes_a_key(tmp_path: Path) -> None:
-    [block] = [block for block in blocks("python") if "admin.organization" in block]
+    makes, audits = [block for block in blocks("python") if "admin.organization" in block]
     async with served(tmp_path) as url:
-        assert (await run_as_shown(block, url)).startswith("sk-fam-")
+        assert (await run_as_shown(makes, url)).startswith("sk-fam-")
+        told = await run_as_shown(audits, url)
+    assert " api_key.created key_" in told
 
 
 async def test_the_search_that_is_shown_cites_what_is_shown(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class House:
 
     async def written(self) -> None:
         """Wait until all that was refused and read so far is in the log."""
+        while self.server.kernel.notices.waiting:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         await self.server.plugin("audit").queue.flush()
 
