@@ -13,7 +13,7 @@ from famulus_oidc.grants import grant
 from famulus_oidc.settings import Issuer, OidcSettings
 from famulus_oidc.unverified import Unverified, take_apart
 from famulus_schemas.errors import PROJECT_ARCHIVED, Problem
-from famulus_schemas.identity import SYSTEM_PROJECT, Principal
+from famulus_schemas.identity import SERVER, SYSTEM_PROJECT, Principal
 
 if TYPE_CHECKING:
     from famulus_oidc.issuer_keys import IssuerKeys
@@ -107,6 +107,6 @@ class Doorkeeper:
                 raise
             if not self._settings.create_projects:
                 raise Problem(NO_SUCH_PROJECT, project=project) from problem
-            kept = await self._projects.create_project(project, id=project)
+            kept = await self._projects.create_project(project, by=SERVER, id=project)
         if kept.archived_at is not None:
             raise Problem(PROJECT_ARCHIVED)
