@@ -16,7 +16,7 @@ from famulus_oidc.claims import texts_at
 from famulus_oidc.grants import grant
 from famulus_oidc.settings import Issuer
 from famulus_schemas.errors import Problem
-from famulus_schemas.identity import SYSTEM_PROJECT
+from famulus_schemas.identity import SERVER, SYSTEM_PROJECT
 from famulus_schemas.keys import ORGANIZATION, missing_scope
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ async def refused(at: Any, token: str, **more: Any) -> tuple[int, str, str]:
 async def test_a_project_must_be_there_and_not_be_archived(issuer: LocalIssuer) -> None:
     async with house(trusting(issuer, project_claim="tenant.id")) as at:
         keys = at.server.plugin("keys").service
-        project = await keys.create_project("Billing")
+        project = await keys.create_project("Billing", by=SERVER)
         token = issuer.token(tenant={"id": project.id})
         assert await at.status(token, "POST", **ASSISTANT) == 200
         [kept] = (await at.ask(token)).json()["data"]
@@ -42,7 +42,7 @@ async def test_a_project_must_be_there_and_not_be_archived(issuer: LocalIssuer) 
         unknown = await refused(at, issuer.token(tenant={"id": "proj_unknown"}))
         assert unknown[:2] == (403, "no_project")
         assert "'proj_unknown', which this server does not have" in unknown[2]
-        await keys.archive_project(project.id)
+        await keys.archive_project(project.id, by=SERVER)
         assert (await refused(at, token))[:2] == (401, "not_authorized_invalid_project")
 
 
@@ -52,7 +52,7 @@ async def test_projects_can_be_made_when_they_are_first_named(issuer: LocalIssue
         assert await at.status(issuer.token(tid="blue")) == 200
         made = await at.server.plugin("keys").service.project("team-blue")
         assert (made.id, made.name) == ("team-blue", "team-blue")
-        await at.server.plugin("keys").service.archive_project("team-blue")
+        await at.server.plugin("keys").service.archive_project("team-blue", by=SERVER)
         assert await at.status(issuer.token(tid="blue")) == 401
         for strange in ("../up", "a b", "", "x" * 200, "a/b", "\n", None, {"a": 1}, 1.5, True):
             assert (await refused(at, issuer.token(tid=strange)))[:2] == (403, "no_project")
