@@ -67,7 +67,7 @@ def _own(actor_type: str) -> str:
 
 
 KIND = Kind(name="audit_event", indexes=INDEXES, index_of=_index_of)
-"""Body: the event as it is answered. Parent: its day, and the process that wrote it."""
+"""Body: the event as it is answered. Parent: itself."""
 
 
 def index(
@@ -120,16 +120,17 @@ def body_of(id: str, event: Event) -> Json:
     }
 
 
-def record_of(event: Event, *, id: str, chain: str) -> Insert:
+def record_of(event: Event, *, id: str) -> Insert:
     """The write that keeps an event.
 
-    Its parent is of this process alone: lists that several write into are waited for.
+    It is its own parent: a list that several write into is waited for, and one that is cleared
+    leaves no cursors.
     """
     source = event.source
     return Insert(
         kind=KIND.name,
         id=id,
-        parent=f"{day_of(event.at)}/{chain}",
+        parent=id,
         created_at=event.at,
         body=msgspec.json.encode(body_of(id, event)),
         index=index(

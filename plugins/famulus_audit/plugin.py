@@ -30,7 +30,8 @@ from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import SYSTEM_PROJECT, Principal
 from famulus_schemas.notices import RequestRefused
 from famulus_schemas.ports import KEYS, RECORDS
-from famulus_schemas.records import Insert, Unit, Write
+from famulus_schemas.records import Clear, Insert, Record, Unit, Write
+from famulus_schemas.retention import Data, DataKind, Removed
 
 NAME_S = 60.0
 """How long a project's name is taken to be what it was."""
@@ -72,13 +73,11 @@ class Audit(Plugin[AuditSettings]):
     keys = want(KEYS)
     queue: Queue
     folding: Folding
-    _chain: str
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Write what waits until the end, and what then still waits."""
         await self.records.declare(KIND)
-        self._chain = self.new_id("")
         self._names: dict[str, tuple[float, str | None]] = {}
         self.folding = Folding(self.settings)
         self.queue = Queue(
@@ -119,6 +118,29 @@ class Audit(Plugin[AuditSettings]):
                 read=lambda: self.folding.folded,
             ),
         ]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Events, which go by their age, and stay where their project is erased."""
+        return [
+            DataKind(
+                name="audit",
+                kind=KIND.name,
+                delete=self._delete,
+                age="since it was written",
+                last_used=_written_at,
+                stays="it is the proof of who did what",
+            )
+        ]
+
+    async def _delete(
+        self, principal: Principal, record: Record, at_all_costs: bool
+    ) -> Removed | None:
+        records = self.records.of(record.project)
+        if await records.get(KIND.name, record.id) is None:
+            return None
+        await records.commit([Clear(kind=KIND.name, parent=record.parent)])
+        return Removed(bytes=len(record.body))
 
     @staticmethod
     @hookimpl
@@ -183,7 +205,7 @@ class Audit(Plugin[AuditSettings]):
         return of_call(call, characters_max=self.settings.user_agent_characters_max)
 
     def _write(self, home: str, event: Event) -> Insert:
-        return record_of(event, id=event_id(self.new_id(""), home), chain=self._chain)
+        return record_of(event, id=event_id(self.new_id(""), home))
 
     async def _name_of(self, project: str | None) -> str | None:
         """What a project is called, as far as anybody here knows."""
@@ -243,6 +265,10 @@ class Audit(Plugin[AuditSettings]):
 
     def _due(self) -> Sequence[tuple[str, Event]]:
         return [(_home(event), event) for event in self.folding.over(self.host.clock())]
+
+
+async def _written_at(record: Record) -> int:
+    return record.created_at
 
 
 def _resource(action: str) -> str:

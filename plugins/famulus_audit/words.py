@@ -23,7 +23,7 @@ def _of(resource: str, kind: str, **verbs: str) -> dict[str, Told]:
 
 TOLD: dict[str, Told] = {
     **_of("projects", "project", create="project.created", modify="project.updated"),
-    **_of("projects", "project", archive="project.archived"),
+    **_of("projects", "project", archive="project.archived", erase="project.deleted"),
     **_of("api_keys", "key", create="api_key.created", modify="api_key.updated"),
     **_of("api_keys", "key", delete="api_key.deleted"),
     **_of("service_accounts", "service_account", create="service_account.created"),

@@ -86,19 +86,21 @@ class KeyService:
         self._plugin.keyring.forget()
         return archived
 
-    async def close_project(self, id: str) -> None:
+    async def close_project(self, id: str, *, by: Principal) -> None:
         """Shut a project whose data is to be erased."""
         plugin = self._plugin
         record = await self._projects.get("project", id)
         if record is not None and id not in ALWAYS:
             project = project_of(record)
             closed = replace(project, name=ERASED, archived_at=project.archived_at or plugin.now())
-            await self._projects.commit([rewritten(record, closed)])
+            join = self._join(by, SYSTEM_PROJECT, "projects.erase")
+            await self._projects.commit(await join([rewritten(record, closed)]))
         keys = self._of(id)
         while (page := await keys.page("key", limit=KEYS_PER_READ)).records:
             for key in page.records:
+                join = self._join(by, id, "api_keys.delete")
                 with suppress(Conflict):
-                    await keys.commit([Delete(kind="key", id=key.id)])
+                    await keys.commit(await join([Delete(kind="key", id=key.id)]))
         plugin.keyring.forget()
 
     async def _change_project(

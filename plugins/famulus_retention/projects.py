@@ -9,6 +9,7 @@ from famulus_retention.inventory import Inventory, taken
 from famulus_retention.known import Known
 from famulus_retention.settings import RetentionSettings
 from famulus_schemas.blobs import Blobs
+from famulus_schemas.identity import COMMAND_LINE
 from famulus_schemas.ports import Keys
 from famulus_schemas.records import SystemRecords
 
@@ -55,7 +56,7 @@ class ProjectErasure:
     async def erase(self) -> Inventory:
         """Erase it; what is left, which should be nothing."""
         if self._keys is not None:
-            await self._keys.close_project(self._project)
+            await self._keys.close_project(self._project, by=COMMAND_LINE)
         if not self._records.exclusive:
             await asyncio.sleep(self._settings.settle_s)
         await self._remove()

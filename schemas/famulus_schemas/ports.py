@@ -481,7 +481,7 @@ class Keys(Protocol):
         """
         ...
 
-    async def close_project(self, id: str) -> None:
+    async def close_project(self, id: str, *, by: Principal) -> None:
         """Let nobody in to a project any more, forget its name, and revoke all of its keys.
 
         Of the default project, which is never shut for good, only the keys that were made go;
