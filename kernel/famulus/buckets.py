@@ -36,6 +36,11 @@ class Buckets:
         """What `take` would answer now; nothing is taken."""
         return self._judged(project, limits, self._clock())[1]
 
+    def standings(self, project: str, limits: Sequence[Limit]) -> tuple[Standing, ...]:
+        """How each limit stands, whatever is wanted of it."""
+        now = self._clock()
+        return tuple(standing(limit, self._level(project, limit, now)) for limit in limits)
+
     def _judged(
         self, project: str, limits: Sequence[Limit], now: float
     ) -> tuple[list[float], Taken | Refused]:

@@ -1,7 +1,10 @@
-"""Rate limits: how much of what may be used in which time, taken before it is used.
+"""Limits: how much of what may be used in which time, and how much may be at work at once.
 
-Every limit is a leaking bucket (GCRA, counted in units): what is taken fills it, and it leaks at
+Every rate is a leaking bucket (GCRA, counted in units): what is taken fills it, and it leaks at
 `rate`. In any time no more is admitted than `burst` and what leaks meanwhile.
+
+A slot is held for as long as something is at work. It is lent: who does not renew it in time, as
+one that died, has given it back.
 """
 
 from __future__ import annotations
@@ -51,6 +54,36 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     standings: tuple[Standing, ...]
 
 
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that only so many may have at once."""
+
+    key: str
+    """What is held, within its project: such as `runs of key_1`."""
+    at_once_max: int
+    """How many may hold it at once; 1 at least."""
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """One holder's slots, which it has or has not together."""
+
+    holder: str
+    """Who holds them; unique within the project."""
+    slots: tuple[Slot, ...]
+    lease_s: float
+    """Seconds until they are given back, unless they are renewed before."""
+
+
+class Full(msgspec.Struct, frozen=True, kw_only=True):
+    """There is no room in a slot: nothing was taken. It is free when one of its holders is done."""
+
+    which: int
+    """The first slot without room, by its place among those that were wanted."""
+    held: tuple[int, ...]
+    """How many others hold each."""
+    standings: tuple[Standing, ...] = ()
+    """How the limits stand that were wanted with it."""
+
+
 class Limits(Protocol):
     """Keeps the limits of projects, for all processes that share them."""
 
@@ -71,6 +104,33 @@ class Limits(Protocol):
         """
         ...
 
+    async def hold(
+        self, project: str, hold: Hold, limits: Sequence[Limit] = ()
+    ) -> Taken | Refused | Full:
+        """Hold all of these slots and take all of these limits, or nothing of any.
+
+        Refused where a limit is what is missing, whatever the slots. Who holds a slot already
+        holds it once, and for `lease_s` from now on. Raises ValueError as `take`, and for a slot
+        that is given twice or has no room for one; never because limits cannot be reached: then a
+        process keeps to its share of each slot, and to one of it at least.
+        """
+        ...
+
+    async def renew(self, project: str, hold: Hold) -> None:
+        """Hold these slots for `lease_s` from now on, whether or not there is room.
+
+        For who is at work, and whose slots may have been lost: others wait until there is room.
+        """
+        ...
+
+    async def release(self, project: str, hold: Hold) -> None:
+        """Give these slots back at once; those that are not held are left alone."""
+        ...
+
+    async def held(self, project: str, slots: Sequence[Slot]) -> tuple[int, ...]:
+        """How many hold each of these slots now, as far as this process can tell."""
+        ...
+
 
 def refuse_impossible(limits: Sequence[Limit]) -> None:
     """Raise ValueError for what `take` can never admit."""
@@ -79,3 +139,20 @@ def refuse_impossible(limits: Sequence[Limit]) -> None:
     for limit in limits:
         if not 0 <= limit.cost <= limit.burst:
             raise ValueError(f"{limit.cost:g} of at most {limit.burst:g} are wanted: {limit.key}")
+
+
+def refuse_impossible_hold(slots: Sequence[Slot]) -> None:
+    """Raise ValueError for slots that nobody can ever hold."""
+    if len({slot.key for slot in slots}) != len(slots):
+        raise ValueError("a slot is given twice")
+    for slot in slots:
+        if slot.at_once_max < 1:
+            raise ValueError(f"nobody can hold one of {slot.at_once_max}: {slot.key}")
+
+
+def first_full(slots: Sequence[Slot], held: Sequence[int]) -> int | None:
+    """The first slot without room for one more than those that hold it; None where all have."""
+    for at, (slot, others) in enumerate(zip(slots, held, strict=True)):
+        if others >= slot.at_once_max:
+            return at
+    return None

@@ -12,28 +12,21 @@ histories each property is tried on.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from famulus.testing.kit import FixedClock
-from famulus_schemas.limits import Limit, Limits, Refused, Taken
-
-OpenLimits = Callable[[Callable[[], float]], AbstractAsyncContextManager[Limits]]
-"""Opens limits that go by a clock; within one test always the same ones, unused at first."""
-
-PROPERTY = settings(
-    max_examples=50,
-    deadline=None,
-    derandomize=True,
-    # The fixture only says how to open; each example has a project of its own.
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+from famulus.testing.slots_conformance import (
+    PROPERTY,
+    OpenLimits,
+    SlotsConformance,
+    new_project,
 )
+from famulus_schemas.limits import Limit, Limits, Refused, Taken
 
 # Numbers that floats hold exactly, so that the model's answer is the only right one.
 RATES = st.integers(1, 64).map(lambda eighths: eighths / 8)
@@ -45,11 +38,6 @@ COSTS = st.integers(0, 40)
 def limit(key: str = "a", *, rate: float = 1.0, burst: float = 10.0, cost: float = 1.0) -> Limit:
     """A limit, of a unit a second where nothing else is said."""
     return Limit(key=key, rate=rate, burst=burst, cost=cost)
-
-
-def new_project() -> str:
-    """A project that nothing was taken in."""
-    return f"p_{secrets.token_hex(6)}"
 
 
 class Model:
@@ -80,21 +68,8 @@ class Model:
         return [max(Fraction(0), Fraction(one.burst) - level) for level, one in whole]
 
 
-class LimitsConformance:
+class LimitsConformance(SlotsConformance):
     """The promises of LIMITS. A subclass gives `open_limits`."""
-
-    pytestmark = pytest.mark.anyio
-
-    @pytest.fixture
-    def open_limits(self) -> OpenLimits:
-        raise NotImplementedError("a subclass says how its limits are opened")
-
-    @pytest.fixture
-    async def limits(
-        self, open_limits: OpenLimits, fixed_clock: FixedClock
-    ) -> AsyncIterator[Limits]:
-        async with open_limits(fixed_clock) as limits:
-            yield limits
 
     async def test_a_burst_is_admitted_and_no_more(self, limits: Limits) -> None:
         outcomes = [await limits.take("p", [limit(burst=3)]) for _ in range(5)]
