@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from famulus_schemas.health import Health
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import Backend, PromptMessage
+    from famulus_schemas.jobs import Gate
     from famulus_schemas.notices import Notice
     from famulus_schemas.records import Unit, Write
     from famulus_schemas.retention import Data
@@ -71,6 +72,11 @@ def register_extractors() -> list[Extractor]:
 @hookspec
 def register_chunkers() -> list[Chunker]:
     """List ways of cutting up what files say; `[extraction] chunker` chooses one."""
+
+
+@hookspec
+def register_run_gates() -> list[Gate]:
+    """List what runs must pass before a process works on them; until then they stay queued."""
 
 
 @hookspec

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from famulus.failpoints import failpoint
+from famulus_jobs.desk import Desk, Place
+from famulus_jobs.gates import Gates
 from famulus_jobs.kinds import JobBody, decode_job, job_of, lane, lane_of, moved, new_job
+from famulus_jobs.turns import fairly
 from famulus_schemas.errors import Problem
 from famulus_schemas.gauges import Values
-from famulus_schemas.jobs import Handler, Job, Ticket, job_id
+from famulus_schemas.jobs import Gate, Handler, Job, Ticket, job_id
 from famulus_schemas.ports import Emission, Events, EventsStopped, ListenerDropped
 from famulus_schemas.records import (
     Conflict,
@@ -33,86 +36,6 @@ TOPIC = "jobs"
 LANES_AT_ONCE = 4
 """Lanes that are looked at in one go, where more wait than can be looked at."""
 COUNT_PAGE = 1_000
-TURNS_MAX = 10_000
-"""Projects whose last turn is remembered."""
-
-
-Place = tuple[str, str, int]
-"""Project, key and fence of a job: it may come again while what it was before is still ending."""
-
-
-class _Desk:
-    """One kind of job that is done here."""
-
-    def __init__(self, handler: Handler, at_once_max: int) -> None:
-        self.handler = handler
-        self.at_once_max = at_once_max
-        self.is_closing = False
-        """Whether it takes no more."""
-        self.tasks: dict[Place, asyncio.Task[None]] = {}
-        self.kept = 0
-        """Places for jobs that are about to be this worker's: what they begin with is written."""
-        self.tickets: dict[int, Ticket] = {}
-        """Those that were neither started nor given back, by their identity."""
-        self.coming = 0
-        """How many of them will have to wait."""
-        self.turns = Turns()
-        self.looks = 0
-        """Lanes that were looked at so far."""
-        self._waiting = 0
-        self._counted = 0.0
-
-    @property
-    def waiting(self) -> int:
-        """Jobs that wait or are about to, as far as is known."""
-        return self._waiting + self.coming
-
-    @property
-    def room(self) -> int:
-        """How many more could begin at once."""
-        if self.is_closing:
-            return 0
-        return self.at_once_max - len(self.tasks) - self.kept
-
-    @property
-    def is_free(self) -> bool:
-        """Whether one that comes now may begin at once: there is room, and nobody was earlier."""
-        return self.room > 0 and self.waiting == 0
-
-    def is_count_due(self, after_s: float) -> bool:
-        """Whether others may have taken what waits since it was counted, if anything does."""
-        return self._waiting > 0 and asyncio.get_running_loop().time() - self._counted >= after_s
-
-    def count(self, waiting: int) -> None:
-        """Note how many wait."""
-        self._waiting = waiting
-        self._counted = asyncio.get_running_loop().time()
-
-    def one_waits(self) -> None:
-        """Note that there is one more."""
-        self._waiting += 1
-
-    def some_go(self, taken: int) -> None:
-        """Note that there are so many less, of more than were counted."""
-        self._waiting = max(0, self._waiting - taken)
-
-    def keep(self, ticket: Ticket) -> Ticket:
-        """Keep the ticket's place until it is settled."""
-        self.tickets[id(ticket)] = ticket
-        if ticket.job is not None:
-            self.kept += 1
-        else:
-            self.coming += 1
-        return ticket
-
-    def settle(self, ticket: Ticket) -> None:
-        """Keep it no longer."""
-        if self.tickets.pop(id(ticket), None) is None:
-            return
-        if ticket.job is not None:
-            self.kept -= 1
-        else:
-            self.coming -= 1
 
 
 class Board:
@@ -134,7 +57,7 @@ class Board:
         self._settings = settings
         self._now = now
         self._log = log
-        self._desks: dict[str, _Desk] = {}
+        self._desks: dict[str, Desk] = {}
         self._returning: set[asyncio.Task[bool]] = set()
         """Hand-backs of jobs that came too late to be begun here."""
         self._woken = asyncio.Event()
@@ -152,9 +75,13 @@ class Board:
 
     # --- for those who have jobs done ---------------------------------------------------------
 
-    def handle(self, kind: str, handler: Handler, *, at_once_max: int) -> None:
+    def handle(
+        self, kind: str, handler: Handler, *, at_once_max: int, gates: Sequence[Gate] = ()
+    ) -> None:
         """As Jobs.handle."""
-        self._desks[kind] = _Desk(handler, at_once_max)
+        self._desks[kind] = Desk(
+            handler, at_once_max, Gates(gates, on_left=self.free, log=self._log)
+        )
         self.wake()
 
     async def let_go(self, kind: str, *, keep: Callable[[str, str], bool]) -> None:
@@ -181,13 +108,17 @@ class Board:
     async def withdraw(self, kind: str, *, grace_s: float) -> None:
         """As Jobs.withdraw."""
         desk = self._desks.pop(kind, None)
-        if desk is None or not desk.tasks:
+        if desk is None:
             return
-        _, late = await asyncio.wait(list(desk.tasks.values()), timeout=grace_s)
+        late: set[asyncio.Task[None]] = set()
+        if desk.tasks:
+            _, late = await asyncio.wait(list(desk.tasks.values()), timeout=grace_s)
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late)
+        await desk.gates.left()
+        if late:
             self._tell_others()
 
     def room_for(self, kind: str) -> int:
@@ -211,28 +142,62 @@ class Board:
             after = found[-1].seq
 
     def enqueue(
-        self, project: str, kind: str, key: str, *, priority: int = 0, waits: bool = False
+        self,
+        project: str,
+        kind: str,
+        key: str,
+        *,
+        priority: int = 0,
+        waits: bool = False,
+        principal: str = "",
+        model: str = "",
     ) -> Ticket:
         """As Jobs.enqueue."""
-        is_mine = not waits and self._is_free(kind)
+        job = Job(
+            project=project,
+            kind=kind,
+            key=key,
+            attempt=1,
+            fence=1,
+            version=1,
+            priority=priority,
+            principal=principal,
+            model=model,
+        )
+        is_mine = not waits and self._is_free(job)
         body = JobBody(
             kind=kind,
             key=key,
             state="leased" if is_mine else "waiting",
             worker=self.worker if is_mine else "",
             priority=priority,
-        )
-        job = Job(
-            project=project, kind=kind, key=key, attempt=1, fence=1, version=1, priority=priority
+            principal=principal,
+            model=model,
         )
         unit = [new_job(project, body, now=self._now())]
         ticket = Ticket(kind=kind, unit=unit, job=job if is_mine else None)
         # Nobody says when it is committed, so that a place kept for it would never be free again.
         return ticket if waits else self._kept(ticket)
 
-    def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:
+    def shelve(
+        self,
+        project: str,
+        kind: str,
+        key: str,
+        *,
+        priority: int = 0,
+        principal: str = "",
+        model: str = "",
+    ) -> Unit:
         """As Jobs.shelve."""
-        body = JobBody(kind=kind, key=key, state="parked", priority=priority)
+        body = JobBody(
+            kind=kind,
+            key=key,
+            state="parked",
+            priority=priority,
+            principal=principal,
+            model=model,
+        )
         return [new_job(project, body, now=self._now())]
 
     async def requeue(self, project: str, kind: str, key: str) -> Ticket:
@@ -240,20 +205,24 @@ class Board:
         record = await self._system.of(project).get("job", job_id(kind, key))
         if record is None or decode_job(record.body).state != "parked":
             raise LookupError(f"there is no parked job {kind} {key}")
-        is_mine = self._is_free(kind)
+        job = job_of(record)
+        is_mine = self._is_free(job)
         body = replace(
             decode_job(record.body),
             state="leased" if is_mine else "waiting",
             worker=self.worker if is_mine else "",
             attempt=1,
         )
-        job = job_of(record)
         taken = replace(job, fence=job.fence + 1, version=job.version + 1, attempt=1)
         unit = [moved(job, body, fence=taken.fence)]
         return self._kept(Ticket(kind=kind, unit=unit, job=taken if is_mine else None))
 
-    def _is_free(self, kind: str) -> bool:
-        return not self._is_closed and kind in self._desks and self._desks[kind].is_free
+    def _is_free(self, job: Job) -> bool:
+        """Whether a job that comes now may begin here at once, without asking at a gate."""
+        desk = self._desks.get(job.kind)
+        return (
+            not self._is_closed and desk is not None and desk.is_free and not desk.gates.mind(job)
+        )
 
     def _kept(self, ticket: Ticket) -> Ticket:
         desk = self._desks.get(ticket.kind)
@@ -286,7 +255,14 @@ class Board:
 
     def park(self, job: Job) -> Unit:
         """As Jobs.park."""
-        body = JobBody(kind=job.kind, key=job.key, state="parked", priority=job.priority)
+        body = JobBody(
+            kind=job.kind,
+            key=job.key,
+            state="parked",
+            priority=job.priority,
+            principal=job.principal,
+            model=job.model,
+        )
         return [moved(job, body, fence=job.fence)]
 
     async def discard(self, project: str, kind: str, key: str) -> Unit | None:
@@ -303,8 +279,10 @@ class Board:
         desk = self._desks.get(job.kind)
         if desk is not None and not self._is_closed:
             self._begin(desk, job)
-        else:
-            self._hand_back(job)
+            return
+        if desk is not None:
+            desk.gates.leave(job)
+        self._hand_back(job)
 
     def _hand_back(self, job: Job) -> None:
         task = asyncio.create_task(self._try_to_put_back(job, attempts=0, after_s=0.0))
@@ -315,22 +293,23 @@ class Board:
         """Wait until jobs that came too late to be begun here are handed back."""
         await asyncio.gather(*self._returning)
 
-    def _begin(self, desk: _Desk, job: Job) -> None:
+    def _begin(self, desk: Desk, job: Job) -> None:
         task = asyncio.create_task(self._do(desk, job), name=f"job {job.kind} {job.key}")
         place = (job.project, job.key, job.fence)
         desk.tasks[place] = task
-        task.add_done_callback(lambda _: self._over(desk, place))
+        task.add_done_callback(lambda _: self._over(desk, place, job))
 
-    def _over(self, desk: _Desk, place: Place) -> None:
+    def _over(self, desk: Desk, place: Place, job: Job) -> None:
         desk.tasks.pop(place, None)
-        self._look_again()
+        if not desk.gates.leave(job):
+            self._look_again()
 
     def _look_again(self) -> None:
         """There is more room than there was: somebody may wait for it."""
         if self._may_wait:
             self._woken.set()
 
-    async def _do(self, desk: _Desk, job: Job) -> None:
+    async def _do(self, desk: Desk, job: Job) -> None:
         attempts = 1
         try:
             await desk.handler(job)
@@ -446,16 +425,47 @@ class Board:
             if self._desks.get(kind) is not desk:
                 continue
             room = max(0, self.room_for(kind))
-            left = max(0, len(waiting) - room)
-            if left or not is_all:
+            seen = len(waiting)
+            if desk.gates:
+                waiting = await self._let_in(desk, waiting, room)
+                if self._desks.get(kind) is not desk:
+                    self._send_back(desk, waiting)
+                    continue
+                # Others may have begun while it was asked.
+                room = max(0, self.room_for(kind))
+                self._send_back(desk, waiting[room:])
+            chosen = fairly(waiting[:room] if desk.gates else waiting, turns=desk.turns, limit=room)
+            if seen > len(chosen) or not is_all:
                 self._may_wait = True
             if is_all:
-                desk.count(left)
+                desk.count(seen - len(chosen))
             else:
-                desk.some_go(min(room, len(waiting)))
-            await self._take(desk, fairly(waiting, turns=desk.turns, limit=room))
+                desk.some_go(len(chosen))
+            await self._take(desk, chosen)
 
-    async def _waiting(self, kind: str, desk: _Desk) -> tuple[Sequence[Record], bool]:
+    async def _let_in(self, desk: Desk, records: Sequence[Record], room: int) -> list[Record]:
+        """Those that may begin, so many at most; whose like was kept out is not asked about."""
+        let_in: list[Record] = []
+        full: set[tuple[str, str, str]] = set()
+        desk.kept_out = 0
+        for record in fairly(records, turns=desk.turns.copy(), limit=len(records)):
+            if len(let_in) >= room:
+                break
+            job = taken_from(record)
+            alike = (job.project, job.principal, job.model)
+            if alike not in full and await desk.gates.enter(job):
+                let_in.append(record)
+            else:
+                full.add(alike)
+                desk.kept_out += 1
+        return let_in
+
+    def _send_back(self, desk: Desk, records: Sequence[Record]) -> None:
+        """These do not begin although they were let in."""
+        for record in records:
+            desk.gates.leave(taken_from(record))
+
+    async def _waiting(self, kind: str, desk: Desk) -> tuple[Sequence[Record], bool]:
         """Waiting jobs, the oldest among them, and whether these are all.
 
         Where they are not, one project may have filled the front: then the urgent ones are looked
@@ -485,71 +495,43 @@ class Board:
             count, after = count + len(page), page[-1].seq
         return count
 
-    async def _take(self, desk: _Desk, records: Sequence[Record]) -> None:
+    async def _take(self, desk: Desk, records: Sequence[Record]) -> None:
         """Take these; their places are kept from now on, so that none who comes has them first."""
         desk.kept += len(records)
-        left = len(records)
+        left = deque(records)
         try:
-            for record in records:
-                taken = await self._taken(record)
+            while left:
+                taken = await self._taken(left[0])
+                record = left.popleft()
                 desk.kept -= 1
-                left -= 1
-                if taken is not None and desk.is_closing:
-                    self._hand_back(taken)
-                elif taken is not None:
+                if taken is not None and not desk.is_closing:
                     self._begin_or_hand_back(taken)
+                    continue
+                self._send_back(desk, [record])
+                if taken is not None:
+                    self._hand_back(taken)
                 else:
                     self._look_again()
         finally:
-            desk.kept -= left
+            desk.kept -= len(left)
+            self._send_back(desk, list(left))
 
     async def _taken(self, record: Record) -> Job | None:
         """A waiting job made this worker's; None where another was faster."""
-        job = job_of(record)
         body = replace(decode_job(record.body), state="leased", worker=self.worker)
-        taken = replace(job, fence=job.fence + 1, version=job.version + 1)
+        taken = taken_from(record)
         failpoint("job_take_before_commit")
         try:
-            await self._system.of(job.project).commit([moved(job, body, fence=taken.fence)])
+            await self._system.of(record.project).commit(
+                [moved(job_of(record), body, fence=taken.fence)]
+            )
         except Conflict:
             return None
         failpoint("job_taken")
         return taken
 
 
-class Turns:
-    """Which project had its turn when."""
-
-    def __init__(self) -> None:
-        self._last: OrderedDict[str, int] = OrderedDict()
-        self._count = 0
-
-    def of(self, project: str) -> int:
-        """The number of its last turn; 0 where that is long ago."""
-        return self._last.get(project, 0)
-
-    def take(self, project: str) -> None:
-        """It is its turn."""
-        self._count += 1
-        self._last[project] = self._count
-        self._last.move_to_end(project)
-        if len(self._last) > TURNS_MAX:
-            self._last.popitem(last=False)
-
-
-def fairly(records: Sequence[Record], *, turns: Turns, limit: int) -> list[Record]:
-    """The first so many: by priority, and within it of the project whose turn was longest ago."""
-    by_priority: dict[int, dict[str, deque[Record]]] = {}
-    for record in sorted(records, key=lambda record: record.seq):
-        projects = by_priority.setdefault(decode_job(record.body).priority, {})
-        projects.setdefault(record.project, deque()).append(record)
-    ordered: list[Record] = []
-    for _, projects in sorted(by_priority.items()):
-        while projects and len(ordered) < limit:
-            # Of those that have waited equally long for a turn, the oldest job's comes first.
-            project = min(projects, key=lambda each: (turns.of(each), projects[each][0].seq))
-            turns.take(project)
-            ordered.append(projects[project].popleft())
-            if not projects[project]:
-                del projects[project]
-    return ordered
+def taken_from(record: Record) -> Job:
+    """A waiting job as it is once a worker has taken it."""
+    job = job_of(record)
+    return replace(job, fence=job.fence + 1, version=job.version + 1)

@@ -21,14 +21,15 @@ LANES = 16
 """Among which the projects whose jobs wait are spread."""
 
 
-def lane_of(kind: str, project: str, priority: int) -> str:
+def lane_of(kind: str, project: str, priority: int, principal: str = "") -> str:
     """Where a waiting job stands: those that are urgent in front, those that have time behind.
 
-    The others stand by their project, so that they are found behind any number of jobs of another.
+    The others stand by their project and whose they are, so that they are found behind any number
+    of jobs of another.
     """
     if priority:
         return f"{kind} {'urgent' if priority < 0 else 'patient'}"
-    return lane(kind, zlib.crc32(project.encode()))
+    return lane(kind, zlib.crc32(f"{project} {principal}".encode()))
 
 
 def lane(kind: str, number: int) -> str:
@@ -45,11 +46,14 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
     attempt: int = 1
     priority: int = 0
+    principal: str = ""
+    model: str = ""
 
     def index(self, project: str) -> dict[str, str]:
         """The indexed names of a project's job in this state."""
         if self.state == "waiting":
-            return {"waiting": self.kind, "lane": lane_of(self.kind, project, self.priority)}
+            lane = lane_of(self.kind, project, self.priority, self.principal)
+            return {"waiting": self.kind, "lane": lane}
         return {"worker": self.worker, "leased": "yes"} if self.state == "leased" else {}
 
 
@@ -83,6 +87,8 @@ def job_of(record: Record) -> Job:
         fence=record.fence,
         version=record.version,
         priority=body.priority,
+        principal=body.principal,
+        model=body.model,
     )
 
 

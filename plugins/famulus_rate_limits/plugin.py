@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,16 @@ from famulus import Bytes, Call, EventStream, Operation, Plugin, Problem, hookim
 from famulus.operations import Identify, Proceed
 from famulus_rate_limits.estimate import Estimate, estimate
 from famulus_rate_limits.failed_logins import FailedLogins
-from famulus_rate_limits.policy import Policy
+from famulus_rate_limits.leases import Leases
+from famulus_rate_limits.policy import Claim, Place, Policy
+from famulus_rate_limits.run_gate import RunGate
 from famulus_rate_limits.settings import RateLimitsSettings
-from famulus_rate_limits.usage import Metered, used
-from famulus_rate_limits.words import limit_headers, problem
+from famulus_rate_limits.usage import Ending, Metered, used
+from famulus_rate_limits.words import full_problem, limit_headers, problem
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import Principal
-from famulus_schemas.limits import Refused
+from famulus_schemas.jobs import Gate
+from famulus_schemas.limits import Full, Refused, Taken, first_full
 from famulus_schemas.notices import RunEnded
 from famulus_schemas.ports import LIMITS
 
@@ -31,6 +37,9 @@ RUNS = frozenset({"create_run", "create_thread_and_run"})
 REPLAYED = "idempotent-replayed"
 """The header of an answer that was given before, and uses nothing more."""
 
+LIMITED = ("requests", "tokens", "runs", "answers")
+"""What a call may be refused for."""
+
 OVER = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
 
 
@@ -41,6 +50,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
     limits = need(LIMITS)
     _policy: Policy
     _logins: FailedLogins | None
+    _leases: Leases
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -49,7 +59,41 @@ class RateLimits(Plugin[RateLimitsSettings]):
         self._logins = None
         if self.settings.failed_logins_per_minute:
             self._logins = FailedLogins(self.settings, self.host.clock)
-        yield
+        self._refused: Counter[str] = Counter()
+        holder, lease_s = self.new_id("holder_"), self.settings.lease_s
+        self._leases = Leases(self.limits, holder=holder, lease_s=lease_s)
+        renewing = asyncio.create_task(self._leases.keep())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await self._leases.close()
+
+    @hookimpl
+    def register_run_gates(self) -> list[Gate]:
+        """Only so many runs at once, where that is limited."""
+        return [RunGate(self._policy, self._leases)] if self._policy.limits_runs else []
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """What was refused, and what is held."""
+        return [
+            Gauge(
+                name="famulus_limits_refused_total",
+                help="Calls that this process refused for a limit of requests, tokens, runs or "
+                "answers.",
+                labels=("limit",),
+                read=lambda: {(what,): float(self._refused[what]) for what in LIMITED},
+            ),
+            Gauge(
+                name="famulus_limits_held",
+                help="Runs and answers of this process that hold a place of those that are limited "
+                "at once.",
+                labels=("limit",),
+                read=lambda: self._leases.count(),
+            ),
+        ]
 
     # --- who asks -----------------------------------------------------------------------------
 
@@ -77,31 +121,77 @@ class RateLimits(Plugin[RateLimitsSettings]):
 
     @hookimpl(tryfirst=True)
     async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
-        """Take requests and tokens together, or refuse; settle the tokens by the usage."""
+        """Take requests, tokens and a place together, or refuse; settle and release at the end."""
         policy = self._policy
         # What is served to everybody has no project.
         if not policy.limits_anything or not call.project:
             return await proceed()
         wanted = self._wanted(call, operation)
+        model = None if wanted is None else wanted.model
         claims = policy.claims(
-            call.principal,
-            model=None if wanted is None else wanted.model,
-            tokens=None if wanted is None else wanted.tokens,
+            call.principal, model=model, tokens=None if wanted is None else wanted.tokens
         )
-        if not claims:
+        places: list[Place] = []
+        if operation.action in RELAYED:
+            places = policy.places("answers", call.principal.id, call.project, model)
+        elif operation.name in RUNS and self.settings.full == "refuse":
+            await self._refuse_if_full(call)
+        if not claims and not places:
             return await proceed()
-        outcome = await self.limits.take(call.project, [claim.limit for claim in claims])
-        headers = limit_headers(claims, outcome.standings)
-        if isinstance(outcome, Refused):
-            call.response_headers.update(headers)
-            raise problem(claims, outcome)
+        name = self.new_id("answer_") if places else ""
+        headers = await self._take(call, name, claims, places)
         try:
             if wanted is None or not policy.limits_tokens:
-                return await proceed()
-            return await self._settled(call, operation, wanted, proceed)
+                answering = proceed
+            else:
+                answering = partial(self._settled, call, operation, wanted, proceed)
+            return await self._released(call.project, name, answering)
         finally:
             # Last: an answer that is given again brings the headers of its first time.
             call.response_headers.update(headers)
+
+    async def _take(
+        self, call: Call, name: str, claims: Sequence[Claim], places: Sequence[Place]
+    ) -> Mapping[str, str]:
+        """Take all of it, and answer the headers that say how it stands; or raise Problem."""
+        limits = [claim.limit for claim in claims]
+        outcome: Taken | Refused | Full
+        if places:
+            outcome = await self._leases.hold(call.project, name, places, limits)
+        else:
+            outcome = await self.limits.take(call.project, limits)
+        headers = limit_headers(claims, outcome.standings)
+        if isinstance(outcome, Taken):
+            return headers
+        call.response_headers.update(headers)
+        if isinstance(outcome, Refused):
+            self._refused[claims[outcome.which].what] += 1
+            raise problem(claims, outcome)
+        self._refused[places[outcome.which].what] += 1
+        raise full_problem(places, outcome)
+
+    async def _refuse_if_full(self, call: Call) -> None:
+        """Raise Problem where a run that is created now would have to wait."""
+        places = self._policy.places("runs", call.principal.id, call.project, None)
+        held = await self.limits.held(call.project, [place.slot for place in places])
+        which = first_full([place.slot for place in places], held)
+        if which is not None:
+            self._refused["runs"] += 1
+            raise full_problem(places, Full(which=which, held=held))
+
+    async def _released(self, project: str, name: str, answering: Proceed) -> Any:
+        """The answer, its place given back once it is whole, or its client has left."""
+        if not name:
+            return await answering()
+        try:
+            answer = await answering()
+        except BaseException:
+            self._leases.release_soon(project, name)
+            raise
+        if isinstance(answer, EventStream):
+            return EventStream(Ending(answer.frames, lambda: self._leases.release(project, name)))
+        await self._leases.release(project, name)
+        return answer
 
     def _wanted(self, call: Call, operation: Operation) -> Estimate | None:
         """The tokens and the model of a call, where it has any that are limited."""

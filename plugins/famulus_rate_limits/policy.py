@@ -9,13 +9,14 @@ import msgspec
 
 from famulus_rate_limits.settings import Allowance, RateLimitsSettings
 from famulus_schemas.identity import Principal
-from famulus_schemas.limits import Limit
+from famulus_schemas.limits import Limit, Slot
 
 MINUTE_S = 60.0
 KNOWN_MAX = 10_000
 """Keys whose claims are kept; each takes some 500 bytes."""
 
 What = Literal["requests", "tokens"]
+AtOnce = Literal["runs", "answers"]
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -28,6 +29,15 @@ class Claim(msgspec.Struct, frozen=True):
     limit: Limit
 
 
+class Place(msgspec.Struct, frozen=True):
+    """One slot that a run or an answer is to have, and what it is about."""
+
+    what: AtOnce
+    whom: str
+    """Whose slot it is, as a client is told."""
+    slot: Slot
+
+
 class Policy:
     """The limits that are configured."""
 
@@ -37,23 +47,34 @@ class Policy:
         self._each_key = Allowance(
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
+            runs_at_once_max=settings.runs_at_once_max,
+            answers_at_once_max=settings.answers_at_once_max,
         )
         self._each_project = Allowance(
             requests_per_minute=settings.project_requests_per_minute,
             tokens_per_minute=settings.project_tokens_per_minute,
+            runs_at_once_max=settings.project_runs_at_once_max,
+            answers_at_once_max=settings.project_answers_at_once_max,
         )
         self._each_model = Allowance(
             requests_per_minute=settings.model_requests_per_minute,
             tokens_per_minute=settings.model_tokens_per_minute,
+            runs_at_once_max=settings.model_runs_at_once_max,
+            answers_at_once_max=settings.model_answers_at_once_max,
         )
         models = [self._each_model, *settings.models.values()]
         every = [self._each_key, *settings.keys.values()]
         every += [self._each_project, *settings.projects.values(), *models]
         self.limits_tokens = any(each.tokens_per_minute for each in every)
-        self.limits_anything = self.limits_tokens or any(each.requests_per_minute for each in every)
-        self.limits_models = any(
-            each.requests_per_minute or each.tokens_per_minute for each in models
-        )
+        self.limits_runs = any(each.runs_at_once_max for each in every)
+        self.limits_answers = any(each.answers_at_once_max for each in every)
+        self.limits_requests = any(each.requests_per_minute for each in every)
+        self.limits_models = any(each != Allowance() for each in models)
+
+    @property
+    def limits_anything(self) -> bool:
+        """Whether there is any limit that a request could meet."""
+        return self.limits_tokens or self.limits_requests or self.limits_runs or self.limits_answers
 
     def claims(
         self, principal: Principal, *, model: str | None = None, tokens: int | None = None
@@ -91,6 +112,16 @@ class Policy:
                 taken = _claim("tokens", name, whom, allowance.tokens_per_minute, reserved).limit
                 # Of a small limit less was taken than was reserved of others.
                 found.append(msgspec.structs.replace(taken, cost=used - taken.cost))
+        return found
+
+    def places(self, what: AtOnce, principal: str, project: str, model: str | None) -> list[Place]:
+        """The slots that a run or an answer is to have as long as it is at work."""
+        found = []
+        for name, whom, allowance in self._allowances(principal, project, model):
+            at_once_max = getattr(allowance, f"{what}_at_once_max")
+            if at_once_max is not None:
+                slot = Slot(key=f"{what} of {name}", at_once_max=at_once_max)
+                found.append(Place(what, whom, slot))
         return found
 
     def _allowances(

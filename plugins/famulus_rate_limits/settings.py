@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from famulus import Settings, setting
 
 PerMinute = Annotated[int, msgspec.Meta(ge=1)]
+AtOnce = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Allowance(Settings, frozen=True, kw_only=True):
@@ -20,6 +21,13 @@ class Allowance(Settings, frozen=True, kw_only=True):
     tokens_per_minute: Annotated[PerMinute | None, setting(why="Tokens in a minute, likewise.")] = (
         None
     )
+    runs_at_once_max: Annotated[
+        AtOnce | None, setting(why="Runs that are at work at once; others wait, queued.")
+    ] = None
+    answers_at_once_max: Annotated[
+        AtOnce | None,
+        setting(why="Answers of chat completions that are on their way at once; others get 429."),
+    ] = None
 
 
 class RateLimitsSettings(Settings, frozen=True, kw_only=True):
@@ -45,6 +53,48 @@ class RateLimitsSettings(Settings, frozen=True, kw_only=True):
     model_tokens_per_minute: Annotated[
         PerMinute | None, setting(why="Tokens of a project at one model in a minute, likewise.")
     ] = None
+    runs_at_once_max: Annotated[
+        AtOnce | None,
+        setting(
+            why="Runs of each key that are at work at once, in all processes; others stay `queued` "
+            "until one of them ends or waits for its client."
+        ),
+    ] = None
+    project_runs_at_once_max: Annotated[
+        AtOnce | None, setting(why="Runs of a project that are at work at once, likewise.")
+    ] = None
+    model_runs_at_once_max: Annotated[
+        AtOnce | None,
+        setting(why="Runs of a project with one model that are at work at once, likewise."),
+    ] = None
+    full: Annotated[
+        Literal["queue", "refuse"],
+        setting(
+            why="What becomes of a run that is created while its key or its project has no room: "
+            "it is made and waits, or is answered 429."
+        ),
+    ] = "queue"
+    answers_at_once_max: Annotated[
+        AtOnce | None,
+        setting(
+            why="Answers of chat completions, completions and embeddings of each key that are on "
+            "their way at once; further ones get 429."
+        ),
+    ] = None
+    project_answers_at_once_max: Annotated[
+        AtOnce | None, setting(why="Such answers of a project at once.")
+    ] = None
+    model_answers_at_once_max: Annotated[
+        AtOnce | None, setting(why="Such answers of a project by one model at once.")
+    ] = None
+    lease_s: Annotated[
+        float,
+        msgspec.Meta(ge=1),
+        setting(
+            why="Seconds after which the place of a run or an answer is free again whose process "
+            "died; it is renewed three times as often."
+        ),
+    ] = 15.0
     keys: Annotated[
         dict[str, Allowance],
         setting(why="Keys, by id, that have limits of their own in place of those of each key."),

@@ -52,3 +52,27 @@ class Metered:
             if not self._is_settled:
                 self._is_settled = True
                 await self._settle(used(self._tail), self._events)
+
+
+class Ending:
+    """A stream on its way to the client, and what is to be done once it ends, however it does."""
+
+    def __init__(self, frames: AsyncIterator[bytes], then: Callable[[], Awaitable[None]]) -> None:
+        self._frames = frames
+        self._then: Callable[[], Awaitable[None]] | None = then
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next frames, as they are."""
+        return await anext(self._frames)
+
+    async def aclose(self) -> None:
+        """Let go of the stream first."""
+        try:
+            await close_frames(self._frames)
+        finally:
+            then, self._then = self._then, None
+            if then is not None:
+                await then()

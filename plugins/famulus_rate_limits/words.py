@@ -7,9 +7,12 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from famulus import Problem
-from famulus_rate_limits.policy import Claim, What
-from famulus_schemas.errors import TOO_MANY_REQUESTS, TOO_MANY_TOKENS
-from famulus_schemas.limits import Refused, Standing
+from famulus_rate_limits.policy import Claim, Place, What
+from famulus_schemas.errors import TOO_MANY_AT_ONCE, TOO_MANY_REQUESTS, TOO_MANY_TOKENS
+from famulus_schemas.limits import Full, Refused, Standing
+
+FULL_WAIT_S = 1.0
+"""When to come again where nobody knows when there is room."""
 
 
 def duration(seconds: float) -> str:
@@ -66,4 +69,18 @@ def problem(claims: Sequence[Claim], refused: Refused) -> Problem:
         used=claim.per_minute - math.floor(standing.remaining + 1e-6),
         wanted=f"{claim.limit.cost:.0f}",
         wait=duration(refused.retry_after_s),
+    )
+
+
+def full_problem(places: Sequence[Place], full: Full) -> Problem:
+    """The answer to a request that has to wait until another one is done."""
+    place = places[full.which]
+    return Problem(
+        TOO_MANY_AT_ONCE,
+        headers=wait_headers(FULL_WAIT_S),
+        whom=place.whom,
+        what=place.what,
+        limit=place.slot.at_once_max,
+        used=full.held[full.which],
+        wait=duration(FULL_WAIT_S),
     )

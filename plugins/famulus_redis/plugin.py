@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from famulus import CannotStart, Plugin, hookimpl
 from famulus_redis.settings import RedisSettings
+from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import LIMITS
 
@@ -47,6 +48,17 @@ class Redis(Plugin[RedisSettings]):
                 yield
             finally:
                 self._limits = None
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """Whether limits are shared."""
+        return [
+            Gauge(
+                name="famulus_redis_away",
+                help="1 while Redis is away: each process keeps to its share of every limit.",
+                read=lambda: float(self._limits is None or self._limits.away_because is not None),
+            )
+        ]
 
     @hookimpl
     async def check_health(self) -> Health:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 
@@ -36,6 +36,23 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     emissions: Sequence[Emission]
     at: Position
 
+    @property
+    def as_job(self) -> JobOfRun:
+        """What its job says of it."""
+        return {
+            "priority": self.extra.priority,
+            "principal": self.extra.principal,
+            "model": self.run.model,
+        }
+
+
+class JobOfRun(TypedDict):
+    """What the job of a run says of it."""
+
+    priority: int
+    principal: str
+    model: str
+
 
 class Admission:
     """Lets one client's new runs onto threads."""
@@ -56,9 +73,7 @@ class Admission:
         for _ in range(ADMIT_ATTEMPTS_MAX):
             ticket = None
             if behind is None:
-                ticket = plugin.jobs.enqueue(
-                    self._project, JOB, new.run.id, priority=new.extra.priority
-                )
+                ticket = plugin.jobs.enqueue(self._project, JOB, new.run.id, **new.as_job)
             try:
                 with given_back_unless_done(plugin.jobs, ticket):
                     await self._commit(new, ticket, behind)
@@ -88,9 +103,7 @@ class Admission:
         else:
             place = plugin.threads.line_up(behind, run.id)
         of_job = (
-            ticket.unit
-            if ticket
-            else plugin.jobs.shelve(self._project, JOB, run.id, priority=new.extra.priority)
+            ticket.unit if ticket else plugin.jobs.shelve(self._project, JOB, run.id, **new.as_job)
         )
         insert = Insert(
             kind="run",

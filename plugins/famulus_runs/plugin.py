@@ -96,7 +96,7 @@ class Runs(Plugin[RunSettings]):
     jobs = need(JOBS)
     files = want(FILES)
     fetch = want(FETCH)
-    gathers = ("register_tools",)
+    gathers = ("register_tools", "register_run_gates")
 
     runner: Runner
     resting: Resting
@@ -125,8 +125,10 @@ class Runs(Plugin[RunSettings]):
             tell=self.tell,
             log=self.log,
         )
+        gates = self.gather("register_run_gates")
+        at_once_max = self.settings.runs_at_once_max
         if self.host.serves:
-            self.jobs.handle(JOB, self.runner.do, at_once_max=self.settings.runs_at_once_max)
+            self.jobs.handle(JOB, self.runner.do, at_once_max=at_once_max, gates=gates)
         loops = [
             asyncio.create_task(self.runner.hear_others()),
             asyncio.create_task(self._expire_all()),

@@ -247,6 +247,13 @@ TOO_MANY_TOKENS = Fault(
     "Requested {wanted}. Please try again in {wait}.",
     "tokens",
 )
+TOO_MANY_AT_ONCE = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Rate limit reached for {whom} on {what} at once: Limit {limit}, Used {used}, Requested 1. "
+    "Please try again in {wait}, or when one of them is done.",
+    "requests",
+)
 
 # What was asked for.
 TOO_MANY_CONNECTIONS = Fault(

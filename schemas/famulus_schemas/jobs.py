@@ -8,7 +8,7 @@ so that a worker that was given up for dead cannot write any more.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -30,6 +30,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     """Of the job's record, as this worker holds it."""
     priority: int = 0
+    principal: str = ""
+    """Who had it made, where somebody says."""
+    model: str = ""
+    """The model that it is going to ask, as its client named it, where it is to ask one."""
 
     def guard(self) -> Guard:
         """What every unit that is committed for the job must carry."""
@@ -48,6 +52,24 @@ One that returns without either, or raises, has failed; the job is tried again l
 """
 
 
+class Gate(Protocol):
+    """What jobs must pass before they begin, whichever process does them, such as a limit of those
+    that are at work at once."""
+
+    def minds(self, job: Job) -> bool:
+        """Whether it may ever keep this job waiting; else it is not asked. Asked of every job."""
+        ...
+
+    async def enter(self, job: Job) -> bool:
+        """Let a job in, or have it wait: it is asked again when another one leaves, and now and
+        then. One that is asked twice about the same attempt has let it in once."""
+        ...
+
+    async def leave(self, job: Job) -> None:
+        """A job that was let in is at work no more in this process, for whatever reason."""
+        ...
+
+
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """A job that is about to be committed, and the place that is kept for it until then.
 
@@ -64,8 +86,13 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 class Jobs(Protocol):
     """What `need(JOBS)` gives."""
 
-    def handle(self, kind: str, handler: Handler, *, at_once_max: int) -> None:
-        """Have jobs of a kind done by this handler, so many at the same time, from now on."""
+    def handle(
+        self, kind: str, handler: Handler, *, at_once_max: int, gates: Sequence[Gate] = ()
+    ) -> None:
+        """Have jobs of a kind done by this handler, so many at the same time, from now on.
+
+        None begins before it has passed all gates; those that cannot hold up no others.
+        """
         ...
 
     async def let_go(self, kind: str, *, keep: Callable[[str, str], bool]) -> None:
@@ -80,16 +107,34 @@ class Jobs(Protocol):
         ...
 
     def enqueue(
-        self, project: str, kind: str, key: str, *, priority: int = 0, waits: bool = False
+        self,
+        project: str,
+        kind: str,
+        key: str,
+        *,
+        priority: int = 0,
+        waits: bool = False,
+        principal: str = "",
+        model: str = "",
     ) -> Ticket:
-        """Make a job; lower priorities go first. Where this worker has room, it is its own.
+        """Make a job; lower priorities go first. Where this worker has room, it is its own, unless
+        it has to pass a gate.
 
         With `waits` it is nobody's at first: for one that joins another's unit, who cannot say
         when that was committed. It is found without `started`, though somewhat later.
         """
         ...
 
-    def shelve(self, project: str, kind: str, key: str, *, priority: int = 0) -> Unit:
+    def shelve(
+        self,
+        project: str,
+        kind: str,
+        key: str,
+        *,
+        priority: int = 0,
+        principal: str = "",
+        model: str = "",
+    ) -> Unit:
         """The writes that make a job which is parked from the start, until it is requeued."""
         ...
 

@@ -36,6 +36,7 @@ from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.inference import Backend, PromptMessage
+from famulus_schemas.jobs import Gate
 from famulus_schemas.notices import Notice, RequestServed, RunEnded, ToolCalled
 from famulus_schemas.records import Insert, Record, Unit, Write
 from famulus_schemas.retention import DataKind
@@ -89,7 +90,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 20
+    assert len(hook_names()) == 21
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -186,6 +187,7 @@ class Gatherer(Plugin[NoSettings]):
         "register_tools",
         "register_extractors",
         "register_chunkers",
+        "register_run_gates",
     )
 
     @asynccontextmanager
@@ -263,6 +265,17 @@ async def test_hook_register_data_kinds() -> None:
 
     async with kernel_with(Asker, keeper) as server:
         assert server.plugin("asker").found == [notes]
+
+
+async def test_hook_register_run_gates() -> None:
+    gate = object()
+
+    def register_run_gates(self: Any) -> list[Gate]:
+        return [gate]  # type: ignore[list-item]
+
+    plugin = with_hooks("turnstile", register_run_gates=register_run_gates)
+    async with kernel_with(plugin, Gatherer) as server:
+        assert server.plugin("gatherer").found["register_run_gates"] == [gate]
 
 
 async def test_hook_register_gauges() -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from famulus import NoSettings, Plugin, need
 from famulus.testing import kernel_with
-from famulus_jobs.board import Turns, fairly
 from famulus_jobs.kinds import JobBody, encode
+from famulus_jobs.turns import Turns, fairly
 from famulus_schemas.jobs import Job, Jobs, given_back_unless_done
 from famulus_schemas.ports import JOBS, RECORDS
 from famulus_schemas.records import Conflict, Delete, Record, RecordStore

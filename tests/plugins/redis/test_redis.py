@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,11 +20,12 @@ from famulus import NoSettings, Plugin, Secret, need
 from famulus.lifecycle import BootError
 from famulus.testing import FixedClock, conformance_for, kernel_with
 from famulus.testing.kit import quiet_log
-from famulus.testing.limits_conformance import OpenLimits, limit
+from famulus.testing.limits_conformance import limit
+from famulus.testing.slots_conformance import OpenLimits, hold
 from famulus_redis.connection import open_redis
 from famulus_redis.limits import SharedLimits
 from famulus_redis.settings import RedisSettings
-from famulus_schemas.limits import Limits, Refused, Taken
+from famulus_schemas.limits import Full, Limits, Refused, Taken
 from famulus_schemas.ports import LIMITS
 
 pytestmark = pytest.mark.anyio
@@ -227,6 +229,83 @@ def test_two_processes_together_are_admitted_exactly_what_one_would_be(
     assert all(taken)
 
 
+HOLDER = """
+import asyncio, sys
+from famulus import Secret
+from famulus.testing.kit import quiet_log
+from famulus_redis.connection import open_redis
+from famulus_redis.limits import SharedLimits
+from famulus_redis.settings import RedisSettings
+from famulus_schemas.limits import Hold, Slot, Taken
+
+async def main(url, prefix, name, dies):
+    settings = RedisSettings(url=Secret(url), prefix=prefix, timeout_s=30.0)
+    async with open_redis(settings) as client:
+        limits = SharedLimits(client, settings, local_clock=lambda: 0.0, log=quiet_log())
+        slots = (Slot(key="key", at_once_max=7), Slot(key="project", at_once_max=9))
+        look = (Slot(key="key", at_once_max=99),)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        taken, most = 0, 0
+        async def work(at):
+            nonlocal taken, most
+            hold = Hold(holder=f"{name}{at}", slots=slots, lease_s=1000.0)
+            while not isinstance(await limits.hold("p", hold), Taken):
+                await asyncio.sleep(0.001)
+            most = max(most, *await limits.held("p", look))
+            taken += 1
+            if dies == "dies":
+                return
+            await limits.release("p", hold)
+        await asyncio.gather(*(work(at) for at in range(3 if dies == "dies" else 60)))
+        assert limits.away_because is None
+        print(taken, most)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_two_processes_together_hold_no_more_than_one_could(redis_url: str, prefix: str) -> None:
+    def holder(name: str, ends: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", HOLDER, redis_url, prefix, name, ends],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    holders = [holder("a", "goes on"), holder("b", "goes on")]
+    for each in holders:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in holders:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    told = [each.communicate(timeout=120)[0].split() for each in holders]
+    assert [int(taken) for taken, _ in told] == [60, 60]
+    assert max(int(most) for _, most in told) == 7
+
+
+async def test_what_a_dead_process_held_is_free_when_its_lease_is_over(
+    redis_url: str, prefix: str
+) -> None:
+    await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", HOLDER, redis_url, prefix, "a", "dies"],
+        input="go\n",
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    async with opened(redis_url, prefix) as limits:
+        narrow = hold("run_1", "key", at_once_max=3)
+        assert await limits.hold("p", narrow) == Full(which=0, held=(3,))
+    clock = FixedClock(time.time() + 1100)
+    async with opened(redis_url, prefix, clock) as limits:
+        assert isinstance(await limits.hold("p", narrow), Taken)
+
+
 # --- a Redis that goes away ----------------------------------------------------------------------
 
 
@@ -248,6 +327,43 @@ async def test_of_a_limit_of_less_than_its_replicas_one_is_left(prefix: str) -> 
     async with opened(NOWHERE, prefix, replicas=8, retry_s=3600.0) as limits:
         outcomes = [await limits.take("p", [limit(burst=2)]) for _ in range(3)]
     assert [type(one) for one in outcomes] == [Taken, Refused, Refused]
+
+
+async def test_while_redis_is_away_each_process_holds_its_share_of_slots(prefix: str) -> None:
+    async with opened(NOWHERE, prefix, replicas=3, retry_s=3600.0) as limits:
+        outcomes = [
+            await limits.hold("p", hold(f"run_{at}", at_once_max=7, narrow=2)) for at in range(2)
+        ]
+        wide = [await limits.hold("p", hold(f"run_{at}", at_once_max=7)) for at in range(4)]
+        assert await limits.held("p", hold("", "a").slots) == (2,)
+        await limits.release("p", hold("run_0", "a"))
+        assert isinstance(await limits.hold("p", hold("run_9", at_once_max=7)), Taken)
+    # Of two for three processes each has one.
+    assert [type(one) for one in outcomes] == [Taken, Full]
+    assert [type(one) for one in wide] == [Taken, Taken, Full, Full]
+
+
+async def test_a_redis_that_forgot_who_is_at_work_is_told_again(
+    redis_url: str, relay: Relay, prefix: str
+) -> None:
+    await relay.open()
+    clock = FixedClock()
+    async with (
+        opened(relay.url, prefix, clock, replicas=2, retry_s=1e-9) as limits,
+        opened(redis_url, prefix, clock) as others,
+    ):
+        first, second = hold("run_1", at_once_max=2), hold("run_2", at_once_max=2)
+        await limits.hold("p", first)
+        await relay.cut()
+        # What it held by Redis it holds still: its share is used up.
+        assert isinstance(await limits.hold("p", second), Full)
+        client = redis.Redis.from_url(redis_url)
+        client.delete(*client.keys(f"{prefix}*"))
+        client.close()
+        await relay.open()
+        await limits.renew("p", first)
+        assert await others.held("p", first.slots) == (1,)
+    await relay.cut()
 
 
 async def test_a_redis_that_is_lost_and_back_is_told_once_each(relay: Relay, prefix: str) -> None:
