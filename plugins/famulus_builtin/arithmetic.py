@@ -11,13 +11,13 @@ EXPONENT_MAX = 64
 DIGITS_MAX = 60
 
 _LEAD = re.compile(
-    r"^(?:please\s+|(?:can|could|would) you (?:please )?)*"
+    r"^(?:please\s+|(?:can|could|would) you )*"
     r"(?:(?:what(?:'s|\u2019s| is| does)?|how much(?: is| are)?|calculate|compute|evaluate|solve"
     r"|work out|add up|tell me)\s+)?(?:the (?:value|sum|result) of\s+)?",
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"\s*(?:equal(?:s)?(?: to)?|make|please|in python|using python|with python|[?=.!]|\s)*$", re.I
+    r"(?:equals?(?: to)?|make|please|in python|using python|with python|[?=.!\s])*$", re.I
 )
 _SPOKEN = [
     (r"\bdivided by\b|\bover\b|\u00f7|:", "/"),

@@ -26,7 +26,9 @@ _OPENINGS = (
     r"(?:the|a|an|any|some|all)\b",
 )
 _OPENING = re.compile(r"^\s*(?:" + "|".join(_OPENINGS) + r")\s*", re.IGNORECASE)
-_CLOSING = re.compile(r"[\s,]*(?:\b(?:please|thanks|thank you|is|are)\b)?[\s?!.]*$", re.IGNORECASE)
+_CLOSING = re.compile(r"\b(?:please|thanks|thank you|is|are)\Z", re.IGNORECASE)
+_CLOSING_CHARS = 16
+"""More than the longest of these words, so that one is seen to be whole."""
 _OPENINGS_MAX = 8
 
 
@@ -38,5 +40,20 @@ def rewritten(query: str) -> str:
         if shorter == text:
             break
         text = shorter
-    text = _CLOSING.sub("", text).strip()
-    return text or query
+    return _without_closing(text).strip() or query
+
+
+def _without_closing(text: str) -> str:
+    # By hand: an expression that may begin at any blank tries all of a long run of them each time.
+    text = _stripped(text, "?!.")
+    last = _CLOSING.search(text[-_CLOSING_CHARS:])
+    if last is not None:
+        text = text[: len(text) - len(last[0])]
+    return _stripped(text, ",")
+
+
+def _stripped(text: str, signs: str) -> str:
+    end = len(text)
+    while end and (text[end - 1] in signs or text[end - 1].isspace()):
+        end -= 1
+    return text[:end]
