@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -163,11 +164,13 @@ def _settled(text: str) -> str:
 
 
 @asynccontextmanager
-async def two_tenants(data_dir: Path) -> AsyncIterator[tuple[Tenant, Tenant]]:
+async def two_tenants(
+    data_dir: Path, *also: str, settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> AsyncIterator[tuple[Tenant, Tenant]]:
     """A server with everything, and two projects in it that each have a key."""
     backend = ScriptedBackend()
     async with kernel_with(
-        *PLUGINS, data_dir=data_dir, settings=SETTINGS, backend=backend
+        *PLUGINS, *also, data_dir=data_dir, settings={**SETTINGS, **settings}, backend=backend
     ) as server:
         yield await _tenant(server, backend, "one"), await _tenant(server, backend, "other")
 

@@ -13,6 +13,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 
 MADE_OF = {
     "famulus_sqlite/declare.py": {"COLUMNS"},
+    "famulus_sqlite/erasing.py": {"but"},
     "famulus_sqlite/pages.py": {"COLUMNS", "columns", "keys", "others", "order"},
     "famulus_sqlite/reader.py": {"cache_bytes // 1024"},
     "famulus_sqlite/rows.py": {"named", "table"},

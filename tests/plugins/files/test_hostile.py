@@ -14,7 +14,10 @@ from tests.plugins.files.conftest import server_of
 from famulus.testing import TestServer
 
 NASTY = st.sampled_from(
-    ["../", "..\\", "/", "\0", "\r\n", '"', "\u202e", "%2e%2e%2f", "~", "C:\\", "CON", "\x7f", "."]
+    [
+        *("../", "..\\", "/", "\0", "\r\n", '"', "\u202e", "%2e%2e%2f", "~", "C:\\", "CON"),
+        *("\x7f", ".", "x" * 4_096, "\u202e" * 512),
+    ]
 )
 NAMES = st.lists(st.one_of(NASTY, st.text(max_size=20)), max_size=8).map("".join)
 PIECES = st.one_of(
@@ -76,6 +79,9 @@ def test_no_name_puts_a_file_elsewhere(names: list[str]) -> None:
                 content = await server.get(f"/v1/files/{one['id']}/content")
                 assert content.content == b"MINE"
                 assert "\n" not in content.headers["content-disposition"]
+                assert content.headers["content-disposition"].startswith("attachment;")
+                assert content.headers["x-content-type-options"] == "nosniff"
+        assert [path.name for path in folder.iterdir()] == ["data"]
         mine = [path for path in folder.rglob("*") if path.is_file() and b"MINE" in head_of(path)]
         assert len(mine) == kept
         assert all(path.is_relative_to(folder / "data" / "blobs" / "default") for path in mine)
