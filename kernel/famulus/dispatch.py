@@ -28,6 +28,7 @@ from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
 from famulus.log_lines import RequestLine, Stamps
 from famulus.operations import answer_parts
+from famulus.request_headers import RequestHeaders
 from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.stream_places import wants_stream
@@ -241,7 +242,7 @@ class Dispatcher:
         self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
+        headers = RequestHeaders(scope)
         given_id = headers.get("x-request-id")
         request_id = id_of_request(given_id, self._make_id)
         tracing.request_id.set(request_id)

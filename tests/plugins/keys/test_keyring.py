@@ -121,6 +121,28 @@ async def test_a_revoked_key_is_invalid_at_once_where_it_is_forgotten() -> None:
     assert not await case.is_valid(token)
 
 
+async def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered() -> None:
+    case = Case()
+    token = case.put(1)
+    found, go_on = asyncio.Event(), asyncio.Event()
+    find = case.shelf.find
+
+    async def slowly(digest: bytes) -> tuple[str, StoredKey] | None:
+        known = await find(digest)
+        found.set()
+        await go_on.wait()
+        return known
+
+    case.shelf.find = slowly  # type: ignore[method-assign]
+    asked = asyncio.create_task(case.is_valid(token))
+    await found.wait()
+    case.shelf.keys.clear()
+    case.keyring.forget()
+    go_on.set()
+    assert await asked
+    assert not await case.is_valid(token)
+
+
 async def test_a_clock_set_back_does_not_prolong_a_key() -> None:
     case = Case()
     token = case.put(1)
