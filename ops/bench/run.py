@@ -29,6 +29,7 @@ NAMES = (
     "ingest",
     "sandbox",
     "watching",
+    "overhead",
 )
 
 

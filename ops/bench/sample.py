@@ -17,6 +17,9 @@ CREATE_MESSAGE = json.dumps(
 ).encode()
 """The body of a POST, about 700 bytes."""
 
+CREATE_ASSISTANT = b'{"model":"famulus-builtin","name":"Bench","instructions":"Be brief."}'
+"""The body of a small assistant."""
+
 MESSAGE = json.dumps(
     {
         "id": "msg_000000000000000000000000",

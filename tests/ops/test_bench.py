@@ -41,6 +41,12 @@ ROWS = {
         "with metrics: more",
         "with both, as it is by default: more",
     ],
+    "overhead": [
+        "bare ASGI request, c=32",
+        "none of them: models",
+        "together: assistant: more",
+        "authentication: more",
+    ],
 }
 
 
