@@ -22,6 +22,7 @@ PERMISSIVE = {
     *("MIT-CMU", "PSF-2.0", "Zlib", "ISC", "Unlicense"),
 }
 WORDS = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
