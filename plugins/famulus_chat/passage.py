@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from famulus import encode_event
+from famulus_chat.spent import Spending
 from famulus_schemas.errors import ErrorEnvelope, Fault, Problem
-from famulus_schemas.inference import BackendFault, Relay
+from famulus_schemas.inference import BackendFault, MeteredRelay
 
 if TYPE_CHECKING:
     from famulus.log import Log
@@ -31,8 +32,15 @@ class Passage:
     """
 
     def __init__(
-        self, relay: Relay, opened: AbstractAsyncContextManager[Relay], *, log: Log
+        self,
+        relay: MeteredRelay,
+        opened: AbstractAsyncContextManager[MeteredRelay],
+        spending: Spending,
+        *,
+        log: Log,
     ) -> None:
+        self._relay = relay
+        self._spending = spending
         self._items = relay.chunks()
         self._opened = opened
         self._log = log
@@ -46,15 +54,18 @@ class Passage:
         if self._is_over:
             raise StopAsyncIteration
         try:
-            return await anext(self._items)
+            frames = await anext(self._items)
         except BackendFault as fault:
             self._is_over = True
             self._log.warning("stream_broken", backend=fault.backend, reason=fault.message)
             problem = Problem(BROKE_OFF, backend=fault.backend, reason=fault.message)
             return encode_event(msgspec.json.encode(ErrorEnvelope(error=problem.body)))
+        self._spending.see(frames)
+        return frames
 
     async def aclose(self) -> None:
         """Let go; an answer that is not at its end is aborted on the model server."""
+        self._spending.end(self._relay)
         close = getattr(self._items, "aclose", None)
         if close is not None:
             await close()

@@ -7,18 +7,19 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Raw
 
-from famulus import Bytes, Call, EventStream, Operation, Plugin, hookimpl, need, operation
+from famulus import Bytes, Call, EventStream, Operation, Plugin, hookimpl, need, operation, want
 from famulus import operations as marked
 from famulus_chat.addresses import refuse_addresses
 from famulus_chat.checks import checked, refuse_no_messages, with_prompt
 from famulus_chat.limits import limits_of
 from famulus_chat.passage import Passage
 from famulus_chat.settings import ChatSettings
+from famulus_chat.spent import Spending
 from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatFields
 from famulus_schemas.completions import Completion, CompletionFields
 from famulus_schemas.embeddings import CreateEmbedding, EmbeddingList
 from famulus_schemas.inference import RelayRequest
-from famulus_schemas.ports import INFERENCE
+from famulus_schemas.ports import INFERENCE, METER
 
 MODEL_HEADER = "x-famulus-model"
 """Which model really answered."""
@@ -29,6 +30,7 @@ class Chat(Plugin[ChatSettings]):
 
     name: ClassVar[str] = "chat"
     inference = need(INFERENCE)
+    meter = want(METER)
 
     @hookimpl
     def register_operations(self) -> list[Operation]:
@@ -98,16 +100,30 @@ class Chat(Plugin[ChatSettings]):
     async def _answer(self, call: Call, request: RelayRequest) -> Bytes | EventStream[Any]:
         if not request.stream:
             return await self._whole(call, request)
+        spending = await self._spending(call, request)
         opened = self.inference.relay(request)
         relay = await opened.__aenter__()
         call.response_headers[MODEL_HEADER] = _header(relay.served_by)
-        return EventStream(Passage(relay, opened, log=self.log))
+        return EventStream(Passage(relay, opened, spending, log=self.log))
 
     async def _whole(self, call: Call, request: RelayRequest) -> Bytes:
+        spending = await self._spending(call, request)
         async with self.inference.relay(request) as relay:
             call.response_headers[MODEL_HEADER] = _header(relay.served_by)
-            content = b"".join([chunk async for chunk in relay.chunks()])
+            content = b""
+            try:
+                content = b"".join([chunk async for chunk in relay.chunks()])
+            finally:
+                # Also where the client left: the model has read what it was asked.
+                spending.end(relay, content)
             return Bytes(content, relay.content_type, status=relay.status)
+
+    async def _spending(self, call: Call, request: RelayRequest) -> Spending:
+        """What notes the use of an answer. Raises Problem (429) where no more may be used."""
+        principal = call.principal
+        if self.meter is not None:
+            await self.meter.refuse(principal.project, principal.key_id or "")
+        return Spending(self.meter, principal, request, self.now)
 
 
 def _header(name: str) -> str:

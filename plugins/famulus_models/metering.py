@@ -60,6 +60,11 @@ class Meter:
         self._usage: TokenUsage | None = None
         self.has_begun = False
 
+    @property
+    def usage(self) -> TokenUsage | None:
+        """What was used so far, as far as the server tells it."""
+        return self._usage
+
     def begin(self) -> None:
         """The first piece of the answer is there."""
         if not self.has_begun:

@@ -15,7 +15,7 @@ from famulus_models.metering import Meter
 from famulus_models.rename import Renamer
 from famulus_models.typed import TypedRelays
 from famulus_models.usage import with_null_usage, with_usage, without_usage
-from famulus_schemas.inference import BackendFault, Relay, RelayRequest
+from famulus_schemas.inference import BackendFault, Relay, RelayRequest, TokenUsage
 
 
 class RoutedRelay:
@@ -37,6 +37,11 @@ class RoutedRelay:
         self._context: AbstractAsyncContextManager[Relay] | None = None
         self._items: AsyncIterator[bytes] | None = None
         self._first: asyncio.Task[bytes | None] | None = None
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """What the answer used, as far as its server has told it."""
+        return self._meter.usage
 
     async def open(self, first_event_s: float) -> None:
         """Have the request accepted. A stream is held for its first event, but not for longer.

@@ -28,8 +28,8 @@ from famulus_schemas.inference import (
     CountsTokens,
     EmbedsTexts,
     FaultKind,
+    MeteredRelay,
     ModelCard,
-    Relay,
     RelayRequest,
     TokenCount,
 )
@@ -89,8 +89,7 @@ class Router:
                         if not meter.has_begun:
                             meter.begin()
                             attempts.succeeded(candidate)
-                        self._learn(candidate, asked, batch, meter)
-                        yield batch
+                        yield self._learn(candidate, asked, batch, meter)
             except BackendFault as fault:
                 attempts.failed(candidate, fault, meter=meter)
             else:
@@ -98,7 +97,7 @@ class Router:
             finally:
                 meter.end()
 
-    def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[Relay]:
+    def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[MeteredRelay]:
         """Pass a client's request on. Entering raises Problem unless it is accepted."""
         return _Passing(self, request)
 
@@ -239,11 +238,19 @@ class Router:
 
     def _learn(
         self, served: Served, request: ChatRequest, batch: Sequence[ChatChunk], meter: Meter
-    ) -> None:
+    ) -> Sequence[ChatChunk]:
+        """The batch; the usage that it tells is learned from, and says which model it is of."""
+        if not any(chunk.usage for chunk in batch):
+            return batch
+        told = []
         for chunk in batch:
             if chunk.usage:
-                meter.use(chunk.usage)
-                self._ratios.learn(_key(served), request, chunk.usage)
+                usage = msgspec.structs.replace(chunk.usage, served_by=served.card.id)
+                chunk = msgspec.structs.replace(chunk, usage=usage)
+                meter.use(usage)
+                self._ratios.learn(_key(served), request, usage)
+            told.append(chunk)
+        return told
 
 
 def _same_model(candidates: Sequence[Served]) -> Sequence[Served]:
@@ -263,7 +270,7 @@ class _Passing:
         self._request = request
         self._relay: RoutedRelay | None = None
 
-    async def __aenter__(self) -> Relay:
+    async def __aenter__(self) -> MeteredRelay:
         self._relay = await self._router.open(self._request)
         return self._relay
 

@@ -25,6 +25,7 @@ from famulus_runs.drafts import Batch, Kept, MessageDraft
 from famulus_runs.repair import is_json
 from famulus_runs.resume import Past
 from famulus_runs.settings import RunSettings
+from famulus_runs.tab import Tab
 from famulus_runs.textual_calls import with_textual_calls
 from famulus_runs.toolbox import Offer, Toolbox
 from famulus_runs.tools_draft import ToolsDraft
@@ -161,8 +162,10 @@ class Engine:
         past: Past | None = None,
         resources: Callable[[], Awaitable[RunResources]] = no_resources,
         forms: Forms | None = None,
+        tab: Tab | None = None,
     ) -> None:
         past = past or Past()
+        self._tab = tab
         self.run = run
         self.principal = principal
         """Who created the run."""
@@ -288,6 +291,9 @@ class Engine:
         if self._is_spent():
             yield self._cut_off(NO_TOKENS, "max_completion_tokens")
             return
+        if self._tab is not None and (refusal := await self._tab.refusal()):
+            yield self.end("failed", error=refusal)
+            return
         self._finish = None
         self._only_call, self._dropped = None, set()
         self._is_calling = False
@@ -359,8 +365,13 @@ class Engine:
         self._finish = answer.finish
         usage = answer.usage or await self._count_usage(answer.prompt.request, answer.received)
         self._answer = None
-        self._spent = with_more(self._spent, usage_of(usage))
+        self._charge(usage)
         return usage
+
+    def _charge(self, usage: TokenUsage) -> None:
+        self._spent = with_more(self._spent, usage_of(usage))
+        if self._tab is not None:
+            self._tab.charge(usage)
 
     def _reckon_broken_off(self, status: EndStatus) -> TokenUsage | None:
         """What an answer cost that ends with its run; None where there is none, or it cost nothing.
@@ -372,7 +383,7 @@ class Engine:
         if answer is None or (status == "failed" and not answer.has_begun):
             return None
         usage = answer.cost()
-        self._spent = with_more(self._spent, usage_of(usage))
+        self._charge(usage)
         return usage
 
     def _is_spent(self) -> bool:

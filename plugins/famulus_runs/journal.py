@@ -32,6 +32,7 @@ from famulus_runs.kinds import (
 )
 from famulus_runs.log import Teller, log_writes
 from famulus_runs.positions import Position
+from famulus_runs.tab import Tab
 from famulus_runs.turn_taking import Leave, is_by_others, leave_of
 from famulus_runs.usage import is_estimate
 from famulus_schemas.deltas import MessageDeltaEvent, RunStepDeltaEvent
@@ -91,7 +92,9 @@ class Journal:
         is_resumed: bool = True,
         stored: Iterable[str] = (),
         prompt: Callable[[], bytes] = bytes,
+        tab: Tab | None = None,
     ) -> None:
+        self._tab = tab
         self._run_id = run.id
         self._thread_id = run.thread_id
         self._records = records
@@ -203,6 +206,8 @@ class Journal:
                     raise RunGone(str(conflict)) from conflict
                 self._stored.update(one.id for one in objects if isinstance(one, Message))
                 self.is_settled = True
+                if self._tab is not None:
+                    self._tab.written()
                 self.is_at_rest = any(isinstance(one, Run) and rests(one) for one in objects)
                 if leave.heir is not None:
                     self._jobs.started(leave.heir)
@@ -236,6 +241,8 @@ class Journal:
             unit.append(Guard(kind="run", id=self._run_id))
         unit.extend(leave.unit)
         unit.extend(self._of_job(run))
+        if self._tab is not None:
+            unit.extend(await self._tab.writes(objects))
         return await self._join("runs.advance", unit)
 
     def _of_job(self, run: Run | None) -> Unit:

@@ -34,6 +34,8 @@ class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: int = 0
     principal: str = ""
     """Who created it, for what is committed on its behalf."""
+    key: str = ""
+    """With which API key, by its id."""
     usage_is_estimate: bool = False
     trace: str = ""
     """The span that created it, as `traceparent` names it; empty where it was not traced."""

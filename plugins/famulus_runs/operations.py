@@ -91,6 +91,7 @@ class RunOperations:
         """Create a run, with the messages that come before it."""
         plugin = self._plugin
         plugin.hold_place()
+        await plugin.hold_budget(call.principal)
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
         run = new_run(
             body,
@@ -114,6 +115,7 @@ class RunOperations:
             priority=priority_of(call.headers),
             principal=call.principal.id,
             trace=_trace(),
+            key=call.principal.key_id or "",
         )
         return await self._created(call, run, extra, added, (), body.stream)
 
@@ -133,6 +135,7 @@ class RunOperations:
         """Create a thread and a run on it."""
         plugin = self._plugin
         plugin.hold_place()
+        await plugin.hold_budget(call.principal)
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
         request = body.thread if body.thread is not UNSET else CreateThread()
         with_resources = _with_resources(request, body)
@@ -157,6 +160,7 @@ class RunOperations:
             priority=priority_of(call.headers),
             principal=call.principal.id,
             trace=_trace(),
+            key=call.principal.key_id or "",
         )
         return await self._created(call, run, extra, lambda _: made, (thread,), body.stream)
 

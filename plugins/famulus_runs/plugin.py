@@ -44,6 +44,7 @@ from famulus_runs.runner import Runner, Work
 from famulus_runs.settings import RunSettings
 from famulus_runs.showing import contents_of
 from famulus_runs.step_operations import StepOperations
+from famulus_runs.tab import Tab
 from famulus_runs.token_counts import TokenCounts
 from famulus_runs.toolbox import Toolbox
 from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Problem
@@ -57,6 +58,7 @@ from famulus_schemas.ports import (
     FILES,
     INFERENCE,
     JOBS,
+    METER,
     RECORDS,
     THREADS,
 )
@@ -97,6 +99,8 @@ class Runs(Plugin[RunSettings]):
     files = want(FILES)
     fetch = want(FETCH)
     gathers = ("register_tools", "register_run_gates")
+    meter = want(METER)
+    gathers = ("register_tools",)
 
     runner: Runner
     resting: Resting
@@ -201,6 +205,11 @@ class Runs(Plugin[RunSettings]):
                     self.runner.ask_others(project, run_id)
                     return
 
+    async def hold_budget(self, principal: Principal) -> None:
+        """Raise Problem (429) where whoever asks, or the project, may use no more."""
+        if self.meter is not None:
+            await self.meter.refuse(principal.project, principal.key_id or "")
+
     def hold_place(self) -> None:
         """Raise Problem (503) where no further run could be queued: nothing is done for it then."""
         if self.jobs.room_for(JOB) <= 0 and self.jobs.waiting(JOB) >= self._waiting_max:
@@ -285,6 +294,7 @@ class Runs(Plugin[RunSettings]):
             fetched=self._fetched,
             reasoning_effort=extra.reasoning_effort,
         )
+        tab = Tab(self.meter, job.project, run, extra, self.now)
         engine = Engine(
             run,
             model=Prioritized(self.inference, extra.priority) if extra.priority else self.inference,
@@ -302,6 +312,7 @@ class Runs(Plugin[RunSettings]):
             tell=self.tell,
             log=self.log,
             past=past,
+            tab=tab,
         )
         journal = Journal(
             run,
@@ -315,6 +326,7 @@ class Runs(Plugin[RunSettings]):
             is_resumed=is_resumed,
             stored=[past.message.written().id] if past.message else [],
             prompt=partial(self._packed_prompt, engine),
+            tab=tab,
         )
         return engine, journal
 

@@ -110,6 +110,8 @@ class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     is_estimate: bool = False
     """Whether the backend did not count them, and somebody else did."""
+    served_by: str = ""
+    """The model that answered, as its server names it; set on the way through INFERENCE."""
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -153,6 +155,15 @@ class Relay(Protocol):
 
         Raises BackendFault where the server breaks off.
         """
+        ...
+
+
+class MeteredRelay(Relay, Protocol):
+    """An answer that knows what it used, shown to its client or not."""
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """As the server told it so far; of an answer that is no stream, None."""
         ...
 
 
@@ -280,7 +291,7 @@ class Inference(Protocol):
         """As Backend.chat, on whichever backend serves the model."""
         ...
 
-    def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[Relay]:
+    def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[MeteredRelay]:
         """Pass a client's request on, whatever the backend speaks.
 
         The answer names the model as the client did. Raises Problem.

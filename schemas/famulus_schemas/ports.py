@@ -21,6 +21,7 @@ from famulus_schemas.limits import Limits
 from famulus_schemas.records import Guard, RecordStore, SystemRecords, Unit
 from famulus_schemas.retrieval import Embedder, Extraction, Vectors
 from famulus_schemas.sandbox import Box, BoxFile, Sandbox
+from famulus_schemas.usage import Meter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping
@@ -570,6 +571,7 @@ STORES: Port[Stores] = Port("stores")
 SANDBOX: Port[Sandbox] = Port("sandbox")
 CONTAINERS: Port[Containers] = Port("containers")
 KEYS: Port[Keys] = Port("keys")
+METER: Port[Meter] = Port("meter")
 
 ALL_PORTS: tuple[Port[Any], ...] = (
     RECORDS,
@@ -590,5 +592,6 @@ ALL_PORTS: tuple[Port[Any], ...] = (
     SANDBOX,
     CONTAINERS,
     KEYS,
+    METER,
 )
 """Every port, in the order in which they build on each other."""

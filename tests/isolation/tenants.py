@@ -30,7 +30,7 @@ PLUGINS = (
     *("sqlite", "events", "jobs", "keys", "admin", "audit", "idempotency", "local_blobs", "files"),
     *("assistants", "threads", "models", "builtin", "runs", "functions", "chat"),
     *("extraction", "embeddings", "exact_vectors", "vector_stores", "file_search"),
-    *("containers", "code_interpreter", TrustedSandbox),
+    *("containers", "code_interpreter", "usage", TrustedSandbox),
 )
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "keys": {"first_key": False},

@@ -45,6 +45,7 @@ SYSTEM_RECORDS = {
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
     "famulus_retention": "deletes what is too old, and erases, in every project",
     "famulus_runs": "ends runs of every project whose client never came back",
+    "famulus_usage": "adds up what every project used, and tells administrators of all",
     "famulus_vector_stores": "ends vector stores of every project that have expired",
     "famulus_keys": "finds a key by its hash before it is known whose project it is",
 }

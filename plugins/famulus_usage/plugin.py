@@ -1,0 +1,154 @@
+"""The plugin: the meter, what adds up in the background, and who may ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from famulus import Operation, Plugin, hookimpl, need, operations, want
+from famulus_schemas.gauges import Gauge
+from famulus_schemas.identity import Principal
+from famulus_schemas.ports import INFERENCE, KEYS, METER, RECORDS
+from famulus_schemas.records import Clear, Conflict, Delete, StoreUnavailable, Unit, Write
+from famulus_usage.book import Book
+from famulus_usage.budgets import Budgets
+from famulus_usage.kinds import ENTRY, KINDS
+from famulus_usage.limit_operations import LimitOperations
+from famulus_usage.prices import Prices
+from famulus_usage.reading import Reading
+from famulus_usage.roller import Roller
+from famulus_usage.settings import UsageSettings
+from famulus_usage.usage_operations import UsageOperations
+
+if TYPE_CHECKING:
+    import click
+
+TIDY_S = 600.0
+
+
+class Usage(Plugin[UsageSettings]):
+    """Writes down what models used and what that cost, answers for it, and holds to budgets."""
+
+    name = "usage"
+    provides = (METER,)
+    records = need(RECORDS.system)
+    inference = want(INFERENCE)
+    keys = want(KEYS)
+
+    budgets: Budgets
+    reading: Reading
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Write and add up until stopped; then once more, so that nothing is left to others."""
+        await self.records.declare(*KINDS)
+        settings, clock = self.settings, self.host.clock
+        self._lock = asyncio.Lock()
+        self.budgets = Budgets(settings, self.records, clock, self._lock)
+        worker = self.new_id("")
+        self._roller = Roller(self.records, worker, settings, clock)
+        self._book = Book(
+            self.records,
+            worker,
+            Prices(settings.prices),
+            self.budgets,
+            inference=lambda: self.inference,
+            clock=clock,
+            new_id=self.new_id,
+            noted_max=settings.noted_max,
+        )
+        self.reading = Reading(self.records, settings)
+        self.provide(METER, self._book)
+        loop = asyncio.create_task(self._work())
+        try:
+            yield
+        finally:
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            await self.settle()
+
+    @staticmethod
+    @hookimpl
+    def register_commands(cli: click.Group) -> None:
+        """`famulus usage`."""
+        from famulus_usage.commands import usage
+
+        cli.add_command(usage())
+
+    @hookimpl
+    def register_operations(self) -> list[Operation]:
+        """Usage and costs, as an administrator asks for them."""
+        return [*operations(UsageOperations(self)), *operations(LimitOperations(self))]
+
+    @hookimpl
+    def register_gauges(self) -> list[Gauge]:
+        """What waits to be written, and what was lost."""
+        return [
+            Gauge(
+                name="famulus_usage_unwritten",
+                help="Sums of usage, by minute, key and model, that are not on disk yet.",
+                read=lambda: float(len(self._book.noted)),
+            ),
+            Gauge(
+                name="famulus_usage_requests_lost_total",
+                help="Requests whose usage was not written down, since too much waited to be.",
+                read=lambda: float(self._book.noted.lost),
+            ),
+        ]
+
+    @hookimpl
+    async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
+        """A deleted thread takes what its runs' steps used along; what they come to stays."""
+        if action != "threads.delete":
+            return []
+        return [
+            Clear(kind=ENTRY.name, parent=write.id)
+            for write in unit
+            if isinstance(write, Delete) and write.kind == "thread"
+        ]
+
+    async def settle(self) -> bool:
+        """Write and add up all that is known here; False where the store would not have it."""
+        async with self._lock:
+            self.budgets.begin()
+            is_done = False
+            try:
+                is_done = await self._book.noted.write()
+                if is_done:
+                    await self._roller.roll()
+            except (StoreUnavailable, Conflict) as error:
+                is_done = False
+                self.log.warning("usage_waits", reason=str(error))
+            finally:
+                self.budgets.end(is_done=is_done)
+        return is_done
+
+    async def gather_all(self) -> None:
+        """Settle, and add up what processes have left that are gone."""
+        await self.settle()
+        async with self._lock:
+            await self._roller.adopt(at_once=True)
+
+    async def _work(self) -> None:
+        settings, loop = self.settings, asyncio.get_running_loop()
+        adopted_at = tidied_at = loop.time()
+        if self.records.exclusive:
+            await self._aside(self._roller.adopt(at_once=True))
+        while True:
+            await asyncio.sleep(settings.write_s)
+            await self.settle()
+            if loop.time() - adopted_at >= settings.adopt_s:
+                adopted_at = loop.time()
+                await self._aside(self._roller.adopt())
+            if loop.time() - tidied_at >= TIDY_S:
+                tidied_at = loop.time()
+                await self._aside(self._roller.tidy())
+
+    async def _aside(self, work: Coroutine[Any, Any, object]) -> None:
+        async with self._lock:
+            try:
+                await work
+            except (StoreUnavailable, Conflict) as error:
+                self.log.warning("usage_waits", reason=str(error))
