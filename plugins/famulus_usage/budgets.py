@@ -11,7 +11,7 @@ from typing import TypeGuard
 import msgspec
 
 from famulus import Problem
-from famulus_schemas.errors import Fault
+from famulus_schemas.errors import INSUFFICIENT_QUOTA
 from famulus_schemas.identity import SYSTEM_PROJECT
 from famulus_schemas.records import StoreUnavailable, SystemRecords
 from famulus_usage.cells import Cell
@@ -21,13 +21,6 @@ from famulus_usage.roller import spent_id, times_of
 from famulus_usage.settings import Span, UsageSettings
 from famulus_usage.times import DAY_S, floor, month_of, next_month
 
-INSUFFICIENT_QUOTA = Fault(
-    429,
-    "insufficient_quota",
-    "You exceeded your current quota: {whom} has spent {spent} of its budget of {amount} "
-    "{currency} for {span}. More can be used from {until} on, or once the budget is raised.",
-    "insufficient_quota",
-)
 NO_RETRY = {"x-should-retry": "false"}
 """By which the official clients do not ask again at once."""
 

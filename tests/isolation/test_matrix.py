@@ -210,7 +210,9 @@ async def test_no_key_of_a_project_is_for_the_administration(room: Room) -> None
     asked = [each for each in DOCUMENT.operations() if each[1].startswith(ADMINISTRATION)]
     assert len(asked) > 10
     for method, path in asked:
-        refused = await room.me.ask(method, path.replace("{project_id}", "other"))
+        # As it can be asked, so that nothing else is wrong with it.
+        where = path.replace("{project_id}", "other")
+        refused = await room.me.ask(method, where, params={"start_time": 0})
         assert refused.status_code in ((400, 403) if method == "POST" else (403,)), refused.text
         refused = await room.me.ask(method, path, json={"name": "x"})
         assert refused.status_code in (400, 403), refused.text

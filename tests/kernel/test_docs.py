@@ -242,12 +242,14 @@ def test_the_python_that_is_shown_compiles(block: str) -> None:
 
 
 @asynccontextmanager
-async def served(tmp_path: Path) -> typing.AsyncIterator[str]:
+async def served(tmp_path: Path, toml: str = "") -> typing.AsyncIterator[str]:
     """A server as `famulus serve` starts it, with all of our plugins."""
+    file = tmp_path / "famulus.toml"
+    file.write_text(toml)
     keys = {"api_key": "sk-readme", "admin_api_key": "sk-admin-readme"}
     quiet = {"openai_compatible": {"discover": False}, "keys": keys}
     config = load_config(
-        None,
+        file,
         environment={},
         flags={"server": {"data_dir": str(tmp_path / "data"), "drain_s": 2}, **quiet},
     )
@@ -288,10 +290,21 @@ async def test_the_client_code_that_is_shown_gets_its_answer(tmp_path: Path) -> 
 
 async def test_the_administration_that_is_shown_makes_a_key(tmp_path: Path) -> None:
     makes, audits = [block for block in blocks("python") if "admin.organization" in block]
+    [block] = [block for block in blocks("python") if "service_accounts" in block]
     async with served(tmp_path) as url:
         assert (await run_as_shown(makes, url)).startswith("sk-fam-")
         told = await run_as_shown(audits, url)
     assert " api_key.created key_" in told
+
+
+async def test_the_usage_that_is_shown_is_told(tmp_path: Path) -> None:
+    [block] = [block for block in blocks("python") if "usage.costs" in block]
+    [prices] = [block for block in blocks("toml") if "[plugins.usage" in block]
+    async with served(tmp_path, prices) as url:
+        first, second = (await run_as_shown(block, url)).splitlines()
+    assert first.startswith("default famulus-builtin 1 request, tokens: ")
+    assert re.search(r"value=[0-9.e-]*[1-9]", second)
+    assert "currency='usd'" in second
 
 
 async def test_the_search_that_is_shown_cites_what_is_shown(tmp_path: Path) -> None:
