@@ -98,9 +98,8 @@ class Runs(Plugin[RunSettings]):
     jobs = need(JOBS)
     files = want(FILES)
     fetch = want(FETCH)
-    gathers = ("register_tools", "register_run_gates")
     meter = want(METER)
-    gathers = ("register_tools",)
+    gathers = ("register_tools", "register_run_gates")
 
     runner: Runner
     resting: Resting

@@ -253,7 +253,9 @@ TOO_MANY_AT_ONCE = Fault(
     "Rate limit reached for {whom} on {what} at once: Limit {limit}, Used {used}, Requested 1. "
     "Please try again in {wait}, or when one of them is done.",
     "requests",
+)
 INSUFFICIENT_QUOTA = Fault(
+    429,
     "insufficient_quota",
     "You exceeded your current quota: {whom} has spent {spent} of its budget of {amount} "
     "{currency} for {span}. More can be used from {until} on, or once the budget is raised.",

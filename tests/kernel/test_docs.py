@@ -289,8 +289,8 @@ async def test_the_client_code_that_is_shown_gets_its_answer(tmp_path: Path) -> 
 
 
 async def test_the_administration_that_is_shown_makes_a_key(tmp_path: Path) -> None:
-    makes, audits = [block for block in blocks("python") if "admin.organization" in block]
-    [block] = [block for block in blocks("python") if "service_accounts" in block]
+    [makes] = [block for block in blocks("python") if "service_accounts" in block]
+    [audits] = [block for block in blocks("python") if "audit_logs" in block]
     async with served(tmp_path) as url:
         assert (await run_as_shown(makes, url)).startswith("sk-fam-")
         told = await run_as_shown(audits, url)
