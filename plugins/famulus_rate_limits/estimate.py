@@ -55,5 +55,39 @@ def estimate(body: bytes, *, answer_tokens: int) -> Estimate:
     )
 
 
+class _AskedOfRun(msgspec.Struct):
+    """What counts of the body that creates a run, likewise."""
+
+    instructions: msgspec.Raw = msgspec.Raw(b"")
+    additional_instructions: msgspec.Raw = msgspec.Raw(b"")
+    additional_messages: msgspec.Raw = msgspec.Raw(b"")
+    tools: msgspec.Raw = msgspec.Raw(b"")
+    thread: msgspec.Raw = msgspec.Raw(b"")
+    max_prompt_tokens: Any = None
+    max_completion_tokens: Any = None
+
+
+_decode_run = msgspec.json.Decoder(_AskedOfRun).decode
+
+
+def estimate_run(body: bytes, *, run_tokens: int) -> Estimate:
+    """What a run may use: what its body brings, within the limits that it sets itself.
+
+    `run_tokens` is for what it does not tell: its answers, and what is on its thread already.
+    """
+    try:
+        asked = _decode_run(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Estimate(None, 0, run_tokens)
+    parts = (
+        *(asked.instructions, asked.additional_instructions, asked.additional_messages),
+        *(asked.tools, asked.thread),
+    )
+    prompt = sum(map(len, parts)) // CHARACTERS_PER_TOKEN
+    prompt_max = _number(asked.max_prompt_tokens)
+    answer = _number(asked.max_completion_tokens) or run_tokens
+    return Estimate(None, prompt if prompt_max is None else min(prompt, prompt_max), answer)
+
+
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and value > 0 else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from famulus import Bytes, Call, EventStream, Operation, Plugin, Problem, hookimpl, need
 from famulus.operations import Identify, Proceed
-from famulus_rate_limits.estimate import Estimate, estimate
+from famulus_rate_limits.estimate import Estimate, estimate, estimate_run
 from famulus_rate_limits.failed_logins import FailedLogins
 from famulus_rate_limits.leases import Leases
 from famulus_rate_limits.policy import Claim, Place, Policy
@@ -140,6 +140,8 @@ class RateLimits(Plugin[RateLimitsSettings]):
             return await proceed()
         name = self.new_id("answer_") if places else ""
         headers = await self._take(call, name, claims, places)
+        if wanted is not None:
+            call.reserved_tokens = wanted.tokens
         try:
             if wanted is None or not policy.limits_tokens:
                 answering = proceed
@@ -199,7 +201,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
         if not policy.limits_tokens and not policy.limits_models:
             return None
         if operation.name in RUNS:
-            return Estimate(None, 0, self.settings.run_tokens)
+            return estimate_run(call.body, run_tokens=self.settings.run_tokens)
         if operation.action in RELAYED:
             embeds = operation.action == "embeddings.create"
             answer_tokens = 0 if embeds else self.settings.answer_tokens
@@ -239,7 +241,8 @@ class RateLimits(Plugin[RateLimitsSettings]):
         """Settle the tokens of a run that is over."""
         if event.status in OVER and self._policy.limits_tokens:
             total = event.prompt_tokens + event.completion_tokens
-            reserved = self.settings.run_tokens
+            # One that was created before it was kept had always the same.
+            reserved = event.reserved_tokens or self.settings.run_tokens
             await self._settle(event.principal, event.project, None, reserved, total)
 
     async def _settle(

@@ -111,7 +111,10 @@ class RateLimitsSettings(Settings, frozen=True, kw_only=True):
     ] = 500
     run_tokens: Annotated[
         PerMinute,
-        setting(why="Tokens reserved for a run, until it is over and what it used is known."),
+        setting(
+            why="Tokens reserved for a run beside what its request brings, until it is over and "
+            "what it used is known; those of `max_completion_tokens` where that is given."
+        ),
     ] = 2_000
     failed_logins_per_minute: Annotated[
         int,

@@ -152,6 +152,7 @@ class Engine:
         toolbox: Toolbox,
         project: str,
         principal: str = "",
+        reserved_tokens: int = 0,
         trace: str = "",
         limits: RunSettings,
         now: Callable[[], int],
@@ -168,6 +169,7 @@ class Engine:
         self._tab = tab
         self.run = run
         self.principal = principal
+        self.reserved_tokens = reserved_tokens
         """Who created the run."""
         self.trace = trace
         """The span that did, as `traceparent` names it."""

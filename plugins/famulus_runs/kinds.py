@@ -37,6 +37,8 @@ class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""
     """With which API key, by its id."""
     usage_is_estimate: bool = False
+    reserved_tokens: int = 0
+    """What was reserved for it, for whichever process ends it."""
     trace: str = ""
     """The span that created it, as `traceparent` names it; empty where it was not traced."""
 

@@ -282,6 +282,7 @@ class Runner:
             status=run.status,
             seconds=self._clock() - run.created_at,
             principal=live.engine.principal,
+            reserved_tokens=live.engine.reserved_tokens,
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else 0,
             model=run.model,

@@ -64,6 +64,8 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From when it was created until it was begun; None where it never was."""
     ended_at: float = 0.0
     """In unix seconds."""
+    reserved_tokens: int = 0
+    """What was reserved for it when it was created."""
     fault: str = ""
     """The code of its error, where it has one."""
     span: Span | None = None

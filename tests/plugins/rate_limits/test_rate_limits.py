@@ -296,6 +296,40 @@ async def test_a_run_reserves_tokens_and_is_settled_when_it_is_over(
         await finished(client, second.parse())
 
 
+async def test_a_run_reserves_what_its_request_brings_and_limits(
+    fixed_clock: FixedClock,
+) -> None:
+    script = Script().says("Hello.")
+    limits = {"tokens_per_minute": 9000, "run_tokens": 1000}
+    async with limited(fixed_clock, *ASSISTANTS, script=script, **limits) as server:
+        client = client_of(server, max_retries=0)
+        assistant = await client.beta.assistants.create(model="scripted")
+        create = client.beta.threads.with_raw_response.create_and_run
+        used = 0
+        for reserved, asked in (
+            (1500, {"instructions": "x" * 1998}),
+            (1300, {"instructions": "x" * 1998, "max_prompt_tokens": 300}),
+            (756, {"instructions": "x" * 1998, "max_completion_tokens": 256}),
+        ):
+            answer = await create(assistant_id=assistant.id, **asked)  # type: ignore[arg-type]
+            left = int(answer.headers["x-ratelimit-remaining-tokens"])
+            assert left == 9000 - used - reserved
+            run = await done(client, answer.parse())
+            assert run.usage is not None
+            used += run.usage.total_tokens
+            # Whatever was reserved, what it used is left in the end.
+            async with asyncio.timeout(30):
+                while await remaining(server) != 9000 - used:
+                    await asyncio.sleep(0.01)
+
+
+async def done(client: AsyncOpenAI, run: Any) -> Any:
+    while run.status in ("queued", "in_progress"):
+        await asyncio.sleep(0.01)
+        run = await client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
+    return run
+
+
 async def test_a_run_that_uses_more_than_it_reserved_is_owed_for(
     fixed_clock: FixedClock,
 ) -> None:
