@@ -6,6 +6,7 @@ import asyncio
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from ops.hardening import ssrf
@@ -129,3 +130,10 @@ def test_any_text_is_a_target_or_refused(text: str, before: str) -> None:
 def test_ordinary_urls_are_asked_as_they_were_written(url: str, asked: str) -> None:
     made = str(target_of(url, FetchSettings()).url)
     assert made.replace(":443/", "/") == asked
+
+
+def test_the_loop_that_servers_run_on_makes_no_difference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert uvloop.run(ssrf.main()) == 0
+    assert "canary reached 0" in capsys.readouterr().out
