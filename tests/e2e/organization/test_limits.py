@@ -1,0 +1,96 @@
+"""What keys may use is one amount at both processes, and wrong keys are let in nowhere."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+import redis
+from tests.e2e.organization.organization import ADMIN_KEY, Key, Organization, eventually
+from tests.e2e.scripted_model import ENDLESS
+from tests.e2e.serving import Served
+
+PER_MINUTE = 40
+WRONG_PER_MINUTE = 5
+SETTINGS = {
+    "FAMULUS_RATE_LIMITS__REQUESTS_PER_MINUTE": str(PER_MINUTE),
+    "FAMULUS_RATE_LIMITS__ANSWERS_AT_ONCE_MAX": "1",
+    "FAMULUS_RATE_LIMITS__FAILED_LOGINS_PER_MINUTE": str(WRONG_PER_MINUTE),
+}
+
+
+def test_a_key_is_admitted_as_often_at_two_processes_as_at_one(
+    organization: Organization, redis_url: str
+) -> None:
+    key = organization.key(organization.billing, "eager")
+    with redis.Redis.from_url(redis_url) as clock, ThreadPoolExecutor(2) as pool:
+        began = seconds(clock)
+        each = [pool.submit(admitted, organization, key, at) for at in organization.processes]
+        first, second = (asked.result() for asked in each)
+        passed_s = seconds(clock) - began
+    # A minute's worth at once, and what came back meanwhile, by Redis's own clock.
+    assert PER_MINUTE <= first + second <= PER_MINUTE + passed_s * PER_MINUTE / 60 + 1e-6
+
+
+def test_one_key_uses_nothing_of_anothers(organization: Organization) -> None:
+    told = organization.ask("GET", "/v1/models", organization.biller, organization.two)
+    assert told.status_code == 200
+    assert int(told.headers["x-ratelimit-limit-requests"]) == PER_MINUTE
+    assert int(told.headers["x-ratelimit-remaining-requests"]) >= PER_MINUTE - 2
+
+
+def test_an_answer_at_one_process_takes_the_place_of_one_at_the_other(
+    organization: Organization,
+) -> None:
+    here = organization.client(organization.writer, organization.one).chat.completions
+    there = organization.client(organization.writer, organization.two).chat.completions
+    question: Any = [{"role": "user", "content": ENDLESS}]
+    with here.create(model="scripted", messages=question, stream=True) as stream:
+        assert next(iter(stream)).choices
+        with pytest.raises(openai.RateLimitError):
+            there.create(model="scripted", messages=[{"role": "user", "content": "Say yes"}])
+        # Another key has a place of its own.
+        other = organization.client(organization.biller, organization.two).chat.completions
+        assert other.create(model="scripted", messages=[{"role": "user", "content": "Say yes"}])
+
+    def answered() -> bool:
+        try:
+            there.create(model="scripted", messages=[{"role": "user", "content": "Say yes"}])
+        except openai.RateLimitError:
+            return False
+        return True
+
+    eventually(answered)
+
+
+def test_who_guesses_keys_waits_and_keeps_nobody_else_out(organization: Organization) -> None:
+    two = organization.two
+    for right in (organization.biller, ADMIN_KEY):
+        path = "/v1/models" if isinstance(right, Key) else "/metrics"
+        assert organization.ask("GET", path, right, two).status_code == 200
+    statuses = [
+        organization.ask("GET", "/v1/models", f"sk-canary-guess-{number}", two).status_code
+        for number in range(WRONG_PER_MINUTE + 3)
+    ]
+    assert statuses[:WRONG_PER_MINUTE] == [401] * WRONG_PER_MINUTE
+    assert statuses[-1] == 429
+    # Whose key was right before comes in from the same address.
+    assert organization.ask("GET", "/v1/models", organization.biller, two).status_code == 200
+    assert organization.ask("GET", "/v1/models", "sk-canary", organization.one).status_code == 401
+
+
+def admitted(organization: Organization, key: Key, at: Served) -> int:
+    """How many of as many requests as are allowed to both are admitted by one."""
+    answers = [organization.ask("GET", "/v1/models", key, at) for _ in range(PER_MINUTE)]
+    refused = [each for each in answers if each.status_code == 429]
+    assert all(each.json()["error"]["code"] == "rate_limit_exceeded" for each in refused)
+    assert all(float(each.headers["retry-after-ms"]) > 0 for each in refused)
+    assert {each.status_code for each in answers} <= {200, 429}
+    return PER_MINUTE - len(refused)
+
+
+def seconds(client: redis.Redis) -> float:
+    whole, microseconds = client.time()  # type: ignore[misc]
+    return float(whole) + microseconds / 1e6
