@@ -12,8 +12,8 @@ from famulus_usage.cells import Cell, Dimensions, plus
 CELLS_PER_EVENT = 500
 COMMITS_AT_ONCE = 32
 
-Unsent = tuple[str, Insert]
-"""The project, and what is to be written for it."""
+Unsent = tuple[str, Insert, int]
+"""The project, what is to be written for it, and how many cells that has."""
 
 
 class Noted:
@@ -60,7 +60,7 @@ class Noted:
         done = await asyncio.gather(*(self._send(one, room) for one in self._unsent))
         pairs = zip(self._unsent, done, strict=True)
         self._unsent = [one for one, is_written in pairs if not is_written]
-        self._unsent_cells = CELLS_PER_EVENT * len(self._unsent)
+        self._unsent_cells = sum(count for _, _, count in self._unsent)
         return not self._unsent
 
     def _taken(self) -> Iterable[Unsent]:
@@ -69,13 +69,13 @@ class Noted:
             by_project.setdefault(project, []).append(cell)
         self._cells = {}
         return [
-            (project, self._event(cells[at : at + CELLS_PER_EVENT]))
+            (project, self._event(some), len(some))
             for project, cells in by_project.items()
-            for at in range(0, len(cells), CELLS_PER_EVENT)
+            for some in batched(cells)
         ]
 
     async def _send(self, one: Unsent, room: asyncio.Semaphore) -> bool:
-        project, insert = one
+        project, insert, _ = one
         async with room:
             failpoint("usage_before_written")
             try:
@@ -87,3 +87,8 @@ class Noted:
                 return False
         failpoint("usage_written")
         return True
+
+
+def batched(cells: list[Cell]) -> list[list[Cell]]:
+    """As many as one event may have at a time."""
+    return [cells[at : at + CELLS_PER_EVENT] for at in range(0, len(cells), CELLS_PER_EVENT)]
