@@ -50,7 +50,7 @@ def audit() -> click.Group:
         """Write every event, the oldest first, one a line."""
         first = 0 if since is None else _seconds(since, "--since")
         last = SEQ_MAX if until is None else _seconds(until, "--until") - 1
-        count = asyncio.run(_export(config, first, last, project, _writer(form, output)))
+        count = asyncio.run(_export(config, first, last, project, writer(form, output)))
         click.echo(f"Exported {count} events.", err=True)
 
     return audit
@@ -80,7 +80,8 @@ def _seconds(text: str, option: str) -> int:
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
-def _writer(form: str, output: IO[str]) -> Callable[[Record], None]:
+def writer(form: str, output: IO[str]) -> Callable[[Record], None]:
+    """Writes events in a form, one a line."""
     if form == "csv":
         rows = csv.writer(output)
         rows.writerow(COLUMNS)

@@ -14,12 +14,13 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.admin.organization import AuditLogListResponse
+from tests.plugins.audit.conftest import Store
 
 from famulus.testing import FixedClock, TestServer, live_server, make_kernel
 
 pytestmark = pytest.mark.anyio
 
-PLUGINS = ("events", "jobs", "keys", "admin", "audit", "idempotency", "assistants", "threads")
+PLUGINS = ("keys", "admin", "audit", "idempotency", "assistants", "threads")
 ADMIN = "the admin key of the deployment"
 FIXED = "the key of the deployment"
 KEYS = {"admin_api_key": ADMIN, "api_key": FIXED}
@@ -60,14 +61,15 @@ class House:
 
 
 @asynccontextmanager
-async def opened(store: str = "sqlite", **settings: Any) -> AsyncIterator[House]:
+async def opened(store: Store | None = None, **settings: Any) -> AsyncIterator[House]:
     clock = FixedClock()
     audit = {"flush_s": 0.01} | settings
+    store = store or {"sqlite": {}}
     with tempfile.TemporaryDirectory() as folder:
         kernel = make_kernel(
-            *(store, *PLUGINS),
+            *(*store, *PLUGINS),
             data_dir=Path(folder),
-            settings={"keys": KEYS, "audit": audit},
+            settings={"keys": KEYS, "audit": audit, **store},
             clock=clock,
         )
         async with (
@@ -101,8 +103,8 @@ async def test_a_change_is_told_with_who_made_it_and_from_where() -> None:
         assert (told["request_id"], told["result"]) == ("my-request", "success")
 
 
-async def test_what_openai_has_a_type_for_is_told_in_its_form() -> None:
-    async with opened() as house:
+async def test_what_openai_has_a_type_for_is_told_in_its_form(store: Store) -> None:
+    async with opened(store) as house:
         projects = house.organization.projects
         project = await projects.create(name="Billing")
         await projects.update(project.id, name="Invoices")
@@ -175,8 +177,8 @@ async def test_a_service_account_is_found_by_its_key_and_by_itself() -> None:
         assert await house.types(actor_ids=[account.id, key.id]) == ["thread.created"]
 
 
-async def test_events_are_filtered_by_all_that_the_client_can_ask_for() -> None:
-    async with opened() as house:
+async def test_events_are_filtered_by_all_that_the_client_can_ask_for(store: Store) -> None:
+    async with opened(store) as house:
         first = await house.assistants.create(model="m")
         house.clock.move(DAY_S)
         thread = await house.threads.create()
@@ -212,8 +214,8 @@ async def test_events_are_filtered_by_all_that_the_client_can_ask_for() -> None:
             )
 
 
-async def test_pages_go_to_older_events_and_back() -> None:
-    async with opened() as house:
+async def test_pages_go_to_older_events_and_back(store: Store) -> None:
+    async with opened(store) as house:
         for number in range(7):
             project = "default" if number % 2 else "other"
             await house.server.plugin("keys").create(project=project, name=str(number))
@@ -245,8 +247,8 @@ async def test_the_log_cannot_be_changed_and_is_for_admin_keys_alone() -> None:
 # --- refusals and reads --------------------------------------------------------------------------
 
 
-async def test_refusals_are_told_and_never_the_key_that_was_sent() -> None:
-    async with opened() as house:
+async def test_refusals_are_told_and_never_the_key_that_was_sent(store: Store) -> None:
+    async with opened(store) as house:
         wrong = f"sk-fam-{CANARY}"
         assert (await house.ask(wrong, "GET", "/assistants")).status_code == 401
         assert (await house.ask(FIXED, "GET", "/organization/projects")).status_code == 403
@@ -345,8 +347,8 @@ async def test_what_a_client_says_of_itself_is_cut() -> None:
         assert event.to_dict()["user_agent"] == "x" * 10
 
 
-async def test_many_at_once_each_leave_their_event() -> None:
-    async with opened() as house:
+async def test_many_at_once_each_leave_their_event(store: Store) -> None:
+    async with opened(store) as house:
         made = await asyncio.gather(*(house.threads.create() for _ in range(40)))
         events = await house.log(limit=100)
         assert sorted(e.to_dict()["thread.created"]["id"] for e in events) == sorted(
@@ -354,8 +356,8 @@ async def test_many_at_once_each_leave_their_event() -> None:
         )
 
 
-async def test_a_change_that_loses_a_race_is_told_once() -> None:
-    async with opened() as house:
+async def test_a_change_that_loses_a_race_is_told_once(store: Store) -> None:
+    async with opened(store) as house:
         thread = await house.threads.create()
         outcomes = await asyncio.gather(
             *(house.threads.delete(thread.id) for _ in range(5)), return_exceptions=True
