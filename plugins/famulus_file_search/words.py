@@ -26,6 +26,7 @@ from famulus_file_search.lexicon import (
     UNIT_NAMES,
     UNITS,
 )
+from famulus_indexes.stems import stem
 
 Kind = Literal["number", "name", "word", "wide", "generic", "empty"]
 """`wide` are letters of what is written without blanks."""
@@ -264,18 +265,7 @@ def _key(word: str) -> str:
 
 def stem_of(word: str) -> str:
     """A word less its commonest endings, so that forms of one word are equal."""
-    if len(word) > 4 and word.endswith("ies"):
-        word = word[:-3] + "y"
-    elif len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes", "zes")):
-        word = word[:-2]
-    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
-    for ending in ("ing", "ed"):
-        base = word.removesuffix(ending)
-        if base != word and len(base) > 2 and re.search("[aeiouy]", base):
-            word = base[:-1] if base[-1] == base[-2] and base[-1] not in "lsz" else base
-            break
-    word = word[:-1] if len(word) > 4 and word.endswith("e") else word
+    word = stem(word)
     for ending in _ENDINGS:
         base = word.removesuffix(ending)
         if base != word and len(base) >= _BASE_CHARS_MIN:

@@ -22,6 +22,8 @@ LIBRARIES = {
 MAY_IMPORT = {
     ("famulus_exact_vectors", "famulus_indexes"): "provides what the library has",
     ("famulus_bubblewrap", "famulus_boxes"): "shuts in boxes that are run like all others",
+    ("famulus_builtin", "famulus_indexes"): "knows forms of one word as searches do",
+    ("famulus_file_search", "famulus_indexes"): "knows forms of one word as searches do",
     ("famulus_hnsw", "famulus_indexes"): "is exact in small stores, and in what passes filters",
     ("famulus_landlock", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_pgvector", "famulus_indexes"): "takes texts apart and brings stores in as others do",
