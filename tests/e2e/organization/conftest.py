@@ -1,7 +1,8 @@
 """One organization for each module of tests, with what the module sets in its `SETTINGS`.
 
 `SETTINGS` are variables of both processes, such as {"FAMULUS_RATE_LIMITS__REQUESTS_PER_MINUTE":
-"30"}. At the end neither process may have told a secret, or have logged an error.
+"30"}; what no variable can say goes into `CONFIG`, as famulus.toml has it. At the end neither
+process may have told a secret, or have logged an error.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def organization(
             **getattr(request.module, "SETTINGS", {}),
         }
         folder = tmp_path_factory.mktemp("organization")
-        with open_organization(folder, variables, backend=scripted_url) as made:
+        config = getattr(request.module, "CONFIG", "")
+        with open_organization(folder, variables, backend=scripted_url, config=config) as made:
             yield made
             assert made.leaks() == []
         complaints = made.complaints()

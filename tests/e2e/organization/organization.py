@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 from openai import DefaultHttpxClient, OpenAI
 from prometheus_client.parser import text_string_to_metric_families
-from tests.e2e.serving import Served, serve
+from tests.e2e.serving import FAMULUS, Served, environment_of, serve
 
 ADMIN_KEY = "the-canary-of-whoever-runs-both"
 PEPPER = "canary-pepper-of-both-of-them"
@@ -35,6 +36,25 @@ class Key:
     account: str
 
 
+class Command:
+    """The command line of whoever runs both, on the same configuration."""
+
+    def __init__(self, config: Path, variables: Mapping[str, str]) -> None:
+        self._config = config
+        self._environment = environment_of(variables)
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """How `famulus ...` ended, and what it printed."""
+        return subprocess.run(
+            [*FAMULUS, *arguments, "--config", str(self._config)],
+            cwd=self._config.parent,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+
 class Organization:
     """Two processes, `one` and `two`, on one database and one Redis, and who uses them.
 
@@ -42,11 +62,12 @@ class Organization:
     reader may only read threads and assistants; `biller` is the key of billing.
     """
 
-    def __init__(self, one: Served, two: Served, http: httpx.Client) -> None:
+    def __init__(self, one: Served, two: Served, http: httpx.Client, command: Command) -> None:
         self.one = one
         self.two = two
         self.processes = (one, two)
         self._http = http
+        self.command = command
         self.secrets = [ADMIN_KEY, PEPPER]
         """What nobody may be told, but who was given it."""
         self.support = self.project("Support")
@@ -165,9 +186,11 @@ def eventually(holds: Callable[[], Any]) -> Any:
 
 @contextmanager
 def open_organization(
-    folder: Path, variables: Mapping[str, str], *, backend: str
+    folder: Path, variables: Mapping[str, str], *, backend: str, config: str = ""
 ) -> Iterator[Organization]:
     """Both processes, ready, and ended when left. `backend` is the model server of both."""
+    file = folder / "famulus.toml"
+    file.write_text(config)
     of_both = {
         "FAMULUS_ADMIN_KEY": ADMIN_KEY,
         "FAMULUS_KEYS__PEPPER": PEPPER,
@@ -176,7 +199,7 @@ def open_organization(
         "FAMULUS_BUBBLEWRAP__ENABLED": "false",
         **variables,
     }
-    arguments = ["--backend", backend]
+    arguments = ["--config", str(file), "--backend", backend]
     with ExitStack() as opened:
         one, two = (
             opened.enter_context(serve(folder / name, arguments=arguments, environment=of_both))
@@ -184,4 +207,4 @@ def open_organization(
         )
         # One for all: to make one takes longer than to ask many times.
         http = opened.enter_context(DefaultHttpxClient(timeout=60))
-        yield Organization(one, two, http)
+        yield Organization(one, two, http, Command(file, of_both))

@@ -1,0 +1,105 @@
+"""What projects use at both processes is one sum, which they are told of and may be held to."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import openai
+import pytest
+from tests.e2e.organization.organization import Key, Organization, eventually
+
+INPUT, OUTPUT = 0.5, 1.0
+"""Dollars that a token costs."""
+CONFIG = f"""
+[plugins.usage.prices.scripted]
+input = {INPUT * 1_000_000}
+output = {OUTPUT * 1_000_000}
+"""
+QUESTION: Any = [{"role": "user", "content": "Say the canary is worth it."}]
+
+
+def test_the_operator_is_told_the_sum_of_what_both_processes_used(
+    organization: Organization,
+) -> None:
+    used = [spent(organization, organization.biller, at) for at in organization.processes]
+    client = organization.client(organization.biller, organization.two)
+    assistant = client.beta.assistants.create(model="scripted")
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id, thread={"messages": QUESTION}
+    )
+    assert run.usage is not None
+    used.append((run.usage.prompt_tokens, run.usage.completion_tokens))
+    tokens = tuple(map(sum, zip(*used, strict=True)))
+    for at in organization.processes:
+        usage = organization.admin(at).usage
+        eventually(lambda usage=usage: told(usage, organization.billing) == (*tokens, 3))
+        costs = usage.costs(start_time=lately(), project_ids=[organization.billing])
+        [row] = [row for bucket in costs.data for row in bucket.results]
+        assert row.amount.value == pytest.approx(tokens[0] * INPUT + tokens[1] * OUTPUT)
+
+
+def test_usage_is_told_by_key_and_nobody_is_told_anothers(organization: Organization) -> None:
+    spent(organization, organization.writer, organization.two)
+    usage = organization.admin(organization.one).usage
+
+    def keys() -> set[str]:
+        answer = usage.completions(start_time=lately(), group_by=["project_id", "api_key_id"])
+        rows = [row for bucket in answer.data for row in bucket.results]
+        return {row.api_key_id for row in rows if row.project_id == organization.support}
+
+    eventually(lambda: keys() == {organization.writer.id})
+    refused = organization.ask(
+        "GET", f"/v1/organization/usage/completions?start_time={lately()}", organization.writer
+    )
+    assert refused.status_code == 403
+
+
+def test_a_project_at_its_limit_is_refused_at_both_processes_until_it_is_raised(
+    organization: Organization,
+) -> None:
+    project = organization.project("Trial")
+    key = organization.key(project, "trial")
+    limits = organization.admin(organization.one).projects.spend_limit
+    limits.update(project, currency="USD", interval="month", threshold_amount=1)
+    spent(organization, key, organization.two)
+    for at in organization.processes:
+        refused = eventually(lambda at=at: refusal(organization, key, at))
+        assert refused.code == "insufficient_quota"
+    spent(organization, organization.biller, organization.two)
+    limits.update(project, currency="USD", interval="month", threshold_amount=100_000_000)
+    for at in organization.processes:
+        eventually(lambda at=at: refusal(organization, key, at) is None)
+
+
+def spent(organization: Organization, key: Key, at: Any) -> tuple[int, int]:
+    """The tokens of a question and of its answer."""
+    client = organization.client(key, at)
+    usage = client.chat.completions.create(model="scripted", messages=QUESTION).usage
+    assert usage is not None
+    return usage.prompt_tokens, usage.completion_tokens
+
+
+def refusal(organization: Organization, key: Key, at: Any) -> openai.RateLimitError | None:
+    """Why a question is refused, if it is."""
+    try:
+        spent(organization, key, at)
+    except openai.RateLimitError as error:
+        return error
+    return None
+
+
+def told(usage: Any, project: str) -> tuple[int, int, int]:
+    """Tokens read and written, and questions, of a project lately."""
+    answer = usage.completions(start_time=lately(), project_ids=[project])
+    rows = [row for bucket in answer.data for row in bucket.results]
+    return (
+        sum(row.input_tokens for row in rows),
+        sum(row.output_tokens for row in rows),
+        sum(row.num_model_requests for row in rows),
+    )
+
+
+def lately() -> int:
+    """Yesterday's midnight: a test that runs over midnight is told of both days."""
+    return (int(time.time()) // 86_400 - 1) * 86_400
