@@ -13,6 +13,7 @@ from famulus_schemas.organization import (
     CreateProject,
     CreateServiceAccount,
     ModifyProject,
+    ModifyServiceAccount,
     NewServiceAccount,
     PageQuery,
     Project,
@@ -118,6 +119,20 @@ class ProjectOperations:
     ) -> ServiceAccount:
         """Retrieve a service account."""
         return account(await self._plugin.keys.account(project_id, service_account_id))
+
+    @operation("POST", f"{_ACCOUNTS}/{{service_account_id}}", action=WRITE, keeps_answer=False)
+    async def modify_project_service_account(
+        self, call: Call, project_id: str, service_account_id: str, body: ModifyServiceAccount
+    ) -> ServiceAccount:
+        """Call a service account otherwise, or give it another role: a reader's keys only read."""
+        changed = await self._plugin.keys.change_account(
+            project_id,
+            service_account_id,
+            by=call.principal,
+            name=None if body.name is UNSET else body.name,
+            role=None if body.role is UNSET else body.role,
+        )
+        return account(changed)
 
     @operation("DELETE", f"{_ACCOUNTS}/{{service_account_id}}", action=WRITE)
     async def delete_project_service_account(

@@ -63,9 +63,9 @@ def _details(write: Write) -> tuple[Json, str | None]:
     if write.kind == "project":
         project = msgspec.json.decode(write.body, type=StoredProject)
         return _of_project(project, is_new=is_new), project.name
-    if write.kind == "service_account" and is_new:
+    if write.kind == "service_account":
         account = msgspec.json.decode(write.body, type=StoredAccount)
-        return {"data": {"role": account.role}}, None
+        return {"data" if is_new else "changes_requested": {"role": account.role}}, None
     return {}, None
 
 

@@ -27,6 +27,7 @@ TOLD: dict[str, Told] = {
     **_of("api_keys", "key", create="api_key.created", modify="api_key.updated"),
     **_of("api_keys", "key", delete="api_key.deleted"),
     **_of("service_accounts", "service_account", create="service_account.created"),
+    **_of("service_accounts", "service_account", modify="service_account.updated"),
     **_of("service_accounts", "service_account", delete="service_account.deleted"),
     **_of("assistants", "assistant", create="assistant.created", modify="assistant.updated"),
     **_of("assistants", "assistant", delete="assistant.deleted"),

@@ -17,7 +17,7 @@ from famulus_keys.store import KeyStore
 from famulus_keys.tokens import is_well_formed
 from famulus_schemas.errors import PROJECT_ARCHIVED, Problem
 from famulus_schemas.identity import SYSTEM_PROJECT, Principal
-from famulus_schemas.keys import ORGANIZATION, StoredKey
+from famulus_schemas.keys import ORGANIZATION, StoredKey, within_role
 from famulus_schemas.records import StoreUnavailable
 
 FIXED = Principal(id="key_fixed", key_id="key_fixed")
@@ -114,8 +114,13 @@ class Keyring:
             return None
         if not await self._projects.is_active(project):
             raise Problem(PROJECT_ARCHIVED)
+        role = await self._store.role_of(project, key)
+        if role is None:
+            # Its service account is gone, and it goes too.
+            return None
         await self._note_use(project, key, now)
-        return key.principal(project)
+        principal = key.principal(project)
+        return replace(principal, scopes=within_role(principal.scopes, role))
 
     async def _note_use(self, project: str, key: StoredKey, now: float) -> None:
         if key.last_used_at is not None and now - key.last_used_at < USE_S:

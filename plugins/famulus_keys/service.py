@@ -234,6 +234,35 @@ class KeyService:
             self._of(project), "service_account", account_of, after=after, limit=limit
         )
 
+    async def change_account(
+        self,
+        project: str,
+        id: str,
+        *,
+        by: Principal,
+        name: str | None = None,
+        role: Role | None = None,
+    ) -> StoredAccount:
+        """Call a service account otherwise, or let its keys do more or less."""
+        await self._open(project)
+
+        def rewrite(record: Record) -> Replace:
+            kept = account_of(record)
+            changed = replace(kept, name=name or kept.name, role=role or kept.role)
+            body = msgspec.json.encode(changed)
+            return Replace(kind="service_account", id=id, version=record.version, body=body)
+
+        await modify(
+            self._of(project),
+            "service_account",
+            id,
+            thing="service account",
+            change=rewrite,
+            join=self._join(by, project, "service_accounts.modify"),
+        )
+        self._plugin.keyring.forget()
+        return await self.account(project, id)
+
     async def delete_account(self, project: str, id: str, *, by: Principal) -> None:
         """End a service account, and all of its keys."""
         await self.account(project, id)

@@ -10,7 +10,7 @@ import msgspec
 
 from famulus.failpoints import failpoint
 from famulus_schemas.identity import DEFAULT_PROJECT
-from famulus_schemas.keys import StoredKey
+from famulus_schemas.keys import Role, StoredAccount, StoredKey
 from famulus_schemas.records import (
     Conflict,
     Delete,
@@ -39,6 +39,7 @@ CLAIM = Kind(name="key_pepper")
 _CLAIM_ID = "pepper"
 
 _decode = msgspec.json.Decoder(StoredKey).decode
+_decode_account = msgspec.json.Decoder(StoredAccount).decode
 
 JoinIn = Callable[[str, Unit], Awaitable[Unit]]
 """Adds what others must have committed together with a unit of that project."""
@@ -75,6 +76,13 @@ class KeyStore:
             if hmac.compare_digest(record.extra, digest):
                 return record.project, _decode(record.body)
         return None
+
+    async def role_of(self, project: str, key: StoredKey) -> Role | None:
+        """The role of whom a key speaks for; None for a service account that is not there."""
+        if key.owner is None:
+            return "member"
+        record = await self._records.of(project).get("service_account", key.owner)
+        return None if record is None else _decode_account(record.body).role
 
     async def add(
         self,

@@ -72,6 +72,18 @@ class StoredProject(msgspec.Struct, frozen=True, kw_only=True):
     archived_at: int | None = None
 
 
+def within_role(scopes: Collection[str], role: Role) -> tuple[str, ...]:
+    """What is left of a key's scopes to whoever has this role: a key gives no more than it has."""
+    if ALL in ROLE_SCOPES[role]:
+        return tuple(scopes)
+    if role == "none":
+        return ()
+    if ALL in scopes:
+        return ROLE_SCOPES[role]
+    reading = (f"{scope.partition('.')[0]}.read" for scope in scopes)
+    return tuple(dict.fromkeys(reading))
+
+
 def missing_scope(scopes: Collection[str], action: str) -> str | None:
     """The least scope that this action (`resource.verb`) lacks; None where it is allowed.
 

@@ -136,6 +136,13 @@ class CreateServiceAccount(Request, frozen=True, kw_only=True):
     expires_in_seconds: Lifetime | None = None
 
 
+class ModifyServiceAccount(Request, frozen=True, kw_only=True):
+    """Changes of a service account."""
+
+    name: ShownName | UnsetType = UNSET
+    role: Literal["owner", "member", "reader"] | UnsetType = UNSET
+
+
 class ServiceAccountKey(Answer, frozen=True, kw_only=True):
     """The key of a new service account; `value` is shown only now."""
 

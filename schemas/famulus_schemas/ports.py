@@ -549,6 +549,18 @@ class Keys(Protocol):
         """The service accounts of a project, oldest first."""
         ...
 
+    async def change_account(
+        self,
+        project: str,
+        id: str,
+        *,
+        by: Principal,
+        name: str | None = None,
+        role: Role | None = None,
+    ) -> StoredAccount:
+        """Call a service account otherwise, or let its keys do more or less; None stays."""
+        ...
+
     async def delete_account(self, project: str, id: str, *, by: Principal) -> None:
         """End a service account, and all of its keys."""
         ...

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from famulus_schemas.keys import ORGANIZATION, missing_scope, normal_scopes
+from famulus_schemas.keys import (
+    ORGANIZATION,
+    ROLE_SCOPES,
+    Role,
+    missing_scope,
+    normal_scopes,
+    within_role,
+)
 
 RESOURCES = st.sampled_from(["threads", "runs", "files", "vector_stores", "chat"])
 VERBS = st.sampled_from(["read", "write", "create", "delete"])
@@ -41,6 +48,19 @@ def test_the_scope_that_is_named_is_enough(scopes: list[str], resource: str, ver
     missing = missing_scope(scopes, action)
     if missing is not None:
         assert missing_scope([*scopes, *normal_scopes([f"api.{missing}"])], action) is None
+
+
+ROLES: st.SearchStrategy[Role] = st.sampled_from(["owner", "member", "reader", "none"])
+
+
+@given(SCOPES, ROLES, RESOURCES, VERBS)
+def test_a_key_may_what_both_its_scopes_and_its_owners_role_allow(
+    scopes: list[str], role: Role, resource: str, verb: str
+) -> None:
+    action = f"{resource}.{verb}"
+    allowed = missing_scope(scopes, action) is None
+    allowed = allowed and missing_scope(ROLE_SCOPES[role], action) is None
+    assert (missing_scope(within_role(scopes, role), action) is None) is allowed
 
 
 @given(st.text(max_size=40))

@@ -124,6 +124,35 @@ async def test_a_service_account_comes_with_a_key_of_its_project() -> None:
         assert (bare.api_key, bare.role) == (None, "none")
 
 
+async def test_the_role_of_a_service_account_is_what_its_keys_may() -> None:
+    async with opened() as house:
+        project, key_id, key = await house.key()
+        [account] = [each async for each in house.projects.service_accounts.list(project)]
+
+        async def become(role: Any) -> list[int]:
+            accounts = house.projects.service_accounts
+            changed = await accounts.update(account.id, project_id=project, role=role)
+            assert (changed.id, changed.role, changed.name) == (account.id, role, "ci")
+            return [await house.status(key), await house.status(key, "POST")]
+
+        assert await become("owner") == [200, 200]
+        assert await become("reader") == [200, 403]
+        # Its key does not hold more for that.
+        keys = house.projects.api_keys
+        await keys.update(key_id, project_id=project, scopes=["api.assistants.write"])
+        assert await house.status(key) == 200
+        assert await house.status(key, path="/threads/thread_none") == 403
+        assert await become("member") == [200, 200]
+        renamed = await house.projects.service_accounts.update(
+            account.id, project_id=project, name="builds"
+        )
+        assert (renamed.name, renamed.role) == ("builds", "member")
+        with pytest.raises(openai.BadRequestError, match="Supported values are"):
+            await become("none")
+        with pytest.raises(openai.NotFoundError, match="No service account found"):
+            await house.projects.service_accounts.update("svc_none", project_id=project, name="x")
+
+
 async def test_a_deleted_key_is_refused_at_once_and_an_expired_one_in_time() -> None:
     async with opened() as house:
         project, id, key = await house.key()

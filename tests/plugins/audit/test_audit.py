@@ -114,6 +114,7 @@ async def test_what_openai_has_a_type_for_is_told_in_its_form(store: Store) -> N
             account.api_key.id, project_id=project.id, scopes=["api.threads.read"]
         )
         await projects.api_keys.delete(account.api_key.id, project_id=project.id)
+        await projects.service_accounts.update(account.id, project_id=project.id, role="owner")
         await projects.service_accounts.delete(account.id, project_id=project.id)
         await projects.archive(project.id)
         events = (await house.log())[::-1]
@@ -124,10 +125,12 @@ async def test_what_openai_has_a_type_for_is_told_in_its_form(store: Store) -> N
             "api_key.created",
             "api_key.updated",
             "api_key.deleted",
+            "service_account.updated",
             "service_account.deleted",
             "project.archived",
         ]
-        created, updated, account_made, key_made, key_changed, key_gone, account_gone, over = events
+        created, updated, account_made, key_made, key_changed, key_gone, *ended = events
+        account_changed, account_gone, over = ended
         assert created.project_created is not None
         assert created.project_created.id == project.id
         assert created.project_created.data is not None
@@ -148,12 +151,15 @@ async def test_what_openai_has_a_type_for_is_told_in_its_form(store: Store) -> N
         assert key_changed.api_key_updated.changes_requested.scopes == ["api.threads.read"]
         assert key_gone.api_key_deleted is not None
         assert key_gone.api_key_deleted.id == account.api_key.id
+        assert account_changed.service_account_updated is not None
+        assert account_changed.service_account_updated.changes_requested is not None
+        assert account_changed.service_account_updated.changes_requested.role == "owner"
         assert account_gone.service_account_deleted is not None
         assert over.project_archived is not None
         assert over.project_archived.id == project.id
         assert {event.project.id for event in events if event.project} == {project.id}
         names = [event.project.name for event in events if event.project]
-        assert names == ["Billing", *["Invoices"] * 7]
+        assert names == ["Billing", *["Invoices"] * 8]
         assert await house.types(project_ids=[project.id]) == [each.type for each in events[::-1]]
 
 

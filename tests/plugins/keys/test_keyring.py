@@ -34,6 +34,9 @@ class Shelf:
         key = self.keys.get(digest)
         return None if key is None else ("project_1", key)
 
+    async def role_of(self, project: str, key: StoredKey) -> str:
+        return "member"
+
     async def change(self, project: str, id: str, change: Any) -> bool:
         for digest, key in self.keys.items():
             if key.id == id:
