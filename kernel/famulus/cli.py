@@ -16,14 +16,8 @@ import msgspec
 
 from famulus import __version__, failpoints
 from famulus.commands import DEFAULT_FILE, add_options, config_file, config_from
-from famulus.config import (
-    ConfigError,
-    Secret,
-    ServerSettings,
-    load_config,
-    settings_fields,
-    takes_list,
-)
+from famulus.config import ConfigError, ServerSettings, load_config, settings_fields, takes_list
+from famulus.config_commands import check_command, config_command, row
 from famulus.discover import Found, discover
 from famulus.lifecycle import BootError, Slot, State, describe
 from famulus.plugin import Plugin, Settings
@@ -39,7 +33,8 @@ def main() -> None:
         _arm_failpoint()
         command_line()(prog_name="famulus")
     except (ConfigError, BootError) as error:
-        click.echo(f"famulus: {error}", err=True)
+        for line in str(error).splitlines():
+            click.echo(f"famulus: {line}", err=True)
         sys.exit(2)
 
 
@@ -60,7 +55,7 @@ def command_line() -> click.Group:
 
     types = _plugin_types()
     options = _options(types)
-    for make in (_serve, _check, _config, _plugins, _migrate, _openapi):
+    for make in (_serve, check_command, config_command, _plugins, _migrate, _openapi):
         command = make()
         command.params.extend(options)
         famulus.add_command(command)
@@ -308,7 +303,7 @@ def _plugins() -> click.Command:
         from famulus.kernel import Kernel
 
         for slot in Kernel(config_from(arguments)).plan().values():
-            click.echo(_row(slot.name, str(slot.state), slot.reason or _summary(slot)))
+            click.echo(row(slot.name, str(slot.state), slot.reason or _summary(slot)))
             ports = [f"provides {port.name}" for port in slot.provides]
             ports += [f"needs {port.name}" for port in slot.needs]
             click.echo(f"{'':<20} {slot.source}" + (f"; {', '.join(ports)}" if ports else ""))
@@ -344,9 +339,9 @@ async def _migrated(kernel: Kernel, dry_run: bool) -> None:
             raise BootError(f"{migrations.owner} cannot be migrated: {describe(error)}") from error
         word = "pending" if dry_run else "applied"
         for title in titles:
-            click.echo(_row(migrations.owner, word, title))
+            click.echo(row(migrations.owner, word, title))
         if not titles:
-            click.echo(_row(migrations.owner, "up to date", ""))
+            click.echo(row(migrations.owner, "up to date", ""))
 
 
 def _openapi() -> click.Command:

@@ -54,14 +54,18 @@ def config_file(named: Path | None) -> Path | None:
     return named
 
 
-def config_from(arguments: Mapping[str, Any]) -> Config:
-    """The configuration that a command's flags give, over file and environment."""
+def config_from(arguments: Mapping[str, Any], mistakes: list[str] | None = None) -> Config:
+    """The configuration that a command's flags give, over file and environment.
+
+    `mistakes` as of `load_config`.
+    """
     flags: dict[str, dict[str, Any]] = {}
     for name, value in arguments.items():
         table, _, key = name.partition("__")
         if name != "config_file" and value not in (None, ()):
             flags.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
-    return load_config(config_file(arguments.get("config_file")), flags=flags)
+    path = config_file(arguments.get("config_file"))
+    return load_config(path, flags=flags, mistakes=mistakes)
 
 
 def configured(function: Callable[..., None]) -> Callable[..., None]:

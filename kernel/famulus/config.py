@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import stat
 import tomllib
 import typing
@@ -21,6 +20,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from famulus.log import LogFormat
+from famulus.mistakes import NO_LINES, Lines, lines_of, meant, place, without_passwords
 from famulus.plugin import Settings
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -32,7 +32,11 @@ _SWITCH = {
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; says where and what would be accepted."""
+    """The configuration cannot be used; says of each mistake where, and what would be accepted."""
+
+    def __init__(self, *mistakes: str) -> None:
+        self.mistakes = tuple(map(without_passwords, mistakes))
+        super().__init__("\n".join(self.mistakes))
 
 
 class Secret:
@@ -286,18 +290,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ports: Mapping[str, str] = {}
     """Port name to the plugin that shall provide it."""
     source: str = "defaults"
+    lines: Lines = {}
+    """Where the file has what."""
+    of_server: PluginConfig = PluginConfig(name="server")
+    """What was given of the server's own settings."""
     environment: Mapping[str, str] = {}
 
     def origin(self, table: str, key: str = "") -> str:
-        """What gave a table, or a key of it: a variable, or else the file."""
+        """What gave a table, or a key of it: a variable, or else the file and its line."""
         wanted = variable_of(table, key)
         for name in self.environment:
             if name.upper() == wanted or (not key and name.upper().startswith(wanted)):
                 return name
-        return self.source
+        full = table if table in ("server", "ports") else f"plugins.{table}"
+        return place(self.source, self.lines, full, key)
 
     def plugin(self, name: str) -> PluginConfig:
-        """The plugin's table, or an empty one."""
+        """The plugin's table, or an empty one; also that of `server`."""
+        if name == "server":
+            return self.of_server
         return self.plugins.get(name) or PluginConfig(name=name)
 
 
@@ -306,56 +317,86 @@ def load_config(
     *,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Mapping[str, Any]] | None = None,
+    mistakes: list[str] | None = None,
 ) -> Config:
     """Read all sources. `flags` is by table (`server` or a plugin's name), then by key.
 
-    Raises ConfigError naming file, table and key.
+    Raises ConfigError naming file, table and key of each mistake. With `mistakes`, they are added
+    there instead, and the rest is read as if they had not been made.
     """
     env = dict(os.environ if environment is None else environment)
     where = str(path) if path else "defaults"
-    tables = _tables(_read(path) if path else {}, where)
+    found: list[str] = [] if mistakes is None else mistakes
+    text = _text(path) if path else ""
+    lines = lines_of(text)
+    tables = _tables(_parsed(text, where), where, lines, found)
     for table, key, value in _from_environment(env):
         tables.setdefault(table, {})[key] = value
     given = {table: dict(values) for table, values in (flags or {}).items()}
     flagged = given.pop("server", {})
     server = tables.pop("server") | _own_variables(ServerSettings, env) | flagged
     ports = tables.pop("ports")
-    for port, plugin in ports.items():
-        if not isinstance(plugin, str):
-            raise ConfigError(f"{where}: [ports] {port} must be a plugin's name, as text")
-    names = dict.fromkeys([*tables, *given])
+    for port in [port for port, plugin in ports.items() if not isinstance(plugin, str)]:
+        at = place(where, lines, "ports", port)
+        found.append(f"{at}: [ports] {port} must be a plugin's name, as text")
+        del ports[port]
+    plugins = {
+        name: _plugin(name, tables.get(name, {}), given.get(name, {}), (where, lines), env, found)
+        for name in dict.fromkeys([*tables, *given])
+    }
+    settings = ServerSettings()
+    try:
+        settings = decode_settings(
+            ServerSettings,
+            server,
+            table="server",
+            source=where,
+            lines=lines,
+            env=env,
+            flags=flagged,
+        )
+    except ConfigError as error:
+        found += error.mistakes
+    if found and mistakes is None:
+        raise ConfigError(*found)
     return Config(
-        server=decode_settings(
-            ServerSettings, server, table="server", source=where, env=env, flags=flagged
-        ),
-        plugins={
-            name: _plugin(name, tables.get(name, {}), given.get(name, {}), where, env)
-            for name in names
-        },
+        server=settings,
+        of_server=PluginConfig(name="server", values=server, flags=flagged),
+        plugins=plugins,
         ports=ports,
         source=where,
+        lines=lines,
         environment=env,
     )
 
 
-def _tables(document: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+_TABLES = ("server", "ports", "plugins")
+
+
+def _tables(
+    document: Mapping[str, Any], where: str, lines: Lines, mistakes: list[str]
+) -> dict[str, dict[str, Any]]:
     """The file's tables by name, a plugin's without its prefix."""
-    unknown = sorted(set(document) - {"server", "ports", "plugins"})
-    if unknown:
-        raise ConfigError(
-            f"{where}: unknown table [{unknown[0]}]; there are [server], [ports] and [plugins.NAME]"
+    for name in sorted(set(document) - set(_TABLES)):
+        at = place(where, lines, name) if (name, "") in lines else place(where, lines, "", name)
+        what = f"table [{name}]" if isinstance(document[name], dict) else f"setting {name!r}"
+        near = meant(name, _TABLES, written="[{}]")
+        mistakes.append(
+            f"{at}: unknown {what}; there are [server], [ports] and [plugins.NAME]{near}"
         )
-    plugins = _table(document.get("plugins", {}), "plugins", where)
-    tables = {name: _table(table, f"plugins.{name}", where) for name, table in plugins.items()}
+
+    def table(value: Any, name: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return dict(value)
+        at = place(where, lines, *(name.rpartition(".")[::2] if "." in name else ("", name)))
+        mistakes.append(f"{at}: [{name}] must be a table")
+        return {}
+
+    plugins = table(document.get("plugins", {}), "plugins")
+    tables = {name: table(each, f"plugins.{name}") for name, each in plugins.items()}
     for name in ("server", "ports"):
-        tables[name] = _table(document.get(name, {}), name, where)
+        tables[name] = table(document.get(name, {}), name)
     return tables
-
-
-def _table(value: Any, name: str, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: [{name}] must be a table")
-    return dict(value)
 
 
 def plugin_settings(config: Config, name: str, settings_type: type[S]) -> S:
@@ -368,6 +409,7 @@ def plugin_settings(config: Config, name: str, settings_type: type[S]) -> S:
         values,
         table=f"plugins.{name}",
         source=config.source,
+        lines=config.lines,
         env=config.environment,
         flags=given.flags,
     )
@@ -380,12 +422,18 @@ def decode_settings(
     table: str,
     source: str,
     env: Mapping[str, str],
+    lines: Lines = NO_LINES,
     flags: Collection[str] = (),
 ) -> S:
     """Values to a settings struct; text stands for numbers and lists where variables gave it.
 
-    `flags` are the keys that the command line gave. Raises ConfigError saying where a mistake is.
+    `flags` are the keys that the command line gave. Raises ConfigError saying where each mistake
+    is.
     """
+
+    def where(key: str) -> str:
+        origin = _origin(settings_type, table, key, env, flags)
+        return origin or place(source, lines, table, key)
 
     def hook(wanted: type, value: Any) -> Any:
         if wanted is not Secret or not isinstance(value, str):
@@ -396,29 +444,32 @@ def decode_settings(
             # As a ValueError, msgspec adds the key's name to it.
             raise ValueError(str(error)) from error
 
-    known = settings_type.__struct_fields__
-    for key in values:
-        if key not in known:
-            where = _origin(settings_type, table, key, env, flags) or source
-            raise ConfigError(
-                f"{where}: [{table}] has no setting {key!r}; it has {', '.join(known) or 'none'}"
-            )
+    types = {field.name: field.type for field in msgspec.structs.fields(settings_type)}
+    mistakes = []
+    for key in [key for key in values if key not in types]:
+        has = f"it has {', '.join(types) or 'none'}{meant(key, types)}"
+        mistakes.append(f"{where(key)}: [{table}] has no setting {key!r}; {has}")
+    given = {
+        key: _split(settings_type, key, value) for key, value in values.items() if key in types
+    }
+    for key, value in given.items():
+        # Each by itself: together, only the first mistake would be told.
+        try:
+            msgspec.convert(value, types[key], strict=False, dec_hook=hook)
+        except msgspec.ValidationError as error:
+            mistakes.append(f"{where(key)}: [{table}]: {_with_key(str(error), key)}")
+    if mistakes:
+        raise ConfigError(*mistakes)
     try:
-        settings = msgspec.convert(
-            {key: _split(settings_type, key, value) for key, value in values.items()},
-            settings_type,
-            strict=False,
-            dec_hook=hook,
-        )
+        settings = msgspec.convert(given, settings_type, strict=False, dec_hook=hook)
     except msgspec.ValidationError as error:
-        at = re.search(r"`\$\.(\w+)", str(error))
-        key = at.group(1) if at else ""
-        where = _origin(settings_type, table, key, env, flags) or source
-        raise ConfigError(f"{where}: [{table}]: {_without_value(str(error))}") from error
+        raise ConfigError(f"{where('')}: [{table}]: {_without_value(str(error))}") from error
     for path, value in _numbers(settings):
         if value < 0 or not math.isfinite(value):
-            where = _origin(settings_type, table, path.partition(".")[0], env, flags) or source
-            raise ConfigError(f"{where}: [{table}]: `{path}` must be a number from 0 up")
+            at = where(path.partition(".")[0])
+            mistakes.append(f"{at}: [{table}]: `{path}` must be a number from 0 up")
+    if mistakes:
+        raise ConfigError(*mistakes)
     return settings
 
 
@@ -509,8 +560,9 @@ def _plugin(
     name: str,
     table: Mapping[str, Any],
     flags: Mapping[str, Any],
-    where: str,
+    source: tuple[str, Lines],
     env: Mapping[str, str],
+    mistakes: list[str],
 ) -> PluginConfig:
     switches = {}
     for key in ("enabled", "required"):
@@ -520,8 +572,9 @@ def _plugin(
         value = _SWITCH.get(given.lower()) if isinstance(given, str) else given
         if not isinstance(value, bool):
             variable = variable_of(name, key)
-            origin = variable if variable in env else where
-            raise ConfigError(f"{origin}: [plugins.{name}] {key} must be true or false")
+            origin = variable if variable in env else place(*source, f"plugins.{name}", key)
+            mistakes.append(f"{origin}: [plugins.{name}] {key} must be true or false")
+            continue
         switches[key] = value
     return PluginConfig(name=name, values=_settings(table), flags=_settings(flags), **switches)
 
@@ -530,13 +583,26 @@ def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in ("enabled", "required")}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text())
+        return path.read_text()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: it is not UTF-8") from error
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+
+
+def _with_key(message: str, key: str) -> str:
+    if " - at `$" in message:
+        return message.replace("`$", f"`{key}")
+    return f"{message} - at `{key}`"
 
 
 def _without_value(message: str) -> str:

@@ -8,8 +8,7 @@ that need it are `blocked`, and the rest of the server serves.
 from __future__ import annotations
 
 import asyncio
-import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -19,6 +18,7 @@ from famulus.clock import Clock, MakeId
 from famulus.config import Config, ConfigError, plugin_settings
 from famulus.discover import Found
 from famulus.hooks import HookError, Relay, collect
+from famulus.mistakes import meant
 from famulus.plugin import CannotStart, Host, Plugin, Settings
 from famulus.services import PluginServices, Services
 from famulus_schemas.notices import PluginChanged
@@ -197,12 +197,18 @@ class Lifecycle:
 
     def load(self, found: Iterable[Found], config: Config) -> None:
         """Import what is enabled and decide what would start. Raises ConfigError, BootError."""
+        mistakes: list[str] = []
         for each in found:
             slot = Slot(each)
             slot.required = config.plugin(each.name).required
             self.slots[each.name] = slot
-            self._load_one(slot, config)
-        self._refuse_unknown(config)
+            try:
+                self._load_one(slot, config)
+            except ConfigError as error:
+                mistakes += error.mistakes
+        mistakes += self._unknown(config)
+        if mistakes:
+            raise ConfigError(*mistakes)
         self._choose(config)
         self._order = self._sorted()
         self.refuse_broken_required()
@@ -223,17 +229,15 @@ class Lifecycle:
         if reason is not None:
             slot.become(State.OFF, reason)
 
-    def _refuse_unknown(self, config: Config) -> None:
+    def _unknown(self, config: Config) -> Iterator[str]:
+        """The mistakes of naming plugins that are not there."""
         named = [(name, config.origin(name)) for name in config.plugins]
         named += [(name, config.origin("ports", port)) for port, name in config.ports.items()]
         for name, origin in named:
             if name not in self.slots:
-                near = difflib.get_close_matches(name, self.slots, 1)
                 known = ", ".join(sorted(self.slots))
-                meant = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(
-                    f"{origin}: there is no plugin {name!r}; there are {known}{meant}"
-                )
+                near = meant(name, self.slots)
+                yield f"{origin}: there is no plugin {name!r}; there are {known}{near}"
 
     def _choose(self, config: Config) -> None:
         """Settle which plugin fills each port."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import (
@@ -168,6 +168,8 @@ class Plugin(Generic[S_co]):
     """It fills its ports only where `[ports]` names it, whoever else provides them or not."""
     joins_commands: ClassVar[bool] = False
     """It has a part in what commands commit, and so is started with every one that commits."""
+    extras: ClassVar[Mapping[str, str]] = {}
+    """Modules that it cannot start without, and the extra of `famulus` that brings each."""
     settings_type: ClassVar[type[Settings]] = NoSettings
 
     def __init__(self, settings: S_co, host: Host) -> None:

@@ -46,9 +46,13 @@ def strange_variables(
             if variable:
                 own.add(variable)
     strange = [name for name in _judged(config.environment) if name not in own]
-    for name in strange:
-        if near := _nearest(name, own | further):
-            raise ConfigError(f"{name}: there is no such variable; did you mean {near}?")
+    mistakes = [
+        f"{name}: there is no such variable; did you mean {near}?"
+        for name in strange
+        if (near := _nearest(name, own | further))
+    ]
+    if mistakes:
+        raise ConfigError(*mistakes)
     return strange
 
 

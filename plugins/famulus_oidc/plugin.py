@@ -34,6 +34,7 @@ class Oidc(Plugin[OidcSettings]):
     """Lets in whoever brings a token of a trusted issuer."""
 
     name = "oidc"
+    extras = {"jwt": "oidc"}
     keys = need(KEYS)
     _doorkeeper: Doorkeeper
     _trusted: dict[str, Trusted]

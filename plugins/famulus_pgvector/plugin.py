@@ -26,6 +26,7 @@ class Pgvector(Plugin[PgvectorSettings]):
     """Provides VECTORS from one PostgreSQL database that has the extension pgvector."""
 
     name = "pgvector"
+    extras = {"asyncpg": "postgres"}
     provides = (VECTORS,)
     _vectors: PgVectors | None = None
 

@@ -27,6 +27,7 @@ class Postgres(Plugin[PostgresSettings]):
     """Keeps records in one PostgreSQL database, and tells events to all processes that share it."""
 
     name = "postgres"
+    extras = {"asyncpg": "postgres"}
     provides = (RECORDS, RECORDS.system, EVENTS)
     _database: Database | None = None
     _events: Running | None = None

@@ -24,6 +24,7 @@ class Redis(Plugin[RedisSettings]):
     """Provides LIMITS to all processes that share a Redis."""
 
     name = "redis"
+    extras = {"redis": "redis"}
     provides = (LIMITS,)
     _limits: SharedLimits | None = None
 

@@ -25,6 +25,7 @@ class S3(Plugin[S3Settings]):
     """Provides BLOBS from a bucket of S3."""
 
     name = "s3"
+    extras = {"obstore": "s3"}
     provides = (BLOBS,)
     _blobs: BucketOfBlobs | None = None
 

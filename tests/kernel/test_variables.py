@@ -62,7 +62,7 @@ def test_a_table_of_the_file_is_said_to_be_of_the_file(tmp_path: Path) -> None:
     file.write_text("[plugins.modles]\ndefault_model = 'x'\n")
     with pytest.raises(ConfigError) as refused:
         planned(file, FAMULUS_MODELS__DEFAULT_MODEL="x")
-    assert str(refused.value).startswith(f"{file}: there is no plugin 'modles'; there are ")
+    assert str(refused.value).startswith(f"{file}:1: there is no plugin 'modles'; there are ")
     assert str(refused.value).endswith("; did you mean 'models'?")
 
 
