@@ -41,7 +41,12 @@ class ProjectErasure:
             each.name: each.stays for each in known.kinds if each.stays and each.name not in asked
         }
         """Kinds of data that are kept, and why."""
-        self._keep = [each.kind for each in known.kinds if each.name in self.staying]
+        self._keep = [
+            kind
+            for each in known.kinds
+            if each.name in self.staying
+            for kind in (each.kind, *each.also)
+        ]
 
     async def count(self) -> Inventory:
         """What there is of it now, but for what stays."""

@@ -49,6 +49,8 @@ class DataKind(msgspec.Struct, frozen=True, kw_only=True):
     """Whether others go by it, so that it goes with whoever names it last, as a file does."""
     holds: Callable[[str, str, str], Awaitable[bool]] | None = None
     """Whether, in a project, something of this kind still needs the record of a kind and id."""
+    also: tuple[str, ...] = ()
+    """Further kinds of record that are part of it, where its project is erased and this stays."""
     stays: str = ""
     """Why it is kept where its project is erased, unless that is asked for; empty where it goes."""
     is_copy: bool = False
