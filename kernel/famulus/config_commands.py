@@ -37,9 +37,14 @@ def check_command() -> click.Command:
         All mistakes are told at once. Ends with 0 where there is none, and with 2 otherwise.
         """
         from famulus.kernel import Kernel
+        from famulus.tls import tls_of
 
         mistakes: list[str] = []
         kernel = Kernel(config_from(arguments, mistakes))
+        try:
+            tls_of(kernel.settings)
+        except ConfigError as error:
+            mistakes += error.mistakes
         try:
             slots = kernel.plan()
         except ConfigError as error:
