@@ -15,9 +15,12 @@ select kind, count(*), sum(length(body) + length(extra))::bigint
 from record where project = $1 group by kind
 """
 _TRACES: Final = """
-select (select count(*) from tombstone where project = $1)
-    + (select count(*) from record_index i where project = $1 and not exists
-        (select from record r where (r.id, r.kind, r.project) = (i.id, i.kind, i.project)))
+select kind, count(*) from (
+    select kind from tombstone where project = $1
+    union all
+    select kind from record_index i where project = $1 and not exists
+        (select from record r where (r.id, r.kind, r.project) = (i.id, i.kind, i.project))
+) as trace group by kind
 """
 _SOME: Final = """
 select id, kind from record where project = $1 and kind <> all($2::text[]) limit $3
@@ -45,10 +48,10 @@ async def census(sessions: Sessions, project: str) -> Census:
     """What there is of a project."""
     async with _own(sessions) as connection:
         rows = await connection.fetch(_RECORDS, project)
-        traces = await connection.fetchval(_TRACES, project)
+        traces = await connection.fetch(_TRACES, project)
     return Census(
         records={kind: count for kind, count, _ in rows},
-        traces=traces,
+        traces=dict(map(tuple, traces)),
         bytes=sum(size for _, _, size in rows),
     )
 

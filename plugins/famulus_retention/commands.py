@@ -195,6 +195,7 @@ async def _erase_user(
                 click.confirm("Erase this for good?", abort=True, err=True)
             erased, left = await erasure.erase()
     show = report.persons_json if as_json else report.persons
-    click.echo(show(erased, parts if is_dry else [], left))
+    kept = {data.name: data.stays for data in plugin.known.kinds if data.stays}
+    click.echo(show(erased, parts if is_dry else [], left, kept))
     if left:
         raise click.exceptions.Exit(1)

@@ -34,8 +34,7 @@ async def taken(
     """Look through every table, the whole blob store and all places. `keep` is not counted."""
     census = await records.census(project)
     counts = {kind: n for kind, n in sorted(census.records.items()) if kind not in keep}
-    # Traces of what is kept are kept with it, and cannot be told from others here.
-    counts[TRACES] = 0 if keep else census.traces
+    counts[TRACES] = sum(n for kind, n in census.traces.items() if kind not in keep)
     size, number = census.bytes, 0
     async for blob in blobs.stored():
         if blob.project == project:

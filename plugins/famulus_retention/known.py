@@ -21,6 +21,16 @@ class Known:
         """Those that can be deleted by age."""
         return [each for each in self.kinds if each.last_used is not None]
 
+    @property
+    def staying(self) -> dict[str, str]:
+        """Kinds of record that stay where what they tell of is erased, and why."""
+        return {
+            kind: each.stays
+            for each in self.kinds
+            if each.stays
+            for kind in (each.kind, *each.also)
+        }
+
     async def is_held(self, record: Record) -> bool:
         """Whether something else still needs what the record stands for."""
         for each in self.kinds:

@@ -143,7 +143,7 @@ class PersonErasure:
         copies = {each.kind for each in self._known.kinds if each.is_copy}
         async for record in self._all():
             own = record.id in parts or record.parent in parts
-            if own or record.kind in copies or record.kind == _OF_JOBS:
+            if own or record.kind in copies or record.kind in (_OF_JOBS, *self._known.staying):
                 continue
             if part in _named_in(record):
                 return True
@@ -180,7 +180,7 @@ class PersonErasure:
         """Records that still tell of it, and blobs that are still there."""
         left = []
         async for record in self._all():
-            if self._tells(record):
+            if record.kind not in self._known.staying and self._tells(record):
                 data = self._kinds.get(record.kind)
                 name = record.kind if data is None else data.name
                 left.append(Found(name=name, id=record.id, why="names what was erased"))

@@ -121,7 +121,12 @@ def _listed(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cells).rstrip() for cells in rows) or "Nothing was found."
 
 
-def persons(erased: Sequence[Found], parts: Sequence[Found], left: Sequence[Found] | None) -> str:
+def persons(
+    erased: Sequence[Found],
+    parts: Sequence[Found],
+    left: Sequence[Found] | None,
+    staying: Mapping[str, str],
+) -> str:
     """What was erased, and what is left."""
     if left is None:
         return found(erased, parts) + "\nNothing was erased: this was a dry run."
@@ -131,11 +136,15 @@ def persons(erased: Sequence[Found], parts: Sequence[Found], left: Sequence[Foun
         lines += [f"{each.name}  {each.id}  {each.why}" for each in sorted_by_name(left)]
     elif erased:
         lines.append(f"{len(erased)} erased: nothing of it was found in any table or blob.")
+    lines += [f"Kept: {name}, {why}." for name, why in staying.items()]
     return "\n".join(lines)
 
 
 def persons_json(
-    erased: Sequence[Found], parts: Sequence[Found], left: Sequence[Found] | None
+    erased: Sequence[Found],
+    parts: Sequence[Found],
+    left: Sequence[Found] | None,
+    staying: Mapping[str, str],
 ) -> str:
     """The same for programs."""
     return _json(
@@ -144,5 +153,6 @@ def persons_json(
             "would_be_erased" if left is None else "erased": sorted_by_name(erased),
             "parts": sorted_by_name(parts),
             "left": sorted_by_name(left or []),
+            "kept": staying,
         }
     )

@@ -13,20 +13,22 @@ _RECORDS = """
 select kind, count(*), sum(length(body) + length(extra)) from record where project = ? group by kind
 """
 _TRACES = """
-select
-    (select count(*) from tombstone where project = ?),
-    (select count(*) from record_index where project = ? and not exists
-        (select 1 from record where record.seq = record_index.seq))
+select kind, count(*) from (
+    select kind from tombstone where project = ?
+    union all
+    select kind from record_index where project = ? and not exists
+        (select 1 from record where record.seq = record_index.seq)
+) group by kind
 """
 
 
 async def census(reader: Reader, project: str) -> Census:
     """What there is of a project."""
     rows = await reader.rows(_RECORDS, (project,))
-    [traces] = await reader.rows(_TRACES, (project, project))
+    traces = await reader.rows(_TRACES, (project, project))
     return Census(
         records={kind: count for kind, count, _ in rows},
-        traces=sum(traces),
+        traces=dict(traces),
         bytes=sum(size for _, _, size in rows),
     )
 

@@ -158,8 +158,8 @@ class Census(msgspec.Struct, frozen=True, kw_only=True):
 
     records: Mapping[str, int] = {}
     """Records by their kind."""
-    traces: int = 0
-    """All else that names the project: ids of deleted records, values of indexes."""
+    traces: Mapping[str, int] = {}
+    """All else that names the project, by kind: ids of deleted records, stray index values."""
     bytes: int = 0
     """Of bodies and extras."""
 

@@ -271,7 +271,7 @@ class MemorySystem:
         mine = [record for record in store.records.values() if record.project == project]
         return Census(
             records=Counter(record.kind for record in mine),
-            traces=sum(stone[0] == project for stone in store.tombstones),
+            traces=Counter(stone[1] for stone in store.tombstones if stone[0] == project),
             bytes=sum(len(record.body) + len(record.extra) for record in mine),
         )
 
