@@ -15,6 +15,7 @@ from tests.isolation.tenants import PLUGINS, SETTINGS, Tenant
 
 from famulus.cli import command_line
 from famulus.testing import ScriptedBackend, TestServer, kernel_with
+from famulus_schemas.identity import Principal
 
 pytestmark = pytest.mark.anyio
 
@@ -138,7 +139,8 @@ async def test_an_erased_project_of_the_administration_stays_shut_without_its_na
     tmp_path: Path,
 ) -> None:
     async with serving(tmp_path) as (server, backend):
-        project = await server.plugin("keys").service.create_project(f"Project {GONE}")
+        service = server.plugin("keys").service
+        project = await service.create_project(f"Project {GONE}", by=Principal(id="tester"))
         await filled(await tenant(server, backend, project.id, GONE), waits=False)
     result = await run(tmp_path, "erase", "project", project.id, "--yes")
     assert result.exit_code == 0, result.output
