@@ -11,10 +11,11 @@ from famulus import Operation, Plugin, hookimpl, need, operations, want
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import INFERENCE, KEYS, METER, RECORDS
-from famulus_schemas.records import Clear, Conflict, Delete, StoreUnavailable, Unit, Write
+from famulus_schemas.records import Clear, Conflict, Delete, Record, StoreUnavailable, Unit, Write
+from famulus_schemas.retention import Data, DataKind, Removed
 from famulus_usage.book import Book
 from famulus_usage.budgets import Budgets
-from famulus_usage.kinds import ENTRY, KINDS
+from famulus_usage.kinds import ENTRY, EVENT, KINDS, ROWS, SPENT
 from famulus_usage.limit_operations import LimitOperations
 from famulus_usage.prices import Prices
 from famulus_usage.reading import Reading
@@ -68,6 +69,32 @@ class Usage(Plugin[UsageSettings]):
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
             await self.settle()
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """The figures by day, and with them those by hour and minute, and what was spent."""
+        others = (EVENT, SPENT, *(kind for width, kind in ROWS.items() if width != "1d"))
+        return [
+            DataKind(
+                name="usage",
+                kind=ROWS["1d"].name,
+                also=tuple(kind.name for kind in others),
+                age="since it was written",
+                last_used=_written_at,
+                delete=self._delete,
+                stays="it is what was billed",
+            )
+        ]
+
+    async def _delete(
+        self, principal: Principal, record: Record, at_all_costs: bool
+    ) -> Removed | None:
+        try:
+            unit = [Delete(kind=record.kind, id=record.id, version=record.version)]
+            await self.records.of(record.project).commit(unit)
+        except Conflict:
+            return None
+        return Removed()
 
     @staticmethod
     @hookimpl
@@ -152,3 +179,7 @@ class Usage(Plugin[UsageSettings]):
                 await work
             except (StoreUnavailable, Conflict) as error:
                 self.log.warning("usage_waits", reason=str(error))
+
+
+async def _written_at(record: Record) -> int:
+    return record.created_at

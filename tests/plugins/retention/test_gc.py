@@ -116,3 +116,13 @@ async def test_a_sweep_of_another_process_is_not_disturbed(tmp_path: Path) -> No
         assert await lease.take(due_s=0) is not None
     # An embedded store has no other process that could be at it.
     assert (await gc(tmp_path, threads_days=1)).exit_code == 0
+
+
+async def test_figures_of_usage_stay_where_their_project_is_erased(tmp_path: Path) -> None:
+    from famulus_usage.kinds import ROWS
+
+    async with kernel_with("sqlite", "usage", data_dir=tmp_path) as server:
+        kind = server.plugin("usage").register_data_kinds()[0]
+    assert (kind.name, kind.kind, kind.stays) == ("usage", ROWS["1d"].name, "it is what was billed")
+    assert "usage_entry" not in kind.also
+    assert "usage_limit" not in kind.also
