@@ -29,6 +29,9 @@ TOLD: dict[str, Told] = {
     **_of("service_accounts", "service_account", create="service_account.created"),
     **_of("service_accounts", "service_account", modify="service_account.updated"),
     **_of("service_accounts", "service_account", delete="service_account.deleted"),
+    **_of(
+        "spend_limits", "usage_limit", modify="spend_limit.updated", delete="spend_limit.deleted"
+    ),
     **_of("assistants", "assistant", create="assistant.created", modify="assistant.updated"),
     **_of("assistants", "assistant", delete="assistant.deleted"),
     **_of("threads", "thread", create="thread.created", modify="thread.updated"),
@@ -58,7 +61,7 @@ TOLD: dict[str, Told] = {
 BESIDES = {"thread": "thread.created", "vector_store": "vector_store.created"}
 """Kinds of which one that is made on the way to something else is told by an event of its own."""
 
-ADMINISTRATION = frozenset({"projects", "api_keys", "service_accounts"})
+ADMINISTRATION = frozenset({"projects", "api_keys", "service_accounts", "spend_limits"})
 """Resources that are told of whatever `changes` says."""
 
 LOGIN_FAILED = "login.failed"

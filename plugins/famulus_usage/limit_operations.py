@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from famulus import Call, Problem, operation
 from famulus_schemas.errors import INVALID, NOT_FOUND
 from famulus_schemas.identity import SYSTEM_PROJECT
-from famulus_schemas.records import Conflict, Delete, Insert, Replace
+from famulus_schemas.records import Conflict, Delete, Insert, Replace, Unit
 from famulus_schemas.usage_answers import (
     Enforcement,
     OrganizationSpendLimit,
@@ -44,13 +45,13 @@ class LimitOperations:
     @operation("POST", _OF_ALL, action=WRITE, keeps_answer=False)
     async def update_spend_limit(self, call: Call, body: SpendLimitBody) -> OrganizationSpendLimit:
         """Limit what all projects together may spend in a month."""
-        await self._set(EVERYBODY, body)
+        await self._set(call, EVERYBODY, body)
         return await self._of_all()
 
     @operation("DELETE", _OF_ALL, action=WRITE)
     async def delete_spend_limit(self, call: Call) -> OrganizationSpendLimitDeleted:
         """Limit no longer what all projects together may spend."""
-        await self._delete(EVERYBODY)
+        await self._delete(call, EVERYBODY)
         return OrganizationSpendLimitDeleted()
 
     @operation("GET", _OF_PROJECT, action=READ)
@@ -65,7 +66,7 @@ class LimitOperations:
     ) -> ProjectSpendLimit:
         """Limit what a project may spend in a month, in place of what is configured."""
         await self._known(project_id)
-        await self._set(project_id, body)
+        await self._set(call, project_id, body)
         return await self._of(project_id)
 
     @operation("DELETE", _OF_PROJECT, action=WRITE)
@@ -74,7 +75,7 @@ class LimitOperations:
     ) -> ProjectSpendLimitDeleted:
         """Hold a project to nothing but what is configured."""
         await self._known(project_id)
-        await self._delete(project_id)
+        await self._delete(call, project_id)
         return ProjectSpendLimitDeleted()
 
     async def _known(self, project_id: str) -> None:
@@ -113,7 +114,7 @@ class LimitOperations:
         await self._plugin.settle()
         return "enforcing" if await self._plugin.budgets.is_spent(project) else "inactive"
 
-    async def _set(self, project: str, body: SpendLimitBody) -> None:
+    async def _set(self, call: Call, project: str, body: SpendLimitBody) -> None:
         if body.currency != self._currency:
             reason = f"prices of this server are in {self._currency}"
             raise Problem(INVALID, param="currency", name="currency", reason=reason)
@@ -127,19 +128,24 @@ class LimitOperations:
                 else Replace(kind=LIMIT.name, id=LIMIT_ID, version=known.version, body=data)
             )
             try:
-                await records.commit([write])
+                await records.commit(await self._joined(call, project, "modify", [write]))
             except Conflict:
                 continue
             break
         self._plugin.budgets.forget()
 
-    async def _delete(self, project: str) -> None:
+    async def _delete(self, call: Call, project: str) -> None:
         records = self._plugin.records.of(project or SYSTEM_PROJECT)
+        unit = [Delete(kind=LIMIT.name, id=LIMIT_ID)]
         try:
-            await records.commit([Delete(kind=LIMIT.name, id=LIMIT_ID)])
+            await records.commit(await self._joined(call, project, "delete", unit))
         except Conflict as conflict:
             raise _none(project) from conflict
         self._plugin.budgets.forget()
+
+    async def _joined(self, call: Call, project: str, verb: str, unit: Unit) -> Unit:
+        by = replace(call.principal, project=project or SYSTEM_PROJECT)
+        return await self._plugin.joined(by, f"spend_limits.{verb}", unit)
 
 
 def _none(project: str) -> Problem:
