@@ -147,6 +147,13 @@ POINTS: Final = (
     "pepper_written",
     "key_add_before_commit",
     "key_added",
+    # Usage.
+    "usage_before_written",
+    "usage_written",
+    "usage_before_rolled",
+    "usage_rolled",
+    # What is kept no longer.
+    "retention_batch_done",
 )
 """Every point there is; each is passed in exactly one place."""
 

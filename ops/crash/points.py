@@ -54,11 +54,19 @@ CODE = frozenset(
     }
 )
 """Not passed by this load: `test_killed.py` of `code_interpreter` and of `containers` die there."""
+
 STORES = frozenset({name for name in POINTS if name.startswith(("store_", "ingest_", "chunks_"))})
 """Not passed by this load: `tests/plugins/vector_stores/test_killed.py` kills a server at each."""
 
 TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
 """Not passed by this load, whose tools tell nothing while they run; the simulation dies there."""
+
+USAGE = frozenset({"usage_before_written", "usage_written", "usage_before_rolled", "usage_rolled"})
+"""Not passed by this load: `tests/plugins/usage/test_killed.py` kills a server at each of them."""
+
+RETENTION = frozenset({"retention_batch_done"})
+"""Not passed by this load, in which nothing is kept for a time only."""
+
 ALONE = STARTING.keys() | EXPIRING
 """Passed for certain only where no other process does instead what is to be done."""
 
@@ -68,7 +76,7 @@ PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
     """The points that a store is tested at: all that the load passes but those of the other."""
     others = "postgres_" if store == "sqlite" else "sqlite_"
-    elsewhere = FILES | STORES | CODE | TELLING
+    elsewhere = FILES | STORES | CODE | TELLING | USAGE | RETENTION
     own = [name for name in POINTS if not name.startswith(others) and name not in elsewhere]
     later = [
         f"{name}:{passage}"

@@ -14,6 +14,7 @@ from msgspec import inspect
 
 import famulus_schemas
 from famulus_schemas.assistants import Assistant, CreateAssistant, FullAssistant, ModifyAssistant
+from famulus_schemas.audit_logs import AuditLog
 from famulus_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatFields
 from famulus_schemas.completions import Completion, CompletionFields
 from famulus_schemas.containers import (
@@ -48,6 +49,7 @@ from famulus_schemas.organization import (
     CreateServiceAccount,
     ModifyApiKey,
     ModifyProject,
+    ModifyServiceAccount,
     NewServiceAccount,
     Project,
     ProjectApiKey,
@@ -68,6 +70,20 @@ from famulus_schemas.uploads import (
     CreateUpload,
     Upload,
     UploadPart,
+)
+from famulus_schemas.usage_answers import (
+    BucketPage,
+    CodeInterpreterResult,
+    CompletionsResult,
+    CostsResult,
+    EmbeddingsResult,
+    FileSearchesResult,
+    Grouped,
+    OrganizationSpendLimit,
+    OrganizationSpendLimitDeleted,
+    ProjectSpendLimit,
+    ProjectSpendLimitDeleted,
+    VectorStoresResult,
 )
 from famulus_schemas.vector_stores import (
     CreateFileBatch,
@@ -153,10 +169,23 @@ MAIN: list[Any] = [
     CreateServiceAccount,
     ModifyApiKey,
     ModifyProject,
+    ModifyServiceAccount,
     NewServiceAccount,
     Project,
     ProjectApiKey,
     ServiceAccountDeleted,
+    AuditLog,
+    Grouped,
+    BucketPage[CompletionsResult],
+    BucketPage[EmbeddingsResult],
+    BucketPage[VectorStoresResult],
+    BucketPage[CodeInterpreterResult],
+    BucketPage[FileSearchesResult],
+    BucketPage[CostsResult],
+    OrganizationSpendLimit,
+    OrganizationSpendLimitDeleted,
+    ProjectSpendLimit,
+    ProjectSpendLimitDeleted,
 ]
 FORMS = {CreateFile, AddUploadPart, SendContainerFile}
 """Never JSON: they come as forms, with a file in them."""
