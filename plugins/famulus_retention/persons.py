@@ -8,7 +8,7 @@ nothing else does (files that were attached, the store that was made for them) g
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 import msgspec
 
@@ -21,7 +21,8 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.records import Record, SystemRecords
 from famulus_schemas.retention import DataKind, Removed
 
-_QUOTED = re.compile(rb'"([^"\\]{1,256})"')
+_WORD = re.compile(rb"[A-Za-z0-9_-]+")
+"""As all ids are."""
 _OF_JOBS = "job"
 
 
@@ -200,9 +201,26 @@ class PersonErasure:
 
 
 def _named_in(record: Record) -> set[str]:
-    """Everything that a record says between quotes: opaque ids are among that."""
-    texts = (*_QUOTED.findall(record.body), *_QUOTED.findall(record.extra))
-    return {text.decode(errors="replace") for text in texts}
+    """Every text that a record holds as a whole: opaque ids are among these."""
+    return {text for data in (record.body, record.extra) for text in _texts(data)}
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    try:
+        rest = [msgspec.json.decode(data)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Such as the events of a stream: any word of it may be an id.
+        yield from (word.decode() for word in _WORD.findall(data))
+        return
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            rest += value
+        elif isinstance(value, dict):
+            yield from value
+            rest += value.values()
 
 
 def _stores_first(data: DataKind) -> bool:

@@ -193,6 +193,28 @@ async def test_all_of_a_person_is_erased_with_the_files_that_only_they_had(tmp_p
             assert (await owner.ask("GET", path)).status_code == 200
 
 
+@pytest.mark.parametrize("text", ["and more " * 40, 'said "so"', '"', "\\"])
+async def test_whatever_a_message_says_the_pictures_after_it_are_erased(
+    tmp_path: Path, text: str
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        files = {"file": ("picture.png", GONE.encode())}
+        picture = await owner.made("/files", data={"purpose": "vision"}, files=files)
+        content = [
+            {"type": "text", "text": text},
+            {"type": "image_file", "image_file": {"file_id": picture["id"]}},
+        ]
+        messages = [{"role": "user", "content": content}]
+        wanted = {"messages": messages, "metadata": {"user_id": "42"}}
+        thread = await owner.made("/threads", wanted)
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    erased = {each["id"] for each in json.loads(result.stdout)["erased"]}
+    assert erased == {thread["id"], picture["id"]}
+    assert places(tmp_path, GONE) == []
+
+
 async def test_what_others_name_too_is_left_to_them(tmp_path: Path) -> None:
     async with serving(tmp_path) as (server, backend):
         owner = await tenant(server, backend, "default", GONE)
