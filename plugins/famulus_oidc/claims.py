@@ -39,6 +39,17 @@ def texts_at(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in found if isinstance(each, str) and each))
 
 
+def words_at(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """The same of a claim whose one text may hold several, as `scope` does.
+
+    Of a list each text is one: where people name groups, `a b` must not be taken for `b`.
+    """
+    texts = texts_at(claims, path)
+    if isinstance(at(claims, path), list):
+        return texts
+    return tuple(dict.fromkeys(word for text in texts for word in (text, *text.split())))
+
+
 def check(claims: Mapping[str, Any], issuer: Issuer, *, now: float, leeway_s: float) -> float:
     """When the token stops being valid. Raises BadToken where it is not valid now."""
     if claims.get("iss") != issuer.issuer:

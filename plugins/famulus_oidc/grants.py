@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from famulus_oidc.claims import texts_at
+from famulus_oidc.claims import texts_at, words_at
 from famulus_oidc.faults import (
     MISMATCHED_PROJECT,
     NO_PROJECT,
@@ -99,12 +99,10 @@ def _scopes(claims: Mapping[str, Any], issuer: Issuer) -> tuple[tuple[str, ...],
     found: list[str] = []
     is_admin = False
     if issuer.roles_claim is not None:
-        for text in texts_at(claims, issuer.roles_claim):
-            # One text may hold several, as the claim `scope` does.
-            for value in (text, *text.split()):
-                meaning = issuer.roles.get(value, ())
-                is_admin = is_admin or meaning == "admin"
-                found += _meant(meaning)
+        for value in words_at(claims, issuer.roles_claim):
+            meaning = issuer.roles.get(value, ())
+            is_admin = is_admin or meaning == "admin"
+            found += _meant(meaning)
     if not found and not is_admin:
         found += ROLE_SCOPES[_default_role(issuer)]
     scopes = tuple(dict.fromkeys(found))

@@ -119,6 +119,16 @@ async def test_roles_may_be_words_of_one_text(issuer: LocalIssuer) -> None:
         assert await at.status(issuer.token(scope="openid email")) == 403
 
 
+async def test_a_group_that_somebody_named_after_a_role_is_not_that_role(
+    issuer: LocalIssuer,
+) -> None:
+    table = trusting(issuer, roles_claim="groups", roles={"admins": "admin", "The Team": "reader"})
+    async with house(table) as at:
+        assert await at.status(issuer.token(groups=["friends of admins"]), path=ORG) == 403
+        assert await at.status(issuer.token(groups=["admins"]), path=ORG) == 200
+        assert await at.status(issuer.token(groups=["The Team"])) == 200
+
+
 async def test_a_role_can_be_everybodys(issuer: LocalIssuer) -> None:
     table = trusting(issuer, default_role="reader", roles_claim="r", roles={"w": "member"})
     async with house(table) as at:
