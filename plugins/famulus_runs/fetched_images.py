@@ -14,6 +14,8 @@ from famulus_schemas.images import PICTURE_KINDS, data_bytes, data_url
 ACCEPT = "image/png, image/jpeg, image/webp, image/gif"
 REFUSAL_BYTES = 256
 """What an address that led to nothing takes in memory, about."""
+KEY_BYTES = 512
+"""What it takes that a run and an address are known, about, besides the address itself."""
 
 Found = str | NotFetched
 """A picture as a data URL, or why there is none; that is kept too, so that it is told once."""
@@ -78,12 +80,14 @@ class FetchedImages:
 
     def _keep(self, key: tuple[str, str, str], found: Found) -> None:
         before = self._kept.pop(key, None)
-        self._bytes += _memory(found) - (0 if before is None else _memory(before))
+        self._bytes += _memory(key, found) - (0 if before is None else _memory(key, before))
         self._kept[key] = found
         while self._bytes > self._settings.fetched_images_bytes_max and self._kept:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= _memory(oldest)
+            place, oldest = self._kept.popitem(last=False)
+            self._bytes -= _memory(place, oldest)
 
 
-def _memory(found: Found) -> int:
-    return len(found) if isinstance(found, str) else REFUSAL_BYTES
+def _memory(key: tuple[str, str, str], found: Found) -> int:
+    """About; an address may be far longer than what it led to."""
+    held = len(found) if isinstance(found, str) else REFUSAL_BYTES
+    return held + KEY_BYTES + len(key[2])

@@ -84,6 +84,23 @@ async def test_what_takes_more_memory_than_it_may_is_fetched_again(
         assert host.paths == ["/a.png"] * 2
 
 
+async def test_long_addresses_that_led_to_nothing_take_of_that_memory(
+    open_web: Any, host: StrangeHost
+) -> None:
+    settings = {"fetched_images_bytes_max": 16_000, "image_urls": "fetch"}
+    script = Script().says("One.").says("Two.")
+    async with open_web(script, settings=settings) as api:
+        lost = [f"{host.url}/{number}.png?{'x' * 7_000}" for number in range(3)]
+        fetched = api.server.plugin("runs")._fetched
+        for url in lost:
+            await fetched.of("default", "run_1", [url])
+        assert len(host.paths) == 3
+        await fetched.of("default", "run_1", [lost[2]])
+        assert len(host.paths) == 3
+        await fetched.of("default", "run_1", [lost[0]])
+        assert len(host.paths) == 4
+
+
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
