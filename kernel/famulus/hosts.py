@@ -16,6 +16,8 @@ from famulus_schemas.errors import WRONG_HOST, Problem
 ANY = "*"
 KNOWN_MAX = 1000
 """Headers that were found right and need not be read again."""
+BYTES_MAX = 300
+"""Of one header: a name has 253 characters at most. What is remembered must not fill the memory."""
 
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _PORT = re.compile(r":[0-9]*\Z")
@@ -41,7 +43,7 @@ class Hosts:
 
     def _judge(self, value: bytes) -> None:
         host = _without_port(value.decode("latin-1").strip().lower())
-        if not self._is_ours(host):
+        if len(value) > BYTES_MAX or not self._is_ours(host):
             raise Problem(WRONG_HOST, host=host[:100])
         if len(self._known) < KNOWN_MAX:
             self._known.add(value)
@@ -85,5 +87,6 @@ def _is_address(text: str) -> bool:
 
 def _without_port(host: str) -> str:
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        address, _, rest = host[1:].partition("]")
+        return host if _PORT.sub("", rest) else address
     return _PORT.sub("", host).rstrip(".")

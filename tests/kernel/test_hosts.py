@@ -51,6 +51,11 @@ BEHIND = ServerSettings(host="127.0.0.1", hosts=["api.example.com"])
         ("localhost.", True, True, True),
         ("[::1]:8400", True, True, True),
         ("[::1]", True, True, True),
+        ("[localhost]evil.example", False, False, False),
+        ("[127.0.0.1].evil.example", False, False, False),
+        # What is found right is remembered, and would fill the memory.
+        ("127.0.0.1:" + "0" * 300, False, False, False),
+        ("[::1%" + "x" * 300 + "]", False, False, False),
         # By address: what asks is no page of somebody's name. So do health checks of pods.
         ("10.1.2.3:8400", False, True, False),
         ("[2001:db8::1]:8400", False, True, False),
