@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -186,9 +187,18 @@ def eventually(holds: Callable[[], Any]) -> Any:
 
 @contextmanager
 def open_organization(
-    folder: Path, variables: Mapping[str, str], *, backend: str, config: str = ""
+    folder: Path,
+    variables: Mapping[str, str],
+    *,
+    backend: str,
+    of_one: Mapping[str, str],
+    config: str = "",
+    certificate: Path | None = None,
 ) -> Iterator[Organization]:
-    """Both processes, ready, and ended when left. `backend` is the model server of both."""
+    """Both processes, ready, and ended when left. `backend` is the model server of both.
+
+    `of_one` are variables of the first alone; `certificate` is what clients trust.
+    """
     file = folder / "famulus.toml"
     file.write_text(config)
     of_both = {
@@ -202,9 +212,10 @@ def open_organization(
     arguments = ["--config", str(file), "--backend", backend]
     with ExitStack() as opened:
         one, two = (
-            opened.enter_context(serve(folder / name, arguments=arguments, environment=of_both))
-            for name in ("one", "two")
+            opened.enter_context(serve(folder / name, arguments=arguments, environment=variables))
+            for name, variables in (("one", {**of_both, **of_one}), ("two", of_both))
         )
         # One for all: to make one takes longer than to ask many times.
-        http = opened.enter_context(DefaultHttpxClient(timeout=60))
+        trust = ssl.create_default_context(cafile=certificate)
+        http = opened.enter_context(DefaultHttpxClient(timeout=60, verify=trust))
         yield Organization(one, two, http, Command(file, of_both))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -124,6 +125,26 @@ def test_a_key_is_replaced_by_a_second_one_of_its_account(organization: Organiza
     assert old.id not in [each.id for each in keys]
 
 
+def test_a_rotated_key_is_followed_by_a_new_one_at_both_processes_and_ends_after_its_grace(
+    organization: Organization,
+) -> None:
+    old = organization.key(organization.billing, "rotated", scopes=["api.assistants.read"])
+    assert statuses(organization, old) == [200, 200]
+    first = rotated(organization, old, "3600")
+    # Both are valid, so that whoever uses it has time to change.
+    assert statuses(organization, old) == statuses(organization, first) == [200, 200]
+    second = rotated(organization, first, "0")
+    time.sleep(CACHE_S)
+    assert statuses(organization, first) == [401, 401]
+    assert statuses(organization, second) == statuses(organization, old) == [200, 200]
+    for served in organization.processes:
+        with pytest.raises(openai.PermissionDeniedError, match=r"api\.threads\.write"):
+            organization.client(second, served).beta.threads.create()
+    organization.admin().projects.service_accounts.delete(old.account, project_id=old.project)
+    time.sleep(CACHE_S)
+    assert statuses(organization, old) == statuses(organization, second) == [401, 401]
+
+
 def test_a_deleted_key_is_refused_at_once_where_it_was_deleted_and_a_second_later_elsewhere(
     organization: Organization,
 ) -> None:
@@ -177,6 +198,17 @@ def forbidden(reader: OpenAI, thread: str, assistant: str) -> list[tuple[str, As
         ("api.files.read", lambda: reader.files.list()),
         ("api.models.read", lambda: reader.models.list()),
     ]
+
+
+def rotated(organization: Organization, key: Key, grace_s: str) -> Key:
+    """What the command line makes in the place of a key."""
+    ended = organization.command("keys", "rotate", key.id, "--grace-s", grace_s)
+    assert ended.returncode == 0, ended.stderr
+    value = ended.stdout.strip()
+    organization.secrets.append(value)
+    assert value not in ended.stderr
+    [id] = re.findall(r"Made (\S+)\.", ended.stderr)
+    return Key(id, value, key.project, key.account)
 
 
 def status(organization: Organization, key: Key, served: Served) -> int:
