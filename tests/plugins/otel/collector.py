@@ -64,11 +64,11 @@ class Collector:
                 self.spans.extend(Span(span, resource) for span in of_scope.spans)
         return 200
 
-    def named(self, *names: str) -> list[Span]:
-        """The spans of these names, once there are as many."""
+    def named(self, *names: str, of: str = "") -> list[Span]:
+        """The spans of these names, once there are as many; of one trace, where it is given."""
         give_up = time.monotonic() + WAIT_S
         while time.monotonic() < give_up:
-            found = [span for span in self.spans if span.name in names]
+            found = [span for span in self.spans if span.name in names and of in ("", span.trace)]
             if Counter(span.name for span in found) >= Counter(names):
                 return sorted(found, key=lambda span: names.index(span.name))
             time.sleep(0.01)
