@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from famulus_audit.words import TOLD
 from famulus_schemas.audit_logs import ID_PREFIX
 from famulus_schemas.records import Insert, Kind, Record
 
@@ -95,6 +96,15 @@ def project_of_id(id: str) -> str | None:
         return None
     _, separator, project = id.removeprefix(ID_PREFIX).partition("-")
     return project if separator else None
+
+
+def project_told_of(record: Record) -> str | None:
+    """The project that an event names; None for that of its erasure, which stays as its proof."""
+    body = msgspec.json.decode(record.body)
+    if body["type"] == TOLD["projects.erase"].type:
+        return None
+    project: str | None = (body.get("project") or {}).get("id")
+    return project
 
 
 def body_of(id: str, event: Event) -> Json:

@@ -14,7 +14,7 @@ from famulus import Call, Operation, Plugin, Problem, hookimpl, need, operations
 from famulus.operations import Proceed
 from famulus_audit.actors import of_call, of_itself, of_refused
 from famulus_audit.changes import changes_of
-from famulus_audit.events import KIND, Event, Source, event_id, record_of
+from famulus_audit.events import KIND, Event, Source, event_id, project_told_of, record_of
 from famulus_audit.folding import Folding
 from famulus_audit.operations import AuditOperations
 from famulus_audit.queue import Queue
@@ -130,6 +130,7 @@ class Audit(Plugin[AuditSettings]):
                 age="since it was written",
                 last_used=_written_at,
                 stays="it is the proof of who did what",
+                about=project_told_of,
             )
         ]
 

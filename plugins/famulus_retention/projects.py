@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from famulus_retention.inventory import Inventory, taken
+from famulus_retention.inventory import Inventory, taken, told_elsewhere
 from famulus_retention.known import Known
 from famulus_retention.settings import RetentionSettings
+from famulus_retention.sweep import ACTOR
 from famulus_schemas.blobs import Blobs
-from famulus_schemas.identity import COMMAND_LINE
+from famulus_schemas.identity import COMMAND_LINE, SYSTEM_PROJECT, Principal
 from famulus_schemas.ports import Keys
 from famulus_schemas.records import SystemRecords
 
@@ -41,6 +42,7 @@ class ProjectErasure:
             each.name: each.stays for each in known.kinds if each.stays and each.name not in asked
         }
         """Kinds of data that are kept, and why."""
+        self._asked = [each for each in known.kinds if each.stays and each.name in asked]
         self._keep = [
             kind
             for each in known.kinds
@@ -56,6 +58,7 @@ class ProjectErasure:
             blobs=self._blobs,
             known=self._known,
             keep=self._keep,
+            more=self._asked,
         )
 
     async def erase(self) -> Inventory:
@@ -79,6 +82,9 @@ class ProjectErasure:
             self._project, keep=self._keep, limit=self._settings.batch_max
         ):
             await asyncio.sleep(0)
+        principal = Principal(id=ACTOR, project=SYSTEM_PROJECT)
+        async for data, record in told_elsewhere(self._project, self._records, self._asked):
+            await data.delete(principal, record, True)
         keys = [blob.key async for blob in self._blobs.stored() if blob.project == self._project]
         for key in keys:
             await self._blobs.delete(self._project, key)

@@ -53,6 +53,8 @@ class DataKind(msgspec.Struct, frozen=True, kw_only=True):
     """Further kinds of record that are part of it, where its project is erased and this stays."""
     stays: str = ""
     """Why it is kept where its project is erased, unless that is asked for; empty where it goes."""
+    about: Callable[[Record], str | None] | None = None
+    """The project that one which is kept among the server's own records tells of."""
     is_copy: bool = False
     """Whether it repeats what others said, and goes where that does."""
 

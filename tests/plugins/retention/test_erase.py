@@ -144,10 +144,19 @@ async def test_an_erased_project_of_the_administration_stays_shut_without_its_na
         await filled(await tenant(server, backend, project.id, GONE), waits=False)
     result = await run(tmp_path, "erase", "project", project.id, "--yes")
     assert result.exit_code == 0, result.output
-    assert places(tmp_path, GONE) == []
     async with serving(tmp_path) as (server, _):
         left = await server.plugin("keys").service.project(project.id)
         assert (left.name, left.archived_at is not None) == ("(erased)", True)
+    # What it was called is told by the audit log alone, until that is asked for, too.
+    assert places(tmp_path, GONE) == ["famulus.sqlite3"]
+    result = await run(tmp_path, "erase", "project", project.id, "--with-audit", "--yes")
+    assert result.exit_code == 0, result.output
+    assert places(tmp_path, GONE) == []
+    exported = await run(tmp_path, "audit", "export")
+    events = [json.loads(line) for line in exported.stdout.splitlines()]
+    assert {(each["type"], each["project"]["id"]) for each in events if "project" in each} == {
+        ("project.deleted", project.id)
+    }
 
 
 # --- a person ------------------------------------------------------------------------------------
