@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 
 from famulus_schemas.limits import Limit, Refused, Standing, Taken, refuse_impossible
 
+_EMPTY = (0.0, math.inf)
+"""A bucket that nothing is known of."""
+
 ROUNDING = 1e-9
 """Of a burst: what sums of fractions may be wrong by. Without it, who waited as told is refused."""
 
@@ -27,9 +30,8 @@ class Buckets:
         """As `Limits.take`."""
         now = self._clock()
         filled, outcome = self._judged(project, limits, now)
-        if isinstance(outcome, Taken):
-            for limit, level in zip(limits, filled, strict=True):
-                self._keep(project, limit, level, now)
+        if type(outcome) is Taken:
+            self._keep(project, limits, filled, now)
         return outcome
 
     def ask(self, project: str, limits: Sequence[Limit]) -> Taken | Refused:
@@ -46,47 +48,50 @@ class Buckets:
     ) -> tuple[list[float], Taken | Refused]:
         """How full each bucket would be, and the answer."""
         refuse_impossible(limits)
-        levels, filled, standings = [], [], []
+        known, filled, standings = self._levels, [], []
         fits = True
-        # One plain loop: a call by map() or a generator takes as long as all of a step here.
+        # One plain loop: a call takes as long as all of a step here.
         for limit in limits:
-            level = self._level(project, limit, now)
-            full = level + limit.cost
-            levels.append(level)
+            level, at = known.get((project, limit.key), _EMPTY)
+            if now > at:
+                level -= (now - at) * limit.rate
+            full = (level if level > 0.0 else 0.0) + limit.cost
+            remaining = limit.burst - full
+            if remaining < 0.0:
+                fits, remaining = False, 0.0
             filled.append(full)
-            standings.append(standing(limit, full))
-            if full > limit.burst:
-                fits = False
-        if fits or not (refused := _refused(limits, levels)):
-            return filled, Taken(standings=tuple(standings))
-        return levels, refused
+            standings.append(Standing(remaining, full / limit.rate))
+        if not fits:
+            levels = [self._level(project, limit, now) for limit in limits]
+            if refused := _refused(limits, levels):
+                return levels, refused
+        return filled, Taken(standings=tuple(standings))
 
     def settle(self, project: str, limits: Sequence[Limit]) -> None:
         """As `Limits.settle`."""
         now = self._clock()
-        for limit in limits:
-            level = self._level(project, limit, now)
-            self._keep(project, limit, max(0.0, level + limit.cost), now)
+        levels = [max(0.0, self._level(project, each, now) + each.cost) for each in limits]
+        self._keep(project, limits, levels, now)
 
     def _level(self, project: str, limit: Limit, now: float) -> float:
-        known = self._levels.get((project, limit.key))
-        if known is None:
-            return 0.0
-        level, at = known
+        level, at = self._levels.get((project, limit.key), _EMPTY)
         # Of a clock that was set back, nothing leaks once; it must not stand still until then.
         if now > at:
             level -= (now - at) * limit.rate
         return level if level > 0.0 else 0.0
 
-    def _keep(self, project: str, limit: Limit, level: float, now: float) -> None:
-        place = (project, limit.key)
-        # Put behind all others: the order is that of use.
-        self._levels.pop(place, None)
-        if level <= 0.0:
-            return
-        while len(self._levels) >= self._keys_max:
-            del self._levels[next(iter(self._levels))]
-        self._levels[place] = (level, now)
+    def _keep(
+        self, project: str, limits: Sequence[Limit], levels: Sequence[float], now: float
+    ) -> None:
+        kept = self._levels
+        for limit, level in zip(limits, levels, strict=True):
+            place = (project, limit.key)
+            # Put behind all others: the order is that of use.
+            kept.pop(place, None)
+            if level > 0.0:
+                kept[place] = (level, now)
+        while len(kept) > self._keys_max:
+            del kept[next(iter(kept))]
 
 
 def _refused(limits: Sequence[Limit], levels: Sequence[float]) -> Refused | None:

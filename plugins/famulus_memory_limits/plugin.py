@@ -20,7 +20,7 @@ class LimitsInMemory:
 
     async def take(self, project: str, limits: Sequence[Limit]) -> Taken | Refused:
         """Take all or nothing."""
-        return self._local.take(project, limits)
+        return self._local.buckets.take(project, limits)
 
     async def settle(self, project: str, limits: Sequence[Limit]) -> None:
         """Correct what was taken."""

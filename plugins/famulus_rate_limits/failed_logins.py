@@ -14,23 +14,26 @@ from famulus_schemas.limits import Limit, Refused
 
 
 class FailedLogins:
-    """A table of addresses, and one of credentials that were right: nobody else locks them out."""
+    """A table of addresses, and one of credentials that were right: nobody else locks them out.
+
+    A credential is known by a hash that only this process makes.
+    """
 
     def __init__(self, settings: RateLimitsSettings, clock: Callable[[], float]) -> None:
         self._per_minute = settings.failed_logins_per_minute
         self._buckets = Buckets(clock, keys_max=settings.addresses_max)
-        self._right: dict[int, None] = {}
+        self.right: dict[int, None] = {}
         self._right_max = settings.addresses_max
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def refuse(self, client: str, credential: str) -> None:
+    def refuse(self, client: str, credential: int) -> None:
         """Raise Problem for an address that has sent too many, before its key is looked at.
 
         What was right before is let through to be looked at: behind one address may be many.
         """
-        if not len(self._buckets) or hash(credential) in self._right:
+        if credential in self.right:
             return
         refused = self._buckets.ask("", [self._limit(client)])
         if not isinstance(refused, Refused):
@@ -38,19 +41,16 @@ class FailedLogins:
         wait_s = refused.retry_after_s
         raise Problem(TOO_MANY_FAILURES, headers=wait_headers(wait_s), wait=duration(wait_s))
 
-    def failed(self, client: str, credential: str) -> None:
+    def failed(self, client: str, credential: int) -> None:
         """Count a wrong key."""
-        self._right.pop(hash(credential), None)
+        self.right.pop(credential, None)
         self._buckets.settle("", [self._limit(client)])
 
-    def succeeded(self, credential: str) -> None:
-        """Remember a right one, by a hash that only this process makes."""
-        known = hash(credential)
-        if known in self._right:
-            return
-        while len(self._right) >= self._right_max:
-            del self._right[next(iter(self._right))]
-        self._right[known] = None
+    def succeeded(self, credential: int) -> None:
+        """Remember a right one."""
+        while len(self.right) >= self._right_max:
+            del self.right[next(iter(self.right))]
+        self.right[credential] = None
 
     def _limit(self, client: str) -> Limit:
         return Limit(key=network_of(client), rate=self._per_minute / 60, burst=self._per_minute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ from famulus.operations import Identify, Proceed
 from famulus_rate_limits.estimate import Estimate, estimate, estimate_run
 from famulus_rate_limits.failed_logins import FailedLogins
 from famulus_rate_limits.leases import Leases
-from famulus_rate_limits.policy import Claim, Place, Policy
+from famulus_rate_limits.policy import Claim, Claims, Place, Policy
 from famulus_rate_limits.run_gate import RunGate
 from famulus_rate_limits.settings import RateLimitsSettings
 from famulus_rate_limits.usage import Ending, Metered, used
-from famulus_rate_limits.words import full_problem, limit_headers, problem
+from famulus_rate_limits.words import full_problem, problem, tell_limits
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Gate
-from famulus_schemas.limits import Full, Refused, Taken, first_full
+from famulus_schemas.limits import Full, Limits, Refused, Standing, Taken, first_full
 from famulus_schemas.notices import RunEnded
 from famulus_schemas.ports import LIMITS
 
@@ -49,6 +49,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
     name = "rate_limits"
     limits = need(LIMITS)
     _policy: Policy
+    _limits: Limits
     _logins: FailedLogins | None
     _leases: Leases
 
@@ -56,12 +57,13 @@ class RateLimits(Plugin[RateLimitsSettings]):
     async def lifespan(self) -> AsyncIterator[None]:
         """Count from now on."""
         self._policy = Policy(self.settings)
+        self._limits = self.limits
         self._logins = None
         if self.settings.failed_logins_per_minute:
             self._logins = FailedLogins(self.settings, self.host.clock)
         self._refused: Counter[str] = Counter()
         holder, lease_s = self.new_id("holder_"), self.settings.lease_s
-        self._leases = Leases(self.limits, holder=holder, lease_s=lease_s)
+        self._leases = Leases(self._limits, holder=holder, lease_s=lease_s)
         renewing = asyncio.create_task(self._leases.keep())
         try:
             yield
@@ -105,15 +107,16 @@ class RateLimits(Plugin[RateLimitsSettings]):
         logins = self._logins
         if logins is None:
             return await proceed()
-        credential = headers.get("authorization", "")
-        logins.refuse(client, credential)
+        credential = hash(headers.get("authorization"))
+        if logins:
+            logins.refuse(client, credential)
         try:
             principal = await proceed()
         except Problem as refusal:
             if refusal.status == 401:
                 logins.failed(client, credential)
             raise
-        if principal is not None:
+        if principal is not None and credential not in logins.right:
             logins.succeeded(credential)
         return principal
 
@@ -122,24 +125,41 @@ class RateLimits(Plugin[RateLimitsSettings]):
     @hookimpl(tryfirst=True)
     async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
         """Take requests, tokens and a place together, or refuse; settle and release at the end."""
-        policy = self._policy
+        principal = call.principal
         # What is served to everybody has no project.
-        if not policy.limits_anything or not call.project:
+        if not principal.project or not self._policy.limits_anything:
             return await proceed()
+        if operation.action in RELAYED or operation.name in RUNS:
+            return await self._answered_by_model(call, operation, proceed)
+        taken = self._policy.claims(principal)
+        if not taken.limits:
+            return await proceed()
+        outcome = await self._limits.take(principal.project, taken.limits)
+        if not isinstance(outcome, Taken):
+            raise self._refusal(call, taken.claims, (), outcome)
+        try:
+            return await proceed()
+        finally:
+            # Last: an answer that is given again brings the headers of its first time.
+            tell_limits(call.response_headers, taken.claims, outcome.standings)
+
+    async def _answered_by_model(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
+        """As `around_call`, of what a model is asked for: it has tokens and a place, too."""
+        policy = self._policy
         wanted = self._wanted(call, operation)
         model = None if wanted is None else wanted.model
-        claims = policy.claims(
+        taken = policy.claims(
             call.principal, model=model, tokens=None if wanted is None else wanted.tokens
         )
         places: list[Place] = []
         if operation.action in RELAYED:
             places = policy.places("answers", call.principal.id, call.project, model)
-        elif operation.name in RUNS and self.settings.full == "refuse":
+        elif self.settings.full == "refuse":
             await self._refuse_if_full(call)
-        if not claims and not places:
+        if not taken.limits and not places:
             return await proceed()
         name = self.new_id("answer_") if places else ""
-        headers = await self._take(call, name, claims, places)
+        standings = await self._take(call, name, taken, places)
         if wanted is not None:
             call.reserved_tokens = wanted.tokens
         try:
@@ -149,33 +169,40 @@ class RateLimits(Plugin[RateLimitsSettings]):
                 answering = partial(self._settled, call, operation, wanted, proceed)
             return await self._released(call.project, name, answering)
         finally:
-            # Last: an answer that is given again brings the headers of its first time.
-            call.response_headers.update(headers)
+            tell_limits(call.response_headers, taken.claims, standings)
 
     async def _take(
-        self, call: Call, name: str, claims: Sequence[Claim], places: Sequence[Place]
-    ) -> Mapping[str, str]:
-        """Take all of it, and answer the headers that say how it stands; or raise Problem."""
-        limits = [claim.limit for claim in claims]
+        self, call: Call, name: str, wanted: Claims, places: Sequence[Place]
+    ) -> Sequence[Standing]:
+        """Take all of it, and answer how it stands; or raise Problem."""
         outcome: Taken | Refused | Full
         if places:
-            outcome = await self._leases.hold(call.project, name, places, limits)
+            outcome = await self._leases.hold(call.project, name, places, wanted.limits)
         else:
-            outcome = await self.limits.take(call.project, limits)
-        headers = limit_headers(claims, outcome.standings)
+            outcome = await self._limits.take(call.project, wanted.limits)
         if isinstance(outcome, Taken):
-            return headers
-        call.response_headers.update(headers)
+            return outcome.standings
+        raise self._refusal(call, wanted.claims, places, outcome)
+
+    def _refusal(
+        self,
+        call: Call,
+        claims: Sequence[Claim],
+        places: Sequence[Place],
+        outcome: Refused | Full,
+    ) -> Problem:
+        """Count it, and word it."""
+        tell_limits(call.response_headers, claims, outcome.standings)
         if isinstance(outcome, Refused):
             self._refused[claims[outcome.which].what] += 1
-            raise problem(claims, outcome)
+            return problem(claims, outcome)
         self._refused[places[outcome.which].what] += 1
-        raise full_problem(places, outcome)
+        return full_problem(places, outcome)
 
     async def _refuse_if_full(self, call: Call) -> None:
         """Raise Problem where a run that is created now would have to wait."""
         places = self._policy.places("runs", call.principal.id, call.project, None)
-        held = await self.limits.held(call.project, [place.slot for place in places])
+        held = await self._limits.held(call.project, [place.slot for place in places])
         which = first_full([place.slot for place in places], held)
         if which is not None:
             self._refused["runs"] += 1
@@ -252,4 +279,4 @@ class RateLimits(Plugin[RateLimitsSettings]):
             principal, project, model=model, reserved=reserved, used=total
         )
         if corrections:
-            await self.limits.settle(project, corrections)
+            await self._limits.settle(project, corrections)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -26,7 +26,17 @@ class Claim(msgspec.Struct, frozen=True):
     whom: str
     """Whose limit it is, as a client is told."""
     per_minute: int
+    shown: str
+    """The same, as a header has it."""
     limit: Limit
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """All limits that a request has."""
+
+    claims: tuple[Claim, ...]
+    limits: tuple[Limit, ...]
+    """Those of the claims, as LIMITS takes them."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -43,7 +53,7 @@ class Policy:
 
     def __init__(self, settings: RateLimitsSettings) -> None:
         self._settings = settings
-        self._known: dict[tuple[str, str], Sequence[Claim]] = {}
+        self._known: dict[tuple[str, str], Claims] = {}
         self._each_key = Allowance(
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
@@ -70,37 +80,34 @@ class Policy:
         self.limits_answers = any(each.answers_at_once_max for each in every)
         self.limits_requests = any(each.requests_per_minute for each in every)
         self.limits_models = any(each != Allowance() for each in models)
-
-    @property
-    def limits_anything(self) -> bool:
+        self.limits_anything = any(each != Allowance() for each in every)
         """Whether there is any limit that a request could meet."""
-        return self.limits_tokens or self.limits_requests or self.limits_runs or self.limits_answers
 
     def claims(
         self, principal: Principal, *, model: str | None = None, tokens: int | None = None
-    ) -> Sequence[Claim]:
+    ) -> Claims:
         """What a request takes, of each of its limits; tokens only where it has any."""
         if model is not None or tokens is not None:
             return self._claims(principal.id, principal.project, model, tokens)
         # Most requests: always the same of each key.
-        known = self._known.get((principal.id, principal.project))
+        place = (principal.id, principal.project)
+        known = self._known.get(place)
         if known is None:
             while len(self._known) >= KNOWN_MAX:
                 del self._known[next(iter(self._known))]
-            known = self._claims(principal.id, principal.project, None, None)
-            self._known[(principal.id, principal.project)] = known
+            known = self._known[place] = self._claims(*place, None, None)
         return known
 
     def _claims(
         self, principal: str, project: str, model: str | None, tokens: int | None
-    ) -> list[Claim]:
+    ) -> Claims:
         found = []
         for name, whom, allowance in self._allowances(principal, project, model):
             if allowance.requests_per_minute is not None:
                 found.append(_claim("requests", name, whom, allowance.requests_per_minute, 1))
             if tokens is not None and allowance.tokens_per_minute is not None:
                 found.append(_claim("tokens", name, whom, allowance.tokens_per_minute, tokens))
-        return found
+        return Claims(tuple(found), tuple(claim.limit for claim in found))
 
     def corrections(
         self, principal: str, project: str, *, model: str | None, reserved: int, used: int
@@ -148,4 +155,4 @@ def _claim(what: What, name: str, whom: str, per_minute: int, wanted: int) -> Cl
         burst=per_minute,
         cost=min(wanted, per_minute),
     )
-    return Claim(what, whom, per_minute, limit)
+    return Claim(what, whom, per_minute, str(per_minute), limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
 from famulus import Problem
 from famulus_rate_limits.policy import Claim, Place, What
@@ -36,20 +36,20 @@ def wait_headers(seconds: float) -> dict[str, str]:
     }
 
 
-def limit_headers(claims: Sequence[Claim], standings: Sequence[Standing]) -> Mapping[str, str]:
-    """Of requests and of tokens, the limit that least is left of."""
-    tightest: dict[str, tuple[Claim, Standing]] = {}
+def tell_limits(
+    headers: MutableMapping[str, str], claims: Sequence[Claim], standings: Sequence[Standing]
+) -> None:
+    """Add, of requests and of tokens, the limit that least is left of."""
+    told: dict[str, float] = {}
     for claim, standing in zip(claims, standings, strict=True):
-        known = tightest.get(claim.what)
-        if known is None or standing.remaining < known[1].remaining:
-            tightest[claim.what] = (claim, standing)
-    headers = {}
-    for what, (claim, standing) in tightest.items():
+        what, left = claim.what, standing.remaining
+        if what in told and left >= told[what]:
+            continue
+        told[what] = left
         limit, remaining, reset = _NAMES[what]
-        headers[limit] = str(claim.per_minute)
-        headers[remaining] = str(int(standing.remaining + 1e-6))
+        headers[limit] = claim.shown
+        headers[remaining] = str(int(left + 1e-6))
         headers[reset] = duration(standing.reset_s)
-    return headers
 
 
 _NAMES = {

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class Limit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One limit, and what is wanted of it."""
 
     key: str
@@ -28,7 +28,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """Units that are wanted; 0 only asks."""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How one limit stands."""
 
     remaining: float
@@ -134,7 +134,12 @@ class Limits(Protocol):
 
 def refuse_impossible(limits: Sequence[Limit]) -> None:
     """Raise ValueError for what `take` can never admit."""
-    if len(limits) > 1 and len({limit.key for limit in limits}) != len(limits):
+    # Most often there are two, that of a key and that of its project.
+    if len(limits) == 2:
+        is_twice = limits[0].key == limits[1].key
+    else:
+        is_twice = len(limits) > 2 and len({limit.key for limit in limits}) != len(limits)
+    if is_twice:
         raise ValueError("a limit is given twice")
     for limit in limits:
         if not 0 <= limit.cost <= limit.burst:
