@@ -194,13 +194,11 @@ class Exchange:
             headers.append((b"connection", b"close"))
         if self.hsts is not None:
             headers.append(self.hsts)
-        if self.call is None or "cache-control" not in self.call.response_headers:
+        more = None if self.call is None else self.call.response_headers
+        if not more or "cache-control" not in more:
             headers.append(NOT_KEPT)
-        if self.call is not None:
-            headers.extend(
-                (name.encode("latin-1"), value.encode("latin-1"))
-                for name, value in self.call.response_headers.items()
-            )
+        if more:
+            headers += [(k.encode("latin-1"), v.encode("latin-1")) for k, v in more.items()]
         return headers
 
     def headers_of_bytes(

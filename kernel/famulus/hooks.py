@@ -162,6 +162,13 @@ class Hooks:
         Nobody knowing it means nothing while one that might does not run: that is a Problem too.
         """
         proceed: Identify = partial(self._identify, headers)
+        if len(self._around_authenticate) == 1:
+            # As most servers have it; of every request, so at once.
+            outermost = self._around_authenticate[0]
+            only: Principal | None = await outermost(
+                headers=headers, client=client, proceed=proceed
+            )
+            return only
         for function in reversed(self._around_authenticate):
             proceed = partial(function, headers=headers, client=client, proceed=proceed)
         return await proceed()

@@ -38,6 +38,9 @@ def bearer(authorization: str | None) -> str | None:
     """The token of an Authorization header; None where there is none of this scheme."""
     if authorization is None:
         return None
+    if authorization[:7] == "Bearer ":
+        # As nearly everybody writes it.
+        return authorization[7:].strip() or None
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != _SCHEME:
         return None
