@@ -107,6 +107,9 @@ class Sweep:
             return "young"
         if used is None or await self._known.is_held(record):
             return "in use"
+        if used != await data.last_used(record):
+            # It came into use while others were asked.
+            return "in use"
         if self._is_dry:
             return Removed(bytes=0 if data.size is None else data.size(record))
         principal = Principal(id=ACTOR, project=record.project)

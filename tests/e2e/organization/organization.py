@@ -42,6 +42,7 @@ class Command:
 
     def __init__(self, config: Path, variables: Mapping[str, str]) -> None:
         self._config = config
+        self.variables = dict(variables)
         self._environment = environment_of(variables)
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -168,6 +169,10 @@ class Organization:
             for line in text.splitlines()
             if any(word in line for word in words)
         ]
+
+    def folder(self) -> Path:
+        """Where both keep what is in files, each in one of its own, and the blobs of both."""
+        return self.one.log.parents[1]
 
     def complaints(self) -> list[Any]:
         """What both processes have logged as an error."""
