@@ -36,6 +36,8 @@ from famulus_schemas.retention import Data, DataKind, Removed
 NAME_S = 60.0
 """How long a project's name is taken to be what it was."""
 NAMES_MAX = 1_000
+RESOURCE_MAX = 256
+"""Characters that are kept of what a refused request calls an object."""
 
 _FORBIDDEN, _TOO_MANY = 403, 429
 
@@ -240,7 +242,8 @@ class Audit(Plugin[AuditSettings]):
             source=of_refused(event, characters_max=self.settings.user_agent_characters_max),
             project=None if event.project in (None, SYSTEM_PROJECT) else event.project,
             project_name=await self._name_of(event.project),
-            resource=event.resource,
+            # Whatever was asked for: no object is called so, and a flood must not fill the disk.
+            resource=event.resource[:RESOURCE_MAX] if event.resource else None,
             details={"error_code": event.code, "status": event.status, "action": event.action},
             result="refused",
         )

@@ -371,3 +371,15 @@ async def test_a_change_that_loses_a_race_is_told_once(store: Store) -> None:
         deleted = [each for each in outcomes if not isinstance(each, openai.NotFoundError)]
         assert len(deleted) == 1
         assert await house.types(event_types=["thread.deleted"]) == ["thread.deleted"]
+
+
+async def test_what_a_refused_request_calls_an_object_is_kept_to_a_length() -> None:
+    async with opened() as house:
+        keys = house.server.plugin("keys")
+        _, token = await keys.create(project="default", scopes=("threads.read",))
+        refused = await house.ask(token, "DELETE", "/assistants/" + "x" * 60_000)
+        assert refused.status_code == 403
+        await house.written()
+        [event] = await house.log(event_types=["access.refused"])
+        told: Any = event.to_dict()["access.refused"]
+        assert told["id"] == "x" * 256
