@@ -20,6 +20,11 @@ from famulus_schemas.retrieval import VectorSource
 if TYPE_CHECKING:
     from famulus_indexes.file import Kept
 
+ASKED = "look"
+"""The file by which another process asks who has a folder to look through it now."""
+ASKED_S = 2.0
+"""Between two looks whether anybody asks."""
+
 
 class Leftovers:
     """Has the stores brought in again of which a file keeps what is gone."""
@@ -49,14 +54,23 @@ class Leftovers:
         self._has_source.set()
 
     async def run(self) -> None:
-        """Look through the folder again and again, until cancelled."""
+        """Look through the folder again and again, and when asked, until cancelled."""
         await self._has_source.wait()
         while True:
             try:
                 await self._look()
             except Exception as error:  # Isolation: one trouble must not end all looking.
                 self._log.warning("clearing_up_failed", reason=repr(error))
-            await asyncio.sleep(self._pause_s)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until it is time to look again, or somebody asks for it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._pause_s
+        while (left_s := until - loop.time()) > 0:
+            await asyncio.sleep(min(left_s, ASKED_S))
+            if await self._threads.do(partial(_was_asked, self._folder)):
+                return
 
     async def _look(self) -> None:
         assert self._source is not None
@@ -70,6 +84,14 @@ class Leftovers:
                     continue
             # One that is open is brought in only if its generation is another one.
             self._changes.add(kept.key)
+
+
+def _was_asked(folder: Path) -> bool:
+    try:
+        (folder / ASKED).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _kept_in(path: Path) -> Kept | None:

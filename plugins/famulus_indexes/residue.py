@@ -1,6 +1,6 @@
 """What is in the folders of all processes, this one's and those that others have left or have.
 
-A process that runs clears up in its own folder by itself, soon after records are gone. What those
+A process that runs clears up in its own folder by itself, now and then or when asked. What those
 have left that do not run any more is nobody's until somebody takes their folder again.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from famulus.hands import Hands
 from famulus_indexes.changes import Key
+from famulus_indexes.leftovers import ASKED
 from famulus_schemas.retention import Data, DataPlace, Orphans, Removed
 from famulus_schemas.retrieval import VectorSource
 
@@ -45,7 +46,7 @@ class Residue:
         return len(await self._threads.do(partial(_files_of, self._folder.parent, project)))
 
     async def erase(self, project: str) -> None:
-        """Remove a project's files from all folders but those that other processes have."""
+        """Remove a project's files; those who have a folder are asked to clear it up now."""
         for _, key in await self._threads.do(partial(_files_of, self._folder.parent, project)):
             await self._let_go(key)
         await self._threads.do(partial(_remove, self._folder, lambda _, key: key[0] == project))
@@ -82,10 +83,14 @@ def _remove(own: Path, is_meant: Callable[[Path, Key], bool]) -> None:
 
     for folder in sorted(each for each in own.parent.iterdir() if each.is_dir()):
         with _held(folder, is_ours=folder == own) as is_held:
-            for path in sorted(folder.glob("*.db")) if is_held else ():
+            for path in sorted(folder.glob("*.db")):
                 kept = kept_in(path)
-                if kept is not None and is_meant(path, kept.key):
+                if kept is None or not is_meant(path, kept.key):
+                    continue
+                if is_held:
                     _remove_with_all_beside(path)
+                else:
+                    (folder / ASKED).touch()
 
 
 def _remove_with_all_beside(path: Path) -> None:

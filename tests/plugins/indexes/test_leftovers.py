@@ -16,6 +16,7 @@ from famulus.testing.vectors_conformance import Shelf, toward
 from famulus_indexes.indexes import Indexes, open_indexes
 from famulus_indexes.settings import IndexSettings
 from famulus_indexes.store import StoreIndex
+from famulus_schemas.retention import DataPlace
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +77,22 @@ async def test_what_goes_unsaid_is_removed_when_it_is_looked_for(tmp_path: Path)
         assert await search(indexes) == 1
         shelf.drop()
         await eventually(tmp_path, [])
+
+
+async def test_what_one_process_erases_goes_soon_from_the_folders_that_others_have(
+    tmp_path: Path,
+) -> None:
+    shelf = Shelf()
+    shelf.put("a", [("apple", EAST)])
+    async with opened(tmp_path) as serving, opened(tmp_path) as erasing:
+        serving.use(shelf)
+        assert await search(serving) == 1
+        shelf.drop()
+        [place] = [each for each in erasing.data_kinds() if isinstance(each, DataPlace)]
+        assert await place.count("p") == 1
+        await place.erase("p")
+        await eventually(tmp_path, [])
+        assert await place.count("p") == 0
 
 
 async def test_an_index_that_lacks_something_is_left_for_whoever_searches(tmp_path: Path) -> None:
