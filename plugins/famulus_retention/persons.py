@@ -184,13 +184,20 @@ class PersonErasure:
             if record.kind not in self._known.staying and self._tells(record):
                 data = self._kinds.get(record.kind)
                 name = record.kind if data is None else data.name
-                left.append(Found(name=name, id=record.id, why="names what was erased"))
+                left.append(Found(name=name, id=record.id, why=self._why(record)))
         blobs = [
             Found(name="blobs", id=key, why="is still there")
             for key in sorted(self._blob_keys)
             if await self._blobs.find(self._project, key) is not None
         ]
         return [*left, *blobs]
+
+    def _why(self, record: Record) -> str:
+        """What of it tells of them, and with what it would go."""
+        if not any(self._wanted.names(field, record) for field in ("metadata", "attributes")):
+            return "names what was erased"
+        goes_with = f"; goes with --id {record.parent}" if record.parent else ""
+        return f"has their metadata{goes_with}"
 
     def _tells(self, record: Record) -> bool:
         if record.id in self._erased or record.parent in self._erased:

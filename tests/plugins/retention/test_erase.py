@@ -255,7 +255,8 @@ async def test_what_tells_of_a_person_and_has_no_owner_to_delete_it_is_told(tmp_
     result = await run(tmp_path, "erase", "user", "user_id=42", "--yes")
     assert result.exit_code == 1
     assert "LEFT, and for you to decide" in result.stdout
-    assert run_made["id"] in result.stdout
+    thread = things.ids["thread"]
+    assert f"{run_made['id']}  has their metadata; goes with --id {thread}\n" in result.stdout
     by_id = await run(
         tmp_path, "erase", "user", "user_id=42", "--id", things.ids["thread"], "--yes"
     )
