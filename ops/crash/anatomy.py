@@ -16,6 +16,8 @@ from famulus_schemas.messages import Message
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import RunStep
 from famulus_schemas.threads import Thread
+from famulus_usage.cells import Cell, decode_cell, decode_cells
+from famulus_usage.kinds import ROWS, decode_entry
 
 SHAPES: dict[str, Any] = {
     "assistant": Assistant,
@@ -44,6 +46,7 @@ def faults(dump: Dump, *, workers_max: int) -> Faults:
     yield from _runs(dump)
     yield from _jobs(dump)
     yield from _logs(dump)
+    yield from _usage(dump)
     if len(workers := dump.of("worker")) > workers_max:
         yield "half-made", f"{len(workers)} workers are entered, and {workers_max} are there"
 
@@ -164,3 +167,32 @@ def _logs(dump: Dump) -> Faults:
         if numbers != due or not numbers:
             kind: Kind = "doubled" if len(set(numbers)) < len(numbers) else "lost"
             yield kind, f"run {row.id} told the events {numbers}"
+
+
+def _usage(dump: Dump) -> Faults:
+    """What is counted of a run is what it says of itself; no sum lacks what another has."""
+    entries: Counter[str] = Counter()
+    for row in dump.of("usage_entry"):
+        entry = decode_entry(row.body)
+        entries[entry.run] += entry.input + entry.output
+    for row in dump.of("run"):
+        run = msgspec.json.decode(row.body)
+        if run["status"] in OPEN:
+            continue
+        due = (run["usage"] or {}).get("total_tokens", 0)
+        if entries[row.id] != due:
+            kind: Kind = "doubled" if entries[row.id] > due else "lost"
+            yield kind, f"run {row.id} used {due} tokens, and {entries[row.id]} are counted"
+    sums = {
+        rows.name: sum(_tokens(decode_cell(row.body)) for row in dump.of(rows.name))
+        for rows in ROWS.values()
+    }
+    if len(set(sums.values())) > 1:
+        yield "lost", f"usage is added up differently: {sums}"
+    waiting = sum(_tokens(c) for row in dump.of("usage_event") for c in decode_cells(row.body))
+    if max(sums.values()) + waiting < entries.total():
+        yield "lost", f"runs used {entries.total()} tokens, added up are {sums}, {waiting} wait"
+
+
+def _tokens(cell: Cell) -> int:
+    return cell.input + cell.output
