@@ -165,7 +165,7 @@ class Usage(Plugin[UsageSettings]):
             await self._aside(self._roller.adopt(at_once=True))
         while True:
             await asyncio.sleep(settings.write_s)
-            await self.settle()
+            await self._settle_anyhow()
             if loop.time() - adopted_at >= settings.adopt_s:
                 adopted_at = loop.time()
                 await self._aside(self._roller.adopt())
@@ -179,6 +179,14 @@ class Usage(Plugin[UsageSettings]):
                 await work
             except (StoreUnavailable, Conflict) as error:
                 self.log.warning("usage_waits", reason=str(error))
+            except Exception as error:  # Isolation: one broken record must not end all counting.
+                self.log.error("usage_failed", reason=repr(error))
+
+    async def _settle_anyhow(self) -> None:
+        try:
+            await self.settle()
+        except Exception as error:  # Isolation: likewise; what was noted stays noted.
+            self.log.error("usage_failed", reason=repr(error))
 
 
 async def _written_at(record: Record) -> int:

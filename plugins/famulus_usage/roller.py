@@ -44,7 +44,8 @@ ATTEMPTS_MAX = 64
 CELLS_PER_COMMIT = 500
 LATE_S = 2 * SECONDS["1h"]
 """After which no event comes under its hour any more."""
-PRUNED_PER_PASS = 100
+PRUNED_PER_READ = 100
+PRUNED_READS_MAX = 1_000
 
 
 def spent_id(time: str, key: str | None = None) -> str:
@@ -188,10 +189,14 @@ class Roller:
         await self._prune(ROWS["1h"].name, now - settings.hours_kept_days * SECONDS["1d"])
 
     async def _prune(self, kind: str, before: float) -> None:
-        oldest = await self._records.scan(kind, limit=PRUNED_PER_PASS)
-        for project, shelf in dict.fromkeys((row.project, row.parent) for row in oldest):
-            if int(shelf) < before - SECONDS["1d"]:
+        for _ in range(PRUNED_READS_MAX):
+            oldest = await self._records.scan(kind, limit=PRUNED_PER_READ)
+            shelves = dict.fromkeys((row.project, row.parent) for row in oldest)
+            old = [each for each in shelves if int(each[1]) < before - SECONDS["1d"]]
+            for project, shelf in old:
                 await self._records.of(project).commit([Clear(kind=kind, parent=shelf)])
+            if not old:
+                return
 
 
 def _portions(events: Sequence[Record]) -> Iterator[list[Record]]:

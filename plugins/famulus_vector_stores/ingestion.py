@@ -36,6 +36,7 @@ from famulus_schemas.retrieval import (
     ExtractionRefused,
     Vectors,
 )
+from famulus_schemas.usage import Used
 from famulus_schemas.vector_stores import (
     VectorStoreFile,
     VectorStoreFileError,
@@ -60,6 +61,7 @@ from famulus_vector_stores.kinds import (
     still_there,
 )
 from famulus_vector_stores.ledger import Ledger, Shelf, is_over
+from famulus_vector_stores.metering import Account
 from famulus_vector_stores.settings import VectorStoresSettings
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 
 LEFT_KINDS = ("job", "vector_store", "vector_store_file")
 """Of whose records a unit is refused where a file has left its store, or the job its worker."""
+OVER_BUDGET = 429
 VECTOR_NUMBER_BYTES = 4
 NO_TEXT = "The file has no text that could be searched."
 TOO_MANY_CHUNKS = "The file would be cut into more than {limit} chunks. Cut it into larger ones."
@@ -98,6 +101,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     chunks: int = 0
     size: int = 0
     dimensions: int = 0
+    requests: int = 0
+    tokens: int = 0
 
 
 class Left(Exception):
@@ -124,6 +129,7 @@ class Ingestion:
         chunks: Chunks,
         shelf: Shelf,
         detaching: Detaching,
+        account: Account,
         now: Callable[[], int],
         tell: Callable[[Notice], None],
         log: Log,
@@ -138,6 +144,7 @@ class Ingestion:
         self._chunks = chunks
         self._shelf = shelf
         self._detaching = detaching
+        self._account = account
         self._now = now
         self._tell = tell
         self._log = log
@@ -207,6 +214,15 @@ class Ingestion:
         """
         if await self._is_called_off(job.project, target):
             return Outcome(status="cancelled")
+        try:
+            await self._account.refuse(job.project)
+        except Problem as problem:
+            if problem.status != OVER_BUDGET:
+                raise
+            return Outcome(
+                status="failed",
+                error=VectorStoreFileError(code="server_error", message=problem.body.message),
+            )
         try:
             described = await self._files.describe(job.project, target.file_id)
             content = await self._files.open(job.project, target.file_id)
@@ -287,6 +303,8 @@ class Ingestion:
             chunks=written.chunks,
             size=written.size,
             dimensions=written.dimensions,
+            requests=written.requests,
+            tokens=written.tokens,
         )
 
     @property
@@ -313,6 +331,8 @@ class Ingestion:
         )
         failpoint("ingest_chunks_committed")
         written.add(kept)
+        written.requests += 1
+        written.tokens += sum(chunk.tokens for chunk in chunks)
 
     # --- its end ------------------------------------------------------------------------------
 
@@ -326,9 +346,11 @@ class Ingestion:
         records = self._records.of(job.project)
         is_void = False
         ended: Outcome | None = None
+        used: Sequence[Used] = ()
 
         async def plan(ledger: Ledger) -> Unit:
-            nonlocal is_void, ended
+            nonlocal is_void, ended, used
+            used = ()
             record = await records.get(
                 "vector_store_file", file_key(target.store_id, target.file_id)
             )
@@ -358,6 +380,9 @@ class Ingestion:
             )
             if end.status == "completed":
                 ledger.measured(end.dimensions)
+                used = self._account.read(
+                    job, target.model, requests=end.requests, tokens=end.tokens
+                )
             ledger.moved("in_progress", end.status, batch=extra.batch, size=end.size)
             rest: Unit = self._detaching.document(job.project, record).unit if is_void else []
             return [
@@ -371,6 +396,7 @@ class Ingestion:
                     index=file_index(done, kept),
                 ),
                 *rest,
+                *await self._account.writes(used),
             ]
 
         failpoint("ingest_before_end")
@@ -386,6 +412,7 @@ class Ingestion:
                 raise Left from problem
             raise
         failpoint("ingest_ended")
+        self._account.written(used)
         return ended
 
 
@@ -396,6 +423,9 @@ class _Written:
         self.dimensions = dimensions
         self.chunks = 0
         self.size = 0
+        self.requests = 0
+        self.tokens = 0
+        """Of all that was embedded: what overlaps counts each time."""
         self._counted = 0
         self._tokens = 0.0
         self._end = 0

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from famulus import Call, Operation, Plugin, found, hookimpl, need, operations
+from famulus import Call, Operation, Plugin, found, hookimpl, need, operations, want
 from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.ports import (
@@ -14,6 +14,7 @@ from famulus_schemas.ports import (
     EXTRACTION,
     FILES,
     JOBS,
+    METER,
     RECORDS,
     STORES,
     VECTORS,
@@ -31,6 +32,7 @@ from famulus_vector_stores.ingestion import Ingestion
 from famulus_vector_stores.kinds import KINDS
 from famulus_vector_stores.ledger import Shelf
 from famulus_vector_stores.making import Maker
+from famulus_vector_stores.metering import Account
 from famulus_vector_stores.nudges import Nudges
 from famulus_vector_stores.rates import AttachRate
 from famulus_vector_stores.search import Search
@@ -54,6 +56,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
     extraction = need(EXTRACTION)
     embedder = need(EMBEDDER)
     vectors = need(VECTORS)
+    meter = want(METER)
 
     chunks: Chunks
     shelf: Shelf
@@ -66,6 +69,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
     filters: Filters
     nudges: Nudges
     service: StoreService
+    account: Account
     sweeper: Sweeper
     data: StoreData
 
@@ -98,6 +102,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
 
     def _build(self) -> None:
         settings, records, jobs = self.settings, self.records, self.jobs
+        self.account = Account(self.meter, self.now)
         self.chunks = Chunks(records)
         self.shelf = Shelf(records, self.now)
         self.detaching = Detaching(
@@ -154,6 +159,7 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
             chunks=self.chunks,
             shelf=self.shelf,
             detaching=self.detaching,
+            account=self.account,
             now=self.now,
             tell=self.tell,
             log=self.log,

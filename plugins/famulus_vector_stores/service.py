@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from famulus.resources import missing
 from famulus_schemas.errors import Problem
+from famulus_schemas.identity import Principal
 from famulus_schemas.records import Unit
 from famulus_schemas.retrieval import Passage, Predicate, Ranking
 from famulus_schemas.tools import CreateAttachedVectorStore
@@ -113,13 +114,15 @@ class StoreService:
         limit: int,
         ranking: Ranking,
         where: Predicate | None = None,
+        by: Principal | None = None,
     ) -> Sequence[Passage]:
-        """As Stores.search."""
+        """As Stores.search; `by` the client whose request it is, where it is one's."""
         plugin = self._plugin
         stores = await plugin.search.alive(project, store_ids)
         found = await plugin.search.passages(
             project, stores, queries, limit=limit, ranking=ranking, where=where
         )
+        plugin.account.searched(project, {store.model for store in stores}, queries, by)
         for store in stores:
             await plugin.uses.note(project, store.id)
         return found

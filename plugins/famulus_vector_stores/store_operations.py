@@ -132,6 +132,7 @@ class StoreOperations:
             if options is UNSET
             else Ranking(ranker=options.ranker, score_threshold=options.score_threshold)
         )
+        await plugin.account.refuse(call.project, call.principal.key_id or "")
         passages = await plugin.service.search(
             call.project,
             [vector_store_id],
@@ -139,6 +140,7 @@ class StoreOperations:
             limit=body.max_num_results,
             ranking=ranking,
             where=where,
+            by=call.principal,
         )
         results = [
             SearchResult(

@@ -160,16 +160,19 @@ def test_what_is_told_after_a_kill_is_what_runs_say_of_themselves(
     arguments = ["--backend", model_url, "--config", str(config)]
     threads: list[str] = []
     deadly = {**environment, "FAMULUS_FAILPOINT": point}
-    with serve(tmp_path, arguments=arguments, environment=deadly) as served:
-        with suppress(httpx.HTTPError), Client(served) as client:
-            assistant = client.ask("POST", "/assistants", {"model": "of_runs"})["id"]
+    with (
+        serve(tmp_path, arguments=arguments, environment=deadly) as served,
+        Client(served) as client,
+        suppress(httpx.HTTPError),
+    ):
+        assistant = client.ask("POST", "/assistants", {"model": "of_runs"})["id"]
 
-            def live(_: int) -> None:
-                with suppress(httpx.HTTPError), Client(served) as one:
-                    one.lives(threads, assistant)
+        def live(_: int) -> None:
+            with Client(served) as one, suppress(httpx.HTTPError):
+                one.lives(threads, assistant)
 
-            with ThreadPoolExecutor(CLIENTS) as pool:
-                list(pool.map(live, range(CLIENTS)))
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            list(pool.map(live, range(CLIENTS)))
     assert b"killed at failpoint" in (tmp_path / "server.log").read_bytes()
 
     with (
