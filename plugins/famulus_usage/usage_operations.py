@@ -112,7 +112,7 @@ class UsageOperations:
     async def usage_file_search_calls(
         self, call: Call, query: FileSearchUsageQuery
     ) -> BucketPage[FileSearchesResult]:
-        """Searches that models made in runs; of which store is not known."""
+        """Searches by models in runs and by clients; of which store is not known."""
 
         def result(names: Names, cell: Cell) -> FileSearchesResult:
             project, user, key, _ = names

@@ -17,6 +17,15 @@ input = {INPUT * 1_000_000}
 output = {OUTPUT * 1_000_000}
 """
 QUESTION: Any = [{"role": "user", "content": "Say the canary is worth it."}]
+BORING: Any = [{"role": "user", "content": "Say " + "no " * 2_000}]
+ASKED: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
 
 
 def test_the_operator_is_told_the_sum_of_what_both_processes_used(
@@ -72,18 +81,54 @@ def test_a_project_at_its_limit_is_refused_at_both_processes_until_it_is_raised(
         eventually(lambda at=at: refusal(organization, key, at) is None)
 
 
-def spent(organization: Organization, key: Key, at: Any) -> tuple[int, int]:
+def test_a_run_at_one_process_stops_at_what_is_spent_at_the_other(
+    organization: Organization,
+) -> None:
+    project = organization.project("Steps")
+    key = organization.key(project, "steps")
+    client = organization.client(key, organization.one)
+    assistant = client.beta.assistants.create(model="scripted", tools=[WEATHER])
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id, thread={"messages": ASKED}
+    )
+    assert run.required_action is not None
+    limits = organization.admin(organization.two).projects.spend_limit
+    enough = 100 * 1_000
+    limits.update(project, currency="USD", interval="month", threshold_amount=enough)
+    while refusal(organization, key, organization.two, BORING) is None:
+        pass
+    refused = eventually(lambda: refusal(organization, key, organization.one))
+    assert refused.code == "insufficient_quota"
+    [call] = run.required_action.submit_tool_outputs.tool_calls
+    run = client.beta.threads.runs.submit_tool_outputs_and_poll(
+        run_id=run.id,
+        thread_id=run.thread_id,
+        tool_outputs=[{"tool_call_id": call.id, "output": "Sunny."}],
+    )
+    assert (run.status, run.last_error and run.last_error.code) == (
+        "failed",
+        "rate_limit_exceeded",
+    )
+    assert run.last_error is not None
+    assert f"the project {project} has spent" in run.last_error.message
+
+
+def spent(
+    organization: Organization, key: Key, at: Any, question: Any = QUESTION
+) -> tuple[int, int]:
     """The tokens of a question and of its answer."""
     client = organization.client(key, at)
-    usage = client.chat.completions.create(model="scripted", messages=QUESTION).usage
+    usage = client.chat.completions.create(model="scripted", messages=question).usage
     assert usage is not None
     return usage.prompt_tokens, usage.completion_tokens
 
 
-def refusal(organization: Organization, key: Key, at: Any) -> openai.RateLimitError | None:
+def refusal(
+    organization: Organization, key: Key, at: Any, question: Any = QUESTION
+) -> openai.RateLimitError | None:
     """Why a question is refused, if it is."""
     try:
-        spent(organization, key, at)
+        spent(organization, key, at, question)
     except openai.RateLimitError as error:
         return error
     return None

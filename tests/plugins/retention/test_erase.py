@@ -269,3 +269,30 @@ async def test_a_person_must_be_named(tmp_path: Path) -> None:
     assert "say whose data" in nobody.stderr
     unclear = await run(tmp_path, "erase", "user", "42")
     assert "'42' is not of the form KEY=VALUE" in unclear.stderr
+
+
+@pytest.mark.parametrize(("asked", "is_left"), [((), True), (("--with-usage",), False)])
+async def test_what_was_billed_stays_unless_it_is_asked_for(
+    tmp_path: Path, asked: tuple[str, ...], is_left: bool
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        await filled(await tenant(server, backend, "one", GONE), waits=False)
+        await filled(await tenant(server, backend, "other", STAYS), waits=False)
+        assert await server.plugin("usage").settle()
+        before = await billed(server)
+    assert set(before) == {"one", "other"}
+    result = await run(tmp_path, "erase", "project", "one", "--yes", *asked)
+    assert result.exit_code == 0, result.output
+    async with serving(tmp_path) as (server, _):
+        after = await billed(server)
+        entries = await server.plugin("usage").records.scan("usage_entry", limit=1000)
+    assert after == (before if is_left else {"other": before["other"]})
+    assert "one" not in {entry.project for entry in entries}
+
+
+async def billed(server: TestServer) -> dict[str, list[bytes]]:
+    """The figures of each project by day."""
+    found: dict[str, list[bytes]] = {}
+    for record in await server.plugin("usage").records.scan("usage_day", limit=1000):
+        found.setdefault(record.project, []).append(record.body)
+    return found

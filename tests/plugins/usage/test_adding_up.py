@@ -208,3 +208,19 @@ def test_the_order_of_a_sum_does_not_matter(used: list[Cell]) -> None:
         return sorted(summed(some), key=lambda cell: (cell.at, cell.dimensions))
 
     assert whole(used) == whole(used[::-1])
+
+
+def test_all_that_is_too_old_goes_in_one_pass_however_many_have_it() -> None:
+    async def scenario() -> None:
+        store = Flaky()
+        store.plan = []
+        await store.declare(*KINDS)
+        used = [Cell(at=START, requests=1)]
+        for number in range(250):
+            await store.of(f"proj_{number}").commit([insert("a", number, used)])
+        await Roller(store.system, "a", SETTINGS, lambda: START + 1.0).roll()
+        late = START + 86_400.0 * (SETTINGS.hours_kept_days + 3)
+        await Roller(store.system, "b", SETTINGS, lambda: late).tidy()
+        assert {record.kind for record in store.records.values()} == {"usage_day"}
+
+    asyncio.run(scenario())
