@@ -9,6 +9,7 @@ import msgspec
 from famulus_audit.events import Json
 from famulus_audit.words import BESIDES, TOLD, type_of
 from famulus_schemas.keys import StoredAccount, StoredKey, StoredProject
+from famulus_schemas.rate_limits import StoredRateLimit
 from famulus_schemas.records import Delete, Insert, Replace, Unit, Write
 
 
@@ -54,7 +55,7 @@ def _id_of(write: Write) -> str | None:
 
 
 def _details(write: Write) -> tuple[Json, str | None]:
-    """Of projects, keys and service accounts; all else is content."""
+    """Of projects, keys, service accounts and limits; all else is content."""
     if not isinstance(write, Insert | Replace) or write.body is None:
         return {}, None
     is_new = isinstance(write, Insert)
@@ -66,7 +67,16 @@ def _details(write: Write) -> tuple[Json, str | None]:
     if write.kind == "service_account":
         account = msgspec.json.decode(write.body, type=StoredAccount)
         return {"data" if is_new else "changes_requested": {"role": account.role}}, None
+    if write.kind == "rate_limit":
+        limit = msgspec.json.decode(write.body, type=StoredRateLimit)
+        return {"changes_requested": _of_rate_limit(limit)}, None
     return {}, None
+
+
+def _of_rate_limit(limit: StoredRateLimit) -> Json:
+    """All that is set of it then."""
+    told: Json = msgspec.to_builtins(limit)
+    return {name: amount for name, amount in told.items() if name != "model"}
 
 
 def _of_key(key: StoredKey, *, is_new: bool) -> Json:

@@ -32,6 +32,7 @@ TOLD: dict[str, Told] = {
     **_of(
         "spend_limits", "usage_limit", modify="spend_limit.updated", delete="spend_limit.deleted"
     ),
+    **_of("rate_limits", "rate_limit", modify="rate_limit.updated"),
     **_of("assistants", "assistant", create="assistant.created", modify="assistant.updated"),
     **_of("assistants", "assistant", delete="assistant.deleted"),
     **_of("threads", "thread", create="thread.created", modify="thread.updated"),
@@ -61,7 +62,9 @@ TOLD: dict[str, Told] = {
 BESIDES = {"thread": "thread.created", "vector_store": "vector_store.created"}
 """Kinds of which one that is made on the way to something else is told by an event of its own."""
 
-ADMINISTRATION = frozenset({"projects", "api_keys", "service_accounts", "spend_limits"})
+ADMINISTRATION = frozenset(
+    {"projects", "api_keys", "service_accounts", "spend_limits", "rate_limits"}
+)
 """Resources that are told of whatever `changes` says."""
 
 LOGIN_FAILED = "login.failed"

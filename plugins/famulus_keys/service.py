@@ -14,7 +14,7 @@ from famulus import Problem, found, missing, modify
 from famulus.resources import Join
 from famulus_keys.projects import ALWAYS, account_of, project_of, rewritten
 from famulus_keys.store import KEYS_PER_READ, key_of
-from famulus_schemas.errors import UNKNOWN_CURSOR, Fault
+from famulus_schemas.errors import IS_ARCHIVED, UNKNOWN_CURSOR, Fault
 from famulus_schemas.identity import SYSTEM_PROJECT, Principal
 from famulus_schemas.keys import Role, StoredAccount, StoredKey, StoredProject
 from famulus_schemas.ports import Page
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-IS_ARCHIVED = Fault(400, "project_archived", "The project {id} is archived.")
 ERASED = "(erased)"
 STAYS = Fault(400, "default_project", "The default project cannot be archived.")
 

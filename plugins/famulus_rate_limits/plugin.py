@@ -9,14 +9,27 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from famulus import Bytes, Call, EventStream, Operation, Plugin, Problem, hookimpl, need
+from famulus import (
+    Bytes,
+    Call,
+    EventStream,
+    Operation,
+    Plugin,
+    Problem,
+    hookimpl,
+    need,
+    operations,
+    want,
+)
 from famulus.operations import Identify, Proceed
 from famulus_rate_limits.estimate import Estimate, estimate, estimate_run
 from famulus_rate_limits.failed_logins import FailedLogins
 from famulus_rate_limits.leases import Leases
+from famulus_rate_limits.operations import RateLimitOperations
 from famulus_rate_limits.policy import Claim, Claims, Place, Policy
 from famulus_rate_limits.run_gate import RunGate
 from famulus_rate_limits.settings import RateLimitsSettings
+from famulus_rate_limits.stored import KIND, NONE, ByModel, StoredLimits
 from famulus_rate_limits.usage import Ending, Metered, used
 from famulus_rate_limits.words import full_problem, problem, tell_limits
 from famulus_schemas.gauges import Gauge
@@ -24,7 +37,7 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Gate
 from famulus_schemas.limits import Full, Limits, Refused, Standing, Taken, first_full
 from famulus_schemas.notices import RunEnded
-from famulus_schemas.ports import LIMITS
+from famulus_schemas.ports import INFERENCE, KEYS, LIMITS, RECORDS
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -48,7 +61,11 @@ class RateLimits(Plugin[RateLimitsSettings]):
 
     name = "rate_limits"
     limits = need(LIMITS)
-    _policy: Policy
+    records = want(RECORDS.system)
+    keys = want(KEYS)
+    inference = want(INFERENCE)
+    policy: Policy
+    stored: StoredLimits
     _limits: Limits
     _logins: FailedLogins | None
     _leases: Leases
@@ -56,8 +73,11 @@ class RateLimits(Plugin[RateLimitsSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Count from now on."""
-        self._policy = Policy(self.settings)
+        self.policy = Policy(self.settings)
         self._limits = self.limits
+        self.stored = StoredLimits(self.records, self.host.clock)
+        if self.records is not None:
+            await self.records.declare(KIND)
         self._logins = None
         if self.settings.failed_logins_per_minute:
             self._logins = FailedLogins(self.settings, self.host.clock)
@@ -73,9 +93,14 @@ class RateLimits(Plugin[RateLimitsSettings]):
             await self._leases.close()
 
     @hookimpl
+    def register_operations(self) -> list[Operation]:
+        """Limits of models, as an administrator sets them."""
+        return operations(RateLimitOperations(self))
+
+    @hookimpl
     def register_run_gates(self) -> list[Gate]:
         """Only so many runs at once, where that is limited."""
-        return [RunGate(self._policy, self._leases)] if self._policy.limits_runs else []
+        return [RunGate(self.policy, self._leases)] if self.policy.limits_runs else []
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:
@@ -127,11 +152,16 @@ class RateLimits(Plugin[RateLimitsSettings]):
         """Take requests, tokens and a place together, or refuse; settle and release at the end."""
         principal = call.principal
         # What is served to everybody has no project.
-        if not principal.project or not self._policy.limits_anything:
+        if not principal.project:
+            return await proceed()
+        stored = NONE
+        if operation.action in RELAYED:
+            stored = await self.stored.of(principal.project)
+        if not stored and not self.policy.limits_anything:
             return await proceed()
         if operation.action in RELAYED or operation.name in RUNS:
-            return await self._answered_by_model(call, operation, proceed)
-        taken = self._policy.claims(principal)
+            return await self._answered_by_model(call, operation, stored, proceed)
+        taken = self.policy.claims(principal)
         if not taken.limits:
             return await proceed()
         outcome = await self._limits.take(principal.project, taken.limits)
@@ -143,13 +173,18 @@ class RateLimits(Plugin[RateLimitsSettings]):
             # Last: an answer that is given again brings the headers of its first time.
             tell_limits(call.response_headers, taken.claims, outcome.standings)
 
-    async def _answered_by_model(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
+    async def _answered_by_model(
+        self, call: Call, operation: Operation, stored: ByModel, proceed: Proceed
+    ) -> Any:
         """As `around_call`, of what a model is asked for: it has tokens and a place, too."""
-        policy = self._policy
-        wanted = self._wanted(call, operation)
+        policy = self.policy
+        wanted = self._wanted(call, operation, stored)
         model = None if wanted is None else wanted.model
         taken = policy.claims(
-            call.principal, model=model, tokens=None if wanted is None else wanted.tokens
+            call.principal,
+            model=model,
+            tokens=None if wanted is None else wanted.tokens,
+            stored=stored,
         )
         places: list[Place] = []
         if operation.action in RELAYED:
@@ -163,10 +198,10 @@ class RateLimits(Plugin[RateLimitsSettings]):
         if wanted is not None:
             call.reserved_tokens = wanted.tokens
         try:
-            if wanted is None or not policy.limits_tokens:
+            if wanted is None or not (policy.limits_tokens or stored):
                 answering = proceed
             else:
-                answering = partial(self._settled, call, operation, wanted, proceed)
+                answering = partial(self._settled, call, operation, wanted, stored, proceed)
             return await self._released(call.project, name, answering)
         finally:
             tell_limits(call.response_headers, taken.claims, standings)
@@ -201,7 +236,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
 
     async def _refuse_if_full(self, call: Call) -> None:
         """Raise Problem where a run that is created now would have to wait."""
-        places = self._policy.places("runs", call.principal.id, call.project, None)
+        places = self.policy.places("runs", call.principal.id, call.project, None)
         held = await self._limits.held(call.project, [place.slot for place in places])
         which = first_full([place.slot for place in places], held)
         if which is not None:
@@ -222,10 +257,10 @@ class RateLimits(Plugin[RateLimitsSettings]):
         await self._leases.release(project, name)
         return answer
 
-    def _wanted(self, call: Call, operation: Operation) -> Estimate | None:
+    def _wanted(self, call: Call, operation: Operation, stored: ByModel) -> Estimate | None:
         """The tokens and the model of a call, where it has any that are limited."""
-        policy = self._policy
-        if not policy.limits_tokens and not policy.limits_models:
+        policy = self.policy
+        if not policy.limits_tokens and not policy.limits_models and not stored:
             return None
         if operation.name in RUNS:
             return estimate_run(call.body, run_tokens=self.settings.run_tokens)
@@ -236,10 +271,17 @@ class RateLimits(Plugin[RateLimitsSettings]):
         return None
 
     async def _settled(
-        self, call: Call, operation: Operation, wanted: Estimate, proceed: Proceed
+        self,
+        call: Call,
+        operation: Operation,
+        wanted: Estimate,
+        stored: ByModel,
+        proceed: Proceed,
     ) -> Any:
         """The answer, its tokens settled: now, at the end of its stream, or when its run ends."""
-        settle = partial(self._settle, call.principal.id, call.project, wanted.model, wanted.tokens)
+        settle = partial(
+            self._settle, call.principal.id, call.project, wanted.model, stored, wanted.tokens
+        )
         try:
             answer = await proceed()
         except Exception:
@@ -266,17 +308,23 @@ class RateLimits(Plugin[RateLimitsSettings]):
     @hookimpl
     async def on_event(self, event: RunEnded) -> None:
         """Settle the tokens of a run that is over."""
-        if event.status in OVER and self._policy.limits_tokens:
+        if event.status in OVER and self.policy.limits_tokens:
             total = event.prompt_tokens + event.completion_tokens
             # One that was created before it was kept had always the same.
             reserved = event.reserved_tokens or self.settings.run_tokens
-            await self._settle(event.principal, event.project, None, reserved, total)
+            await self._settle(event.principal, event.project, None, NONE, reserved, total)
 
     async def _settle(
-        self, principal: str, project: str, model: str | None, reserved: int, total: int
+        self,
+        principal: str,
+        project: str,
+        model: str | None,
+        stored: ByModel,
+        reserved: int,
+        total: int,
     ) -> None:
-        corrections = self._policy.corrections(
-            principal, project, model=model, reserved=reserved, used=total
+        corrections = self.policy.corrections(
+            principal, project, model=model, reserved=reserved, used=total, stored=stored
         )
         if corrections:
             await self._limits.settle(project, corrections)

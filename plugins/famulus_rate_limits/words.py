@@ -8,7 +8,12 @@ from collections.abc import MutableMapping, Sequence
 
 from famulus import Problem
 from famulus_rate_limits.policy import Claim, Place, What
-from famulus_schemas.errors import TOO_MANY_AT_ONCE, TOO_MANY_REQUESTS, TOO_MANY_TOKENS
+from famulus_schemas.errors import (
+    TOO_MANY_AT_ONCE,
+    TOO_MANY_REQUESTS,
+    TOO_MANY_REQUESTS_A_DAY,
+    TOO_MANY_TOKENS,
+)
 from famulus_schemas.limits import Full, Refused, Standing
 
 FULL_WAIT_S = 1.0
@@ -61,12 +66,15 @@ _NAMES = {
 def problem(claims: Sequence[Claim], refused: Refused) -> Problem:
     """The answer to a request that has to wait."""
     claim, standing = claims[refused.which], refused.standings[refused.which]
+    fault = TOO_MANY_REQUESTS if claim.what == "requests" else TOO_MANY_TOKENS
+    if claim.is_of_day:
+        fault = TOO_MANY_REQUESTS_A_DAY
     return Problem(
-        TOO_MANY_REQUESTS if claim.what == "requests" else TOO_MANY_TOKENS,
+        fault,
         headers=wait_headers(refused.retry_after_s),
         whom=claim.whom,
-        limit=claim.per_minute,
-        used=claim.per_minute - math.floor(standing.remaining + 1e-6),
+        limit=claim.amount,
+        used=claim.amount - math.floor(standing.remaining + 1e-6),
         wanted=f"{claim.limit.cost:.0f}",
         wait=duration(refused.retry_after_s),
     )

@@ -219,6 +219,7 @@ NOT_FOR_ADMIN_KEYS = Fault(
     "You have insufficient permissions for this operation. It takes an API key of a project; admin "
     "API keys are for the administration only.",
 )
+IS_ARCHIVED = Fault(400, "project_archived", "The project {id} is archived.")
 PROJECT_ARCHIVED = Fault(
     401,
     "not_authorized_invalid_project",
@@ -237,6 +238,13 @@ TOO_MANY_REQUESTS = Fault(
     429,
     "rate_limit_exceeded",
     "Rate limit reached for {whom} on requests per min (RPM): Limit {limit}, Used {used}, "
+    "Requested {wanted}. Please try again in {wait}.",
+    "requests",
+)
+TOO_MANY_REQUESTS_A_DAY = Fault(
+    429,
+    "rate_limit_exceeded",
+    "Rate limit reached for {whom} on requests per day (RPD): Limit {limit}, Used {used}, "
     "Requested {wanted}. Please try again in {wait}.",
     "requests",
 )

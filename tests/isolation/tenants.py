@@ -30,10 +30,13 @@ PLUGINS = (
     *("sqlite", "events", "jobs", "keys", "admin", "audit", "idempotency", "local_blobs", "files"),
     *("assistants", "threads", "models", "builtin", "runs", "functions", "chat"),
     *("extraction", "embeddings", "exact_vectors", "vector_stores", "file_search"),
-    *("containers", "code_interpreter", "usage", TrustedSandbox),
+    *("containers", "code_interpreter", "usage", "rate_limits", "memory_limits"),
+    TrustedSandbox,
 )
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "keys": {"first_key": False},
+    # Strangers guess by the hundred, and are to be refused for what they sent.
+    "rate_limits": {"failed_logins_per_minute": 0},
     "runs": {"finish_s": 0.1},
     "jobs": {"poll_s": 0.05},
 }

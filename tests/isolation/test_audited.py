@@ -68,6 +68,10 @@ ASKED: dict[str, tuple[str, Json]] = {
     "delete_spend_limit": ("spend_limit.deleted", {}),
     "update_project_spend_limit": ("spend_limit.updated", {"json": SPEND}),
     "delete_project_spend_limit": ("spend_limit.deleted", {}),
+    "update_project_rate_limit": (
+        "rate_limit.updated",
+        {"json": {"max_requests_per_1_minute": 1_000}},
+    ),
     "create_thread": ("thread.created", {"json": {"messages": [TEXT]}}),
     "create_thread_and_run": ("run.created", {"json": {"thread": {"messages": [TEXT]}}}),
     "modify_thread": ("thread.updated", METADATA),
@@ -153,6 +157,7 @@ class House:
         key = await self.admin.made("/organization/admin_api_keys", {"name": "k"})
         made |= {"project_id": project, "service_account_id": account["id"]}
         made |= {"api_key_id": account["api_key"]["id"], "key_id": key["id"], "model": "scripted"}
+        made["rate_limit_id"] = "rl-scripted"
         return made
 
     async def batch_in_progress(self, store: str) -> str:

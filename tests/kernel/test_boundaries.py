@@ -45,6 +45,7 @@ SYSTEM_RECORDS = {
     "famulus_files": "ends files and uploads of every project that have expired",
     "famulus_idempotency": "forgets keys of every project once they are over",
     "famulus_jobs": "takes jobs of every project, and takes over those of dead workers",
+    "famulus_rate_limits": "asks once a second whether any project has limits of its own",
     "famulus_retention": "deletes what is too old, and erases, in every project",
     "famulus_runs": "ends runs of every project whose client never came back",
     "famulus_usage": "adds up what every project used, and tells administrators of all",

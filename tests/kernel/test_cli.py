@@ -402,7 +402,7 @@ def test_a_required_plugin_that_is_broken_refuses_to_serve(home: Path) -> None:
 
 def test_a_server_says_its_base_url_by_what_it_serves(home: Path) -> None:
     only = ["admin", "assistants", "threads", "runs", "chat", "models", "files", "keys"]
-    only += ["vector_stores", "containers", "metrics", "audit", "usage"]
+    only += ["vector_stores", "containers", "metrics", "audit", "usage", "rate_limits"]
     text = "".join(f"[plugins.{name}]\nenabled = false\n" for name in only)
     (home / "famulus.toml").write_text(text)
     with serving(home) as (served, url):

@@ -55,6 +55,7 @@ from famulus_schemas.organization import (
     ProjectApiKey,
     ServiceAccountDeleted,
 )
+from famulus_schemas.rate_limits import ProjectRateLimit, RateLimitBody
 from famulus_schemas.runs import (
     CreateRun,
     CreateThreadAndRun,
@@ -185,6 +186,8 @@ MAIN: list[Any] = [
     OrganizationSpendLimit,
     OrganizationSpendLimitDeleted,
     ProjectSpendLimit,
+    ProjectRateLimit,
+    RateLimitBody,
     ProjectSpendLimitDeleted,
 ]
 FORMS = {CreateFile, AddUploadPart, SendContainerFile}

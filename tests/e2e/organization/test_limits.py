@@ -65,6 +65,41 @@ def test_an_answer_at_one_process_takes_the_place_of_one_at_the_other(
     eventually(answered)
 
 
+def test_a_limit_of_a_model_that_is_set_at_one_process_counts_at_both(
+    organization: Organization,
+) -> None:
+    project = organization.project("Trial")
+    key = organization.key(project, "trial")
+    limits = organization.admin(organization.one).projects.rate_limits
+    [limit] = [each for each in limits.list_rate_limits(project) if each.model == "scripted"]
+    limits.update_rate_limit(limit.id, project_id=project, max_requests_per_1_day=3)
+    for at in organization.processes:
+        refused = eventually(lambda at=at: refusal(organization, key, at))
+        assert f"for scripted in the project {project} on requests per day" in refused.message
+        assert refused.response.headers["x-ratelimit-limit-requests"] == "3"
+        assert float(refused.response.headers["retry-after-ms"]) > 1_000
+    # Another project has used nothing of it.
+    assert refusal(organization, organization.biller, organization.two) is None
+    [told] = [
+        each
+        for each in organization.admin(organization.two).projects.rate_limits.list_rate_limits(
+            project
+        )
+        if each.id == limit.id
+    ]
+    assert told.max_requests_per_1_day == 3
+
+
+def refusal(organization: Organization, key: Key, at: Served) -> openai.RateLimitError | None:
+    """Why a question is refused, if it is."""
+    question: Any = [{"role": "user", "content": "Say yes"}]
+    try:
+        organization.client(key, at).chat.completions.create(model="scripted", messages=question)
+    except openai.RateLimitError as error:
+        return error
+    return None
+
+
 def test_who_guesses_keys_waits_and_keeps_nobody_else_out(organization: Organization) -> None:
     two = organization.two
     for right in (organization.biller, ADMIN_KEY):

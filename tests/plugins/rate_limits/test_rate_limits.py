@@ -363,7 +363,7 @@ async def finished(client: AsyncOpenAI, run: Any) -> Any:
 async def remaining(server: TestServer) -> int:
     """Tokens that the key has left, asked of the limits themselves."""
     plugin = server.plugin("rate_limits")
-    claims = plugin._policy.claims(Principal(id="one", project="acme"), tokens=0)
+    claims = plugin.policy.claims(Principal(id="one", project="acme"), tokens=0)
     [limit] = [claim.limit for claim in claims.claims if claim.what == "tokens"]
     outcome = await plugin.limits.take("acme", [limit])
     return round(outcome.standings[0].remaining)
