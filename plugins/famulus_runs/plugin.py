@@ -15,6 +15,7 @@ from famulus.failpoints import failpoint
 from famulus_runs.additions import pack
 from famulus_runs.call_drafts import Forms
 from famulus_runs.contents import CONTENTS
+from famulus_runs.end_report import EndReport
 from famulus_runs.engine import Engine
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.fetched_images import FetchedImages
@@ -116,8 +117,9 @@ class Runs(Plugin[RunSettings]):
         self._leaving: set[asyncio.Task[None]] = set()
         self.readers = Counter()
         self._fresh: OrderedDict[tuple[str, str], tuple[Run, RunExtra, Position]] = OrderedDict()
+        ends = EndReport(clock=self.host.clock, tell=self.tell, log=self.log)
         self.resting = Resting(
-            threads=self.threads, jobs=self.jobs, events=self.events, now=self.now
+            threads=self.threads, jobs=self.jobs, events=self.events, ends=ends, now=self.now
         )
         self.runner = Runner(
             load=self._load,
@@ -125,7 +127,7 @@ class Runs(Plugin[RunSettings]):
             events=self.events,
             settings=self.settings,
             clock=self.host.clock,
-            tell=self.tell,
+            ends=ends,
             log=self.log,
         )
         gates = self.gather("register_run_gates")

@@ -8,13 +8,16 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from famulus import tracing
 from famulus.failpoints import failpoint
 from famulus_runs.call_drafts import Forms
 from famulus_runs.drafts import Kept, MessageDraft
+from famulus_runs.end_report import EndReport
 from famulus_runs.journal import DONE, RunGone, marked_run
 from famulus_runs.kinds import (
     ENDS,
     JOB,
+    decode_extra,
     decode_run,
     encode,
     run_index,
@@ -54,11 +57,18 @@ class Resting:
     """Ends runs that no worker has: at rest, waiting for room, or waiting for their thread."""
 
     def __init__(
-        self, *, threads: Threads, jobs: Jobs, events: Events, now: Callable[[], int]
+        self,
+        *,
+        threads: Threads,
+        jobs: Jobs,
+        events: Events,
+        ends: EndReport,
+        now: Callable[[], int],
     ) -> None:
         self._threads = threads
         self._jobs = jobs
         self._events = events
+        self._ends = ends
         self._now = now
 
     async def end(self, records: Records, record: Record, status: EndStatus, join: Join) -> bool:
@@ -115,6 +125,19 @@ class Resting:
         self._events.publish(records.project, run.id, [*emissions, DONE])
         self._events.close(records.project, run.id)
         failpoint("rest_told")
+        self._report(records.project, record, events[-1])
+
+    def _report(self, project: str, record: Record, event: AssistantStreamEvent) -> None:
+        run, extra = event.data, decode_extra(record.extra)
+        assert isinstance(run, Run)
+        span = tracing.continued(extra.trace, conversation=run.thread_id, agent=run.assistant_id)
+        self._ends.of(
+            project,
+            run,
+            principal=extra.principal,
+            reserved_tokens=extra.reserved_tokens,
+            span=span,
+        )
 
     async def _items(
         self,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from famulus import tracing
 from famulus.failpoints import failpoint
 from famulus_runs.drafts import Batch, Kept, incomplete_message
+from famulus_runs.end_report import EndReport
 from famulus_runs.engine import EndStatus, Engine
 from famulus_runs.journal import Journal, RunCancelling, RunGone
 from famulus_runs.positions import Position
@@ -25,7 +26,6 @@ from famulus_schemas.events import (
 )
 from famulus_schemas.jobs import Job
 from famulus_schemas.messages import Message
-from famulus_schemas.notices import RunEnded
 from famulus_schemas.ports import Emission, Events, EventsStopped, ListenerDropped
 from famulus_schemas.records import StoreUnavailable
 from famulus_schemas.runs import Run, RunError
@@ -34,7 +34,6 @@ from famulus_schemas.steps import RunStep
 if TYPE_CHECKING:
     from famulus.log import Log
     from famulus_runs.settings import RunSettings
-    from famulus_schemas.notices import Notice
 
 SYSTEM = "system"
 CANCEL = "run_cancel"
@@ -84,7 +83,7 @@ class Runner:
         events: Events,
         settings: RunSettings,
         clock: Callable[[], float],
-        tell: Callable[[Notice], None],
+        ends: EndReport,
         log: Log,
     ) -> None:
         self._load = load
@@ -92,7 +91,7 @@ class Runner:
         self._events = events
         self._settings = settings
         self._clock = clock
-        self._tell = tell
+        self._ends = ends
         self._log = log
         self._live: dict[tuple[str, str], Live] = {}
 
@@ -274,36 +273,14 @@ class Runner:
                 live.cancel()
 
     def _report(self, project: str, live: Live) -> None:
-        run = live.engine.run
-        usage = run.usage
-        ended = RunEnded(
-            project=project,
-            run=run.id,
-            status=run.status,
-            seconds=self._clock() - run.created_at,
-            principal=live.engine.principal,
-            reserved_tokens=live.engine.reserved_tokens,
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
-            model=run.model,
-            queued_s=None if run.started_at is None else run.started_at - run.created_at,
-            ended_at=self._clock(),
-            fault=run.last_error.code if run.last_error else "",
+        engine = live.engine
+        self._ends.of(
+            project,
+            engine.run,
+            principal=engine.principal,
+            reserved_tokens=engine.reserved_tokens,
             span=live.span,
         )
-        reason = run.last_error.message if run.last_error else None
-        (self._log.info if reason is None else self._log.warning)(
-            f"run_{run.status}",
-            run=run.id,
-            request_id=tracing.request_id.get(),
-            project=project,
-            model=run.model,
-            seconds=round(ended.seconds, 3),
-            prompt_tokens=ended.prompt_tokens,
-            completion_tokens=ended.completion_tokens,
-            **({} if reason is None else {"reason": reason}),
-        )
-        self._tell(ended)
 
 
 class Pace:

@@ -14,7 +14,7 @@ from openai import AsyncOpenAI
 from starlette.datastructures import Headers
 
 from famulus import Call, NoSettings, Operation, Plugin, hookimpl, operation, operations
-from famulus.testing import FixedClock, Script, ScriptedBackend, TestServer, kernel_with
+from famulus.testing import FixedClock, Script, ScriptedBackend, TestServer, kernel_with, tool
 from famulus_schemas.identity import Principal
 
 pytestmark = pytest.mark.anyio
@@ -318,9 +318,42 @@ async def test_a_run_reserves_what_its_request_brings_and_limits(
             assert run.usage is not None
             used += run.usage.total_tokens
             # Whatever was reserved, what it used is left in the end.
-            async with asyncio.timeout(30):
-                while await remaining(server) != 9000 - used:
-                    await asyncio.sleep(0.01)
+            await remains(server, 9000 - used)
+
+
+async def test_runs_that_end_without_work_give_back_what_was_reserved(
+    fixed_clock: FixedClock,
+) -> None:
+    script = Script().calls(tool("book_table")).forever()
+    limits = {"tokens_per_minute": 9000, "run_tokens": 1000}
+    plugins = (*ASSISTANTS, "functions")
+    async with limited(fixed_clock, *plugins, script=script, **limits) as server:
+        client = client_of(server, max_retries=0)
+        book: Any = {"type": "function", "function": {"name": "book_table"}}
+        assistant = await client.beta.assistants.create(model="scripted", tools=[book])
+        thread = await client.beta.threads.create(messages=[{"role": "user", "content": "Hi"}])
+        runs = client.beta.threads.runs
+        at_rest = await done(client, await runs.create(thread.id, assistant_id=assistant.id))
+        assert at_rest.status == "requires_action"
+        waiting = await runs.create(
+            thread.id,
+            assistant_id=assistant.id,
+            extra_headers={"x-famulus-on-busy": "queue"},
+        )
+        assert await remaining(server) == 7000
+        # The one has used nothing, and the other what its model was asked before it came to rest.
+        await runs.cancel(waiting.id, thread_id=thread.id)
+        await remains(server, 8000)
+        ended = await runs.cancel(at_rest.id, thread_id=thread.id)
+        assert ended.usage is not None
+        await remains(server, 9000 - ended.usage.total_tokens)
+
+
+async def remains(server: TestServer, tokens: int) -> None:
+    """Wait until so many are left: runs are settled when it is told that they are over."""
+    async with asyncio.timeout(30):
+        while await remaining(server) != tokens:
+            await asyncio.sleep(0.01)
 
 
 async def done(client: AsyncOpenAI, run: Any) -> Any:
