@@ -11,9 +11,9 @@ Lines = Mapping[tuple[str, str], int]
 
 NO_LINES: Lines = {}
 
-_HEADER = re.compile(r"\s*\[+\s*([^\]\[]+?)\s*\]")
+_HEADER = re.compile(r"\s*\[+([^\]\[]+)\]")
 _KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*[.=]""")
-_QUOTES = str.maketrans("", "", "\"' ")
+_QUOTES = str.maketrans("", "", "\"' \t")
 
 
 def lines_of(text: str) -> Lines:
