@@ -114,7 +114,7 @@ class SimHooks:
         return messages
 
     def gather(self, hook: str) -> Sequence[Any]:
-        return self._tools
+        return self._tools if hook == "register_tools" else ()
 
     def tell(self, event: object) -> None:
         """Nobody listens."""
