@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 import msgspec
 
+from famulus.addresses import network_of
 from famulus_audit.events import Event
 from famulus_audit.settings import AuditSettings
 
 WINDOW_S = 60
-_NETWORK_BITS = 64
-"""Of an IPv6 address: what one customer has; the rest it may choose as it likes."""
 
 
 class _Window(msgspec.Struct):
@@ -90,16 +88,3 @@ def _told(window: _Window, *, is_of_one: bool) -> Sequence[Event]:
         return []
     details = {**last.details, "folded": window.folded, "folded_from_one_address": is_of_one}
     return [msgspec.structs.replace(last, details=details)]
-
-
-def network_of(client: str) -> str:
-    """What counts as one address."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    if isinstance(address, ipaddress.IPv4Address):
-        return client
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), _NETWORK_BITS), strict=False))
