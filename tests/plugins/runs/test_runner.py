@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from famulus.testing import Script
+from famulus_runs.end_report import EndReport
 from famulus_runs.positions import START, Position
 from famulus_runs.runner import Runner
 from famulus_runs.settings import RunSettings
@@ -63,7 +64,7 @@ async def test_a_cancel_that_came_while_the_run_was_taken_up_is_seen(harness: An
         events=Silent(),  # type: ignore[arg-type]
         settings=RunSettings(),
         clock=harness.clock,
-        tell=lambda _: None,
+        ends=EndReport(clock=harness.clock, tell=lambda _: None, log=harness.log),
         log=harness.log,
     )
     async with asyncio.timeout(ENDLESS_S):
