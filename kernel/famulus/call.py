@@ -10,6 +10,7 @@ from famulus_schemas.identity import Principal
 
 if TYPE_CHECKING:
     from famulus.forms import Form
+    from famulus_schemas.limits import Reserved
 
 
 class Call:
@@ -26,7 +27,7 @@ class Call:
         "principal",
         "query_string",
         "request_id",
-        "reserved_tokens",
+        "reserved",
         "response_headers",
         "resume_path",
     )
@@ -57,8 +58,8 @@ class Call:
         """Headers to send with the answer, lower-case names."""
         self.resume_path: str | None = None
         """Where the answer, if it is a stream, can be read again by GET; set before a commit."""
-        self.reserved_tokens = 0
-        """Tokens that were reserved for what the call begins, to be told when that is over."""
+        self.reserved: Reserved | None = None
+        """What was reserved for what the call begins, to be told when that is over."""
         self.answer: bytes | None = None
         """The JSON that the call is answered with if that is lost after its commit; set before one
         that does not itself write what is answered."""

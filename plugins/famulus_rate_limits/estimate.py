@@ -33,6 +33,8 @@ class Estimate(msgspec.Struct, frozen=True):
     model: str | None
     prompt: int
     answer: int
+    assistant: str | None = None
+    """Whose model is asked where none is named."""
 
     @property
     def tokens(self) -> int:
@@ -58,6 +60,8 @@ def estimate(body: bytes, *, answer_tokens: int) -> Estimate:
 class _AskedOfRun(msgspec.Struct):
     """What counts of the body that creates a run, likewise."""
 
+    assistant_id: Any = None
+    model: Any = None
     instructions: msgspec.Raw = msgspec.Raw(b"")
     additional_instructions: msgspec.Raw = msgspec.Raw(b"")
     additional_messages: msgspec.Raw = msgspec.Raw(b"")
@@ -86,7 +90,12 @@ def estimate_run(body: bytes, *, run_tokens: int) -> Estimate:
     prompt = sum(map(len, parts)) // CHARACTERS_PER_TOKEN
     prompt_max = _number(asked.max_prompt_tokens)
     answer = _number(asked.max_completion_tokens) or run_tokens
-    return Estimate(None, prompt if prompt_max is None else min(prompt, prompt_max), answer)
+    return Estimate(
+        asked.model if isinstance(asked.model, str) and asked.model else None,
+        prompt if prompt_max is None else min(prompt, prompt_max),
+        answer,
+        asked.assistant_id if isinstance(asked.assistant_id, str) else None,
+    )
 
 
 def _number(value: Any) -> int | None:

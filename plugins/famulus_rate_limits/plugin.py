@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from famulus import (
     Bytes,
     Call,
@@ -26,7 +28,7 @@ from famulus_rate_limits.estimate import Estimate, estimate, estimate_run
 from famulus_rate_limits.failed_logins import FailedLogins
 from famulus_rate_limits.leases import Leases
 from famulus_rate_limits.operations import RateLimitOperations
-from famulus_rate_limits.policy import Claim, Claims, Place, Policy
+from famulus_rate_limits.policy import Claim, Claims, Place, Policy, corrections
 from famulus_rate_limits.run_gate import RunGate
 from famulus_rate_limits.settings import RateLimitsSettings
 from famulus_rate_limits.stored import KIND, NONE, ByModel, StoredLimits
@@ -37,7 +39,7 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Gate
 from famulus_schemas.limits import Full, Limits, Refused, Standing, Taken, first_full
 from famulus_schemas.notices import RunEnded
-from famulus_schemas.ports import INFERENCE, KEYS, LIMITS, RECORDS
+from famulus_schemas.ports import ASSISTANTS, INFERENCE, KEYS, LIMITS, RECORDS
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -64,6 +66,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
     records = want(RECORDS.system)
     keys = want(KEYS)
     inference = want(INFERENCE)
+    assistants = want(ASSISTANTS)
     policy: Policy
     stored: StoredLimits
     _limits: Limits
@@ -154,12 +157,11 @@ class RateLimits(Plugin[RateLimitsSettings]):
         # What is served to everybody has no project.
         if not principal.project:
             return await proceed()
-        stored = NONE
-        if operation.action in RELAYED:
-            stored = await self.stored.of(principal.project)
+        is_for_model = operation.action in RELAYED or operation.name in RUNS
+        stored = await self.stored.of(principal.project) if is_for_model else NONE
         if not stored and not self.policy.limits_anything:
             return await proceed()
-        if operation.action in RELAYED or operation.name in RUNS:
+        if is_for_model:
             return await self._answered_by_model(call, operation, stored, proceed)
         taken = self.policy.claims(principal)
         if not taken.limits:
@@ -178,7 +180,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
     ) -> Any:
         """As `around_call`, of what a model is asked for: it has tokens and a place, too."""
         policy = self.policy
-        wanted = self._wanted(call, operation, stored)
+        wanted = await self._wanted(call, operation, stored)
         model = None if wanted is None else wanted.model
         taken = policy.claims(
             call.principal,
@@ -190,18 +192,17 @@ class RateLimits(Plugin[RateLimitsSettings]):
         if operation.action in RELAYED:
             places = policy.places("answers", call.principal.id, call.project, model)
         elif self.settings.full == "refuse":
-            await self._refuse_if_full(call)
+            await self._refuse_if_full(call, model)
         if not taken.limits and not places:
             return await proceed()
         name = self.new_id("answer_") if places else ""
         standings = await self._take(call, name, taken, places)
-        if wanted is not None:
-            call.reserved_tokens = wanted.tokens
+        if operation.name in RUNS:
+            call.reserved = taken.reserved
         try:
-            if wanted is None or not (policy.limits_tokens or stored):
-                answering = proceed
-            else:
-                answering = partial(self._settled, call, operation, wanted, stored, proceed)
+            answering = proceed
+            if wanted is not None and taken.tokens:
+                answering = partial(self._settled, call, operation, wanted, taken, proceed)
             return await self._released(call.project, name, answering)
         finally:
             tell_limits(call.response_headers, taken.claims, standings)
@@ -234,9 +235,9 @@ class RateLimits(Plugin[RateLimitsSettings]):
         self._refused[places[outcome.which].what] += 1
         return full_problem(places, outcome)
 
-    async def _refuse_if_full(self, call: Call) -> None:
+    async def _refuse_if_full(self, call: Call, model: str | None) -> None:
         """Raise Problem where a run that is created now would have to wait."""
-        places = self.policy.places("runs", call.principal.id, call.project, None)
+        places = self.policy.places("runs", call.principal.id, call.project, model)
         held = await self._limits.held(call.project, [place.slot for place in places])
         which = first_full([place.slot for place in places], held)
         if which is not None:
@@ -257,31 +258,47 @@ class RateLimits(Plugin[RateLimitsSettings]):
         await self._leases.release(project, name)
         return answer
 
-    def _wanted(self, call: Call, operation: Operation, stored: ByModel) -> Estimate | None:
+    async def _wanted(self, call: Call, operation: Operation, stored: ByModel) -> Estimate | None:
         """The tokens and the model of a call, where it has any that are limited."""
         policy = self.policy
         if not policy.limits_tokens and not policy.limits_models and not stored:
             return None
         if operation.name in RUNS:
-            return estimate_run(call.body, run_tokens=self.settings.run_tokens)
+            asked = estimate_run(call.body, run_tokens=self.settings.run_tokens)
+            return await self._of_assistant(call.project, asked, stored)
         if operation.action in RELAYED:
             embeds = operation.action == "embeddings.create"
             answer_tokens = 0 if embeds else self.settings.answer_tokens
             return estimate(call.body, answer_tokens=answer_tokens)
         return None
 
+    async def _of_assistant(self, project: str, asked: Estimate, stored: ByModel) -> Estimate:
+        """The same, with the model of its assistant where it names none and models are limited."""
+        policy, assistants = self.policy, self.assistants
+        minds_model = bool(stored) or policy.limits_rates_of_models
+        minds_model |= policy.limits_runs_of_models and self.settings.full == "refuse"
+        if not minds_model or asked.model or not asked.assistant or assistants is None:
+            return asked
+        try:
+            assistant = await assistants.get(project, asked.assistant)
+        except Problem:
+            # It is answered by the operation; or was there when this was asked the first time.
+            return asked
+        return replace(asked, model=assistant.model)
+
     async def _settled(
         self,
         call: Call,
         operation: Operation,
         wanted: Estimate,
-        stored: ByModel,
+        taken: Claims,
         proceed: Proceed,
     ) -> Any:
         """The answer, its tokens settled: now, at the end of its stream, or when its run ends."""
-        settle = partial(
-            self._settle, call.principal.id, call.project, wanted.model, stored, wanted.tokens
-        )
+
+        async def settle(used: int) -> None:
+            await self._limits.settle(call.project, taken.corrections(used))
+
         try:
             answer = await proceed()
         except Exception:
@@ -307,24 +324,11 @@ class RateLimits(Plugin[RateLimitsSettings]):
 
     @hookimpl
     async def on_event(self, event: RunEnded) -> None:
-        """Settle the tokens of a run that is over."""
-        if event.status in OVER and self.policy.limits_tokens:
-            total = event.prompt_tokens + event.completion_tokens
-            # One that was created before it was kept had always the same.
-            reserved = event.reserved_tokens or self.settings.run_tokens
-            await self._settle(event.principal, event.project, None, NONE, reserved, total)
-
-    async def _settle(
-        self,
-        principal: str,
-        project: str,
-        model: str | None,
-        stored: ByModel,
-        reserved: int,
-        total: int,
-    ) -> None:
-        corrections = self.policy.corrections(
-            principal, project, model=model, reserved=reserved, used=total, stored=stored
-        )
-        if corrections:
-            await self._limits.settle(project, corrections)
+        """Settle what a run took that is over, as it was taken."""
+        taken = event.reserved
+        if event.status not in OVER or taken is None:
+            return
+        changes = corrections(taken.tokens, event.prompt_tokens + event.completion_tokens)
+        # That it was created was a request, whether or not its model was asked.
+        changes += corrections(taken.requests, max(1, event.model_requests))
+        await self._limits.settle(event.project, [each for each in changes if each.cost])

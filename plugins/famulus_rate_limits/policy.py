@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from famulus_rate_limits.settings import Allowance, RateLimitsSettings
 from famulus_rate_limits.stored import NONE, ByModel
 from famulus_schemas.identity import Principal
-from famulus_schemas.limits import Limit, Slot
+from famulus_schemas.limits import Limit, Reserved, Slot
 from famulus_schemas.rate_limits import AMOUNT_MAX
 
 MINUTE_S = 60.0
@@ -34,6 +34,7 @@ class Claim(msgspec.Struct, frozen=True):
     """The same, as a header has it."""
     limit: Limit
     is_of_day: bool = False
+    is_of_model: bool = False
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -43,6 +44,23 @@ class Claims(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...]
     """Those of the claims, as LIMITS takes them."""
 
+    @property
+    def tokens(self) -> tuple[Limit, ...]:
+        """Those of tokens."""
+        return tuple(claim.limit for claim in self.claims if claim.what == "tokens")
+
+    def corrections(self, used: int) -> list[Limit]:
+        """What is to be settled of them once it is known how many tokens were used."""
+        return corrections(self.tokens, used)
+
+    @property
+    def reserved(self) -> Reserved | None:
+        """What is to be settled of them when a run is over, if anything is."""
+        tokens = self.tokens
+        asking = (each for each in self.claims if each.what == "requests" and each.is_of_model)
+        requests = tuple(each.limit for each in asking)
+        return Reserved(tokens=tokens, requests=requests) if tokens or requests else None
+
 
 class Place(msgspec.Struct, frozen=True):
     """One slot that a run or an answer is to have, and what it is about."""
@@ -51,6 +69,18 @@ class Place(msgspec.Struct, frozen=True):
     whom: str
     """Whose slot it is, as a client is told."""
     slot: Slot
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """A key, a project or a model that has limits."""
+
+    name: str
+    """As LIMITS knows it, within the project."""
+    whom: str
+    """As a client is told."""
+    allowance: Allowance
+    requests_per_day: int | None = None
+    is_model: bool = False
 
 
 class Policy:
@@ -85,6 +115,10 @@ class Policy:
         self.limits_answers = any(each.answers_at_once_max for each in every)
         self.limits_requests = any(each.requests_per_minute for each in every)
         self.limits_models = any(each != Allowance() for each in models)
+        self.limits_rates_of_models = any(
+            each.requests_per_minute or each.tokens_per_minute for each in models
+        )
+        self.limits_runs_of_models = any(each.runs_at_once_max for each in models)
         self.limits_anything = any(each != Allowance() for each in every)
         """Whether there is any limit that a request could meet."""
 
@@ -117,44 +151,24 @@ class Policy:
         stored: ByModel,
     ) -> Claims:
         found = []
-        for name, whom, allowance in self._allowances(principal, project, model, stored):
+        for whose in self._whose(principal, project, model, stored):
+            allowance = whose.allowance
             if allowance.requests_per_minute is not None:
-                found.append(_claim("requests", name, whom, allowance.requests_per_minute, 1))
+                found.append(_claim("requests", whose, allowance.requests_per_minute, 1))
             if tokens is not None and allowance.tokens_per_minute is not None:
-                found.append(_claim("tokens", name, whom, allowance.tokens_per_minute, tokens))
-        own = None if model is None else stored.get(model)
-        if own is not None and (a_day := _limiting(own.max_requests_per_1_day)) is not None:
-            whom = f"{model} in the project {project}"
-            found.append(_claim_of_day(f"model {model}", whom, a_day))
+                found.append(_claim("tokens", whose, allowance.tokens_per_minute, tokens))
+            if whose.requests_per_day is not None:
+                found.append(_claim_of_day(whose, whose.requests_per_day))
         return Claims(tuple(found), tuple(claim.limit for claim in found))
-
-    def corrections(
-        self,
-        principal: str,
-        project: str,
-        *,
-        model: str | None,
-        reserved: int,
-        used: int,
-        stored: ByModel = NONE,
-    ) -> list[Limit]:
-        """The difference between what was used and what was taken of each limit of tokens."""
-        found = []
-        for name, whom, allowance in self._allowances(principal, project, model, stored):
-            if allowance.tokens_per_minute is not None:
-                taken = _claim("tokens", name, whom, allowance.tokens_per_minute, reserved).limit
-                # Of a small limit less was taken than was reserved of others.
-                found.append(msgspec.structs.replace(taken, cost=used - taken.cost))
-        return found
 
     def places(self, what: AtOnce, principal: str, project: str, model: str | None) -> list[Place]:
         """The slots that a run or an answer is to have as long as it is at work."""
         found = []
-        for name, whom, allowance in self._allowances(principal, project, model):
-            at_once_max = getattr(allowance, f"{what}_at_once_max")
+        for whose in self._whose(principal, project, model):
+            at_once_max = getattr(whose.allowance, f"{what}_at_once_max")
             if at_once_max is not None:
-                slot = Slot(key=f"{what} of {name}", at_once_max=at_once_max)
-                found.append(Place(what, whom, slot))
+                slot = Slot(key=f"{what} of {whose.name}", at_once_max=at_once_max)
+                found.append(Place(what, whose.whom, slot))
         return found
 
     def of_model(self, model: str, stored: ByModel) -> Allowance:
@@ -170,20 +184,23 @@ class Policy:
             tokens_per_minute=_least(configured.tokens_per_minute, own.max_tokens_per_1_minute),
         )
 
-    def _allowances(
+    def _whose(
         self, principal: str, project: str, model: str | None, stored: ByModel = NONE
-    ) -> Iterator[tuple[str, str, Allowance]]:
+    ) -> Iterator[Whose]:
         settings = self._settings
-        allowance = settings.keys.get(principal, self._each_key)
-        yield f"key {principal}", f"the key {principal}", allowance
-        yield (
-            "project",
-            f"the project {project}",
-            settings.projects.get(project, self._each_project),
-        )
+        of_key = settings.keys.get(principal, self._each_key)
+        yield Whose(f"key {principal}", f"the key {principal}", of_key)
+        of_project = settings.projects.get(project, self._each_project)
+        yield Whose("project", f"the project {project}", of_project)
         if model is not None:
-            allowance = self.of_model(model, stored)
-            yield f"model {model}", f"{model} in the project {project}", allowance
+            own = stored.get(model)
+            yield Whose(
+                f"model {model}",
+                f"{model} in the project {project}",
+                self.of_model(model, stored),
+                requests_per_day=_limiting(own.max_requests_per_1_day) if own else None,
+                is_model=True,
+            )
 
 
 def _least(configured: int | None, own: int | None) -> int | None:
@@ -196,18 +213,32 @@ def _limiting(amount: int | None) -> int | None:
     return None if amount is None or amount >= AMOUNT_MAX else amount
 
 
-def _claim(what: What, name: str, whom: str, per_minute: int, wanted: int) -> Claim:
+def _claim(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
     """A minute's worth may be used at once, and what wants more than all of it takes all."""
     limit = Limit(
-        key=f"{what} of {name}",
+        key=f"{what} of {whose.name}",
         rate=per_minute / MINUTE_S,
         burst=per_minute,
         cost=min(wanted, per_minute),
     )
-    return Claim(what, whom, per_minute, str(per_minute), limit)
+    return Claim(what, whose.whom, per_minute, str(per_minute), limit, is_of_model=whose.is_model)
 
 
-def _claim_of_day(name: str, whom: str, per_day: int) -> Claim:
+def _claim_of_day(whose: Whose, per_day: int) -> Claim:
     """Likewise: a day's worth may be used at once, and comes back evenly."""
-    limit = Limit(key=f"requests a day of {name}", rate=per_day / DAY_S, burst=per_day)
-    return Claim("requests", whom, per_day, str(per_day), limit, is_of_day=True)
+    limit = Limit(key=f"requests a day of {whose.name}", rate=per_day / DAY_S, burst=per_day)
+    return Claim(
+        "requests",
+        whose.whom,
+        per_day,
+        str(per_day),
+        limit,
+        is_of_day=True,
+        is_of_model=whose.is_model,
+    )
+
+
+def corrections(taken: Sequence[Limit], used: int) -> list[Limit]:
+    """The differences between what was used and what was taken of each of these limits."""
+    # Of a small limit less was taken than of others.
+    return [msgspec.structs.replace(limit, cost=used - limit.cost) for limit in taken]

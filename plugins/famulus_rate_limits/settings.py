@@ -48,10 +48,14 @@ class RateLimitsSettings(Settings, frozen=True, kw_only=True):
     ] = None
     model_requests_per_minute: Annotated[
         PerMinute | None,
-        setting(why="Requests of a project to one model in a minute; runs are not among them."),
+        setting(
+            why="Requests of a project to one model in a minute; a run is one each time that it "
+            "asks its model."
+        ),
     ] = None
     model_tokens_per_minute: Annotated[
-        PerMinute | None, setting(why="Tokens of a project at one model in a minute, likewise.")
+        PerMinute | None,
+        setting(why="Tokens of a project at one model in a minute, those of runs among them."),
     ] = None
     runs_at_once_max: Annotated[
         AtOnce | None,
@@ -70,8 +74,8 @@ class RateLimitsSettings(Settings, frozen=True, kw_only=True):
     full: Annotated[
         Literal["queue", "refuse"],
         setting(
-            why="What becomes of a run that is created while its key or its project has no room: "
-            "it is made and waits, or is answered 429."
+            why="What becomes of a run that is created while its key, its project or its model has "
+            "no room: it is made and waits, or is answered 429."
         ),
     ] = "queue"
     answers_at_once_max: Annotated[

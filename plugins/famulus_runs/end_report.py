@@ -11,6 +11,7 @@ from famulus_schemas.runs import Run
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.limits import Reserved
     from famulus_schemas.spans import Span
 
 
@@ -25,7 +26,14 @@ class EndReport:
         self._log = log
 
     def of(
-        self, project: str, run: Run, *, principal: str, reserved_tokens: int, span: Span | None
+        self,
+        project: str,
+        run: Run,
+        *,
+        principal: str,
+        reserved: Reserved | None,
+        model_requests: int,
+        span: Span | None,
     ) -> None:
         """Tell of this run, as it is now."""
         usage = run.usage
@@ -35,7 +43,8 @@ class EndReport:
             status=run.status,
             seconds=self._clock() - run.created_at,
             principal=principal,
-            reserved_tokens=reserved_tokens,
+            reserved=reserved,
+            model_requests=model_requests,
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else 0,
             model=run.model,

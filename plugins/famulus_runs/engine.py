@@ -76,6 +76,7 @@ from famulus_schemas.tooling import (
 
 if TYPE_CHECKING:
     from famulus.log import Log
+    from famulus_schemas.limits import Reserved
     from famulus_schemas.notices import Notice
 
 _IGNORE = '[plugins.runs] unserved_tools = "ignore".'
@@ -152,7 +153,7 @@ class Engine:
         toolbox: Toolbox,
         project: str,
         principal: str = "",
-        reserved_tokens: int = 0,
+        reserved: Reserved | None = None,
         trace: str = "",
         limits: RunSettings,
         now: Callable[[], int],
@@ -169,8 +170,11 @@ class Engine:
         self._tab = tab
         self.run = run
         self.principal = principal
-        self.reserved_tokens = reserved_tokens
         """Who created the run."""
+        self.reserved = reserved
+        """What was reserved for it then."""
+        self.model_requests = past.model_requests
+        """How often the model was asked, as far as its answers are reckoned."""
         self.trace = trace
         """The span that did, as `traceparent` names it."""
         self.turns = past.turns
@@ -371,6 +375,7 @@ class Engine:
         return usage
 
     def _charge(self, usage: TokenUsage) -> None:
+        self.model_requests += 1
         self._spent = with_more(self._spent, usage_of(usage))
         if self._tab is not None:
             self._tab.charge(usage)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from famulus_runs.contents import CONTENTS, with_contents, without_contents
 from famulus_runs.usage import estimated, is_estimate
+from famulus_schemas.limits import Reserved
 from famulus_schemas.messages import ImageFileContentBlock
 from famulus_schemas.records import Kind, Record
 from famulus_schemas.runs import Run
@@ -37,7 +38,7 @@ class RunExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""
     """With which API key, by its id."""
     usage_is_estimate: bool = False
-    reserved_tokens: int = 0
+    reserved: Reserved | None = None
     """What was reserved for it, for whichever process ends it."""
     trace: str = ""
     """The span that created it, as `traceparent` names it; empty where it was not traced."""

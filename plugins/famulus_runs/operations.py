@@ -114,7 +114,7 @@ class RunOperations:
             include=tuple(query.include),
             priority=priority_of(call.headers),
             principal=call.principal.id,
-            reserved_tokens=call.reserved_tokens,
+            reserved=call.reserved,
             trace=_trace(),
             key=call.principal.key_id or "",
         )
@@ -160,7 +160,7 @@ class RunOperations:
             reasoning_effort=assistant.reasoning_effort,
             priority=priority_of(call.headers),
             principal=call.principal.id,
-            reserved_tokens=call.reserved_tokens,
+            reserved=call.reserved,
             trace=_trace(),
             key=call.principal.key_id or "",
         )

@@ -305,7 +305,7 @@ class Runs(Plugin[RunSettings]):
             resources=self._resources(job.project, run),
             project=job.project,
             principal=extra.principal,
-            reserved_tokens=extra.reserved_tokens,
+            reserved=extra.reserved,
             trace=extra.trace,
             limits=self.settings,
             now=self.now,

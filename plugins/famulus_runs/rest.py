@@ -26,7 +26,14 @@ from famulus_runs.kinds import (
     tells_contents,
 )
 from famulus_runs.log import Teller, last_position, log_writes
-from famulus_runs.resume import StoredStep, open_message, open_tools, spent_by, steps_of
+from famulus_runs.resume import (
+    StoredStep,
+    model_requests_of,
+    open_message,
+    open_tools,
+    spent_by,
+    steps_of,
+)
 from famulus_runs.tools_draft import ToolsDraft
 from famulus_runs.turn_taking import Leave, is_by_others, leave_of
 from famulus_runs.usage import is_estimate
@@ -125,9 +132,15 @@ class Resting:
         self._events.publish(records.project, run.id, [*emissions, DONE])
         self._events.close(records.project, run.id)
         failpoint("rest_told")
-        self._report(records.project, record, events[-1])
+        self._report(records.project, record, events[-1], steps)
 
-    def _report(self, project: str, record: Record, event: AssistantStreamEvent) -> None:
+    def _report(
+        self,
+        project: str,
+        record: Record,
+        event: AssistantStreamEvent,
+        steps: Sequence[StoredStep],
+    ) -> None:
         run, extra = event.data, decode_extra(record.extra)
         assert isinstance(run, Run)
         span = tracing.continued(extra.trace, conversation=run.thread_id, agent=run.assistant_id)
@@ -135,7 +148,8 @@ class Resting:
             project,
             run,
             principal=extra.principal,
-            reserved_tokens=extra.reserved_tokens,
+            reserved=extra.reserved,
+            model_requests=model_requests_of(steps),
             span=span,
         )
 

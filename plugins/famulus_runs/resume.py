@@ -30,6 +30,8 @@ class Past(msgspec.Struct, kw_only=True):
 
     turns: list[Turn] = []
     spent: RunUsage = RunUsage()
+    model_requests: int = 0
+    """How many answers of its model that is."""
     message: MessageDraft | None = None
     """A message that was begun and must be written again, under its id."""
     tools: ToolsDraft | None = None
@@ -75,7 +77,7 @@ async def read_past(
     Raises RunGone where others have ended the run since it was read.
     """
     steps = await steps_of(records, run)
-    past = Past(spent=spent_by(steps))
+    past = Past(spent=spent_by(steps), model_requests=model_requests_of(steps))
     for stored in steps:
         step = stored.step
         if step.status not in ("in_progress", "completed"):
@@ -173,3 +175,8 @@ def spent_by(steps: Sequence[StoredStep]) -> RunUsage:
     for stored in steps:
         spent = with_more(spent, stored.step.usage)
     return spent
+
+
+def model_requests_of(steps: Sequence[StoredStep]) -> int:
+    """How often a run was answered by its model: each answer's usage is told by one step."""
+    return sum(stored.step.usage is not None for stored in steps)

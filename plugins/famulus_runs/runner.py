@@ -278,7 +278,8 @@ class Runner:
             project,
             engine.run,
             principal=engine.principal,
-            reserved_tokens=engine.reserved_tokens,
+            reserved=engine.reserved,
+            model_requests=engine.model_requests,
             span=live.span,
         )
 

@@ -54,6 +54,18 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     standings: tuple[Standing, ...]
 
 
+class Reserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was taken for something that goes on when its request is over, to be settled then.
+
+    It is kept with that, and settled as it was taken, whatever is limited by then.
+    """
+
+    tokens: tuple[Limit, ...] = ()
+    """Limits of tokens that its models read and write."""
+    requests: tuple[Limit, ...] = ()
+    """Limits of requests to its model; the first is taken."""
+
+
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """Something that only so many may have at once."""
 

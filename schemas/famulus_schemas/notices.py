@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from famulus_schemas.inference import Endpoint, FaultKind
+from famulus_schemas.limits import Reserved
 from famulus_schemas.spans import Span
 
 
@@ -64,7 +65,9 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From when it was created until it was begun; None where it never was."""
     ended_at: float = 0.0
     """In unix seconds."""
-    reserved_tokens: int = 0
+    model_requests: int = 0
+    """How often it asked its model and was answered."""
+    reserved: Reserved | None = None
     """What was reserved for it when it was created."""
     fault: str = ""
     """The code of its error, where it has one."""

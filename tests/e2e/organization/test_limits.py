@@ -90,6 +90,75 @@ def test_a_limit_of_a_model_that_is_set_at_one_process_counts_at_both(
     assert told.max_requests_per_1_day == 3
 
 
+def test_a_run_takes_tokens_of_its_model_at_both_processes_until_it_is_over(
+    organization: Organization,
+) -> None:
+    project = organization.project("Runners")
+    key = organization.key(project, "runner")
+    here, there = (organization.client(key, at) for at in organization.processes)
+    limits = organization.admin(organization.one).projects.rate_limits
+    [limit] = [each for each in limits.list_rate_limits(project) if each.model == "scripted"]
+    # Less than two runs reserve.
+    limits.update_rate_limit(limit.id, project_id=project, max_tokens_per_1_minute=3_000)
+    assistant = here.beta.assistants.create(model="scripted")
+
+    def limited_at_both() -> bool:
+        asked = [
+            organization.client(key, at).chat.completions.with_raw_response.create(
+                model="scripted", messages=[{"role": "user", "content": "Say yes"}]
+            )
+            for at in organization.processes
+        ]
+        return all(each.headers.get("x-ratelimit-limit-tokens") == "3000" for each in asked)
+
+    eventually(limited_at_both)
+    talking = {"messages": [{"role": "user", "content": ENDLESS}]}
+    run = here.beta.threads.create_and_run(assistant_id=assistant.id, thread=talking)  # type: ignore[arg-type]
+    asking = {"messages": [{"role": "user", "content": "Say yes"}]}
+    for client in (there, here):
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.beta.threads.create_and_run(assistant_id=assistant.id, thread=asking)  # type: ignore[arg-type]
+        assert f"for scripted in the project {project} on tokens per min" in caught.value.message
+        assert caught.value.response.headers["x-ratelimit-limit-tokens"] == "3000"
+        assert float(caught.value.response.headers["retry-after-ms"]) > 1_000
+    there.beta.threads.runs.cancel(run.id, thread_id=run.thread_id)
+
+    def admitted_again() -> bool:
+        try:
+            there.beta.threads.create_and_run(assistant_id=assistant.id, thread=asking)  # type: ignore[arg-type]
+        except openai.RateLimitError:
+            return False
+        return True
+
+    eventually(admitted_again)
+
+
+def test_runs_use_up_the_requests_of_a_day_at_their_model_at_both_processes(
+    organization: Organization,
+) -> None:
+    project = organization.project("Daily")
+    key = organization.key(project, "daily")
+    limits = organization.admin(organization.one).projects.rate_limits
+    [limit] = [each for each in limits.list_rate_limits(project) if each.model == "scripted"]
+    limits.update_rate_limit(limit.id, project_id=project, max_requests_per_1_day=2)
+    for at in organization.processes:
+        client = organization.client(key, at)
+        assistant = client.beta.assistants.create(model="scripted")
+
+        def run_is_refused(client: Any = client, assistant: str = assistant.id) -> Any:
+            try:
+                client.beta.threads.create_and_run(assistant_id=assistant)
+            except openai.RateLimitError as error:
+                return error
+            return None
+
+        refused = eventually(run_is_refused)
+        assert f"for scripted in the project {project} on requests per day" in refused.message
+        assert refused.response.headers["x-ratelimit-limit-requests"] == "2"
+        # What is not asked of a model goes on.
+        assert organization.ask("GET", "/v1/assistants", key, at).status_code == 200
+
+
 def refusal(organization: Organization, key: Key, at: Served) -> openai.RateLimitError | None:
     """Why a question is refused, if it is."""
     question: Any = [{"role": "user", "content": "Say yes"}]
