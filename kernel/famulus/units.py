@@ -52,6 +52,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     """Every record that a write speaks of, once and sorted: the order to lock them in."""
     parents: list[Parent]
     """Every list that is inserted into or cleared, once and sorted."""
+    beyond: list[tuple[Parent, int]]
+    """Lists of which every record past a `seq` is to be read (and locked) as the keys are."""
     inserts: int
     """How often `judge` can call `next_seq` at most."""
 
@@ -87,25 +89,31 @@ def names_of(batch: Batch) -> Names:
     """What the units name: read (and lock) that before judging."""
     keys: set[Key] = set()
     parents: set[Parent] = set()
+    beyond: dict[Parent, int] = {}
     inserts = 0
     for project, unit in batch:
         for write in unit:
             if isinstance(write, Clear):
-                parents.add((project, write.kind, write.parent))
+                parent = (project, write.kind, write.parent)
+                parents.add(parent)
+                if write.until is not None:
+                    beyond[parent] = min(write.until, beyond.get(parent, write.until))
                 continue
             keys.add((project, write.kind, write.id))
             if isinstance(write, Insert):
                 parents.add((project, write.kind, write.parent))
                 inserts += 1
-    return Names(keys=sorted(keys), parents=sorted(parents), inserts=inserts)
+    return Names(
+        keys=sorted(keys), parents=sorted(parents), beyond=sorted(beyond.items()), inserts=inserts
+    )
 
 
 def judge(batch: Batch, stored: Mapping[Key, Row], next_seq: Callable[[], int]) -> Judged:
     """Judge each unit with the earlier accepted ones laid over the stored rows.
 
-    `stored` has the row of every named key that exists; such a row holds parent, seq, version
-    and fence, and None for the rest. `next_seq` gives rising numbers, above every one given
-    before; a refused unit may use some up.
+    `stored` has the row of every named key that exists, and those beyond; such a row holds
+    parent, seq, version and fence, and None for the rest. `next_seq` gives rising numbers, above
+    every one given before; a refused unit may use some up.
     """
     overlay = _Overlay(stored, next_seq)
     refusals = [overlay.take(project, unit) for project, unit in batch]
@@ -142,8 +150,10 @@ class _Overlay:
         for write in unit:
             try:
                 if isinstance(write, Clear):
-                    cleared.append((project, write.kind, write.parent))
-                    self._clear(cleared[-1], undo)
+                    parent = (project, write.kind, write.parent)
+                    self._hold_until(write.until, parent)
+                    cleared.append(parent)
+                    self._clear(parent, undo)
                 else:
                     self._write((project, write.kind, write.id), write, undo)
             except _Refused as refused:
@@ -194,6 +204,15 @@ class _Overlay:
             after = _Cell(stored, None, (*tombstones, (gone.parent, gone.seq)))
         undo.setdefault(key, cell)
         self._cells[key] = after
+
+    def _hold_until(self, until: int | None, cleared: Parent) -> None:
+        if until is None:
+            return
+        for key, cell in self._cells.items():
+            now = cell.now
+            is_there = now is not None and (*key[:2], now.parent) == cleared
+            if now is not None and is_there and now.seq > until:
+                raise _Refused("exists")
 
     def _clear(self, cleared: Parent, undo: dict[Key, _Cell | None]) -> None:
         for key, cell in self._cells.items():

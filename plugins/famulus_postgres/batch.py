@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from famulus.failpoints import failpoint
-from famulus.units import Batch, Effect, Key, Names, Parent, Row, judge, names_of
+from famulus.units import Batch, Effect, Key, Names, Row, judge, names_of
 from famulus_postgres import statements
 from famulus_postgres.locks import Locks, locks_of
 from famulus_postgres.texts import KEPT_SEPARATOR, indexed
-from famulus_schemas.records import Clear, Conflict
+from famulus_schemas.records import SEQ_MAX, Clear, Conflict
 
 
 async def write_batch(
@@ -41,9 +41,10 @@ async def _lock(connection: Any, locks: Locks, locks_max: int) -> None:
         await connection.fetch(statements.LOCK, locks.everybody, locks.own)
 
 
-def _cleared(batch: Batch) -> list[Parent]:
+def _cleared(batch: Batch) -> list[tuple[str, str, str, int]]:
+    """Each list that is cleared, and past which `seq` its records must be known."""
     return [
-        (project, write.kind, write.parent)
+        (project, write.kind, write.parent, SEQ_MAX if write.until is None else write.until)
         for project, unit in batch
         for write in unit
         if isinstance(write, Clear)
@@ -51,12 +52,12 @@ def _cleared(batch: Batch) -> list[Parent]:
 
 
 async def _read(
-    connection: Any, names: Names, cleared: Sequence[Parent]
+    connection: Any, names: Names, cleared: Sequence[tuple[str, str, str, int]]
 ) -> tuple[Mapping[Key, Row], Sequence[int]]:
-    """Lock and read the rows that are named, and get the numbers that inserts may need."""
+    """Lock and read rows that are named or beyond, and get the numbers that inserts may need."""
     keys = _columns(names.keys, 3)
     if cleared:
-        parents = _columns(cleared, 3)
+        parents = _columns(cleared, 4)
         rows = await connection.fetch(statements.READ_CLEARING, *keys, names.inserts, *parents)
     else:
         rows = await connection.fetch(statements.READ, *keys, names.inserts)

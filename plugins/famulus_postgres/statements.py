@@ -60,30 +60,32 @@ select '', '', '', '', 0, 0, 0,
     array(select nextval('record_seq') from generate_series(1, $4::bigint))
 """
 
-# Locks the rows that a Clear removes together with those named, in one order for both.
+# Locks the rows that a Clear removes together with those named, in one order for both, and reads of
+# them those that it must not meet.
 READ_CLEARING: Final = """
 with wanted as (
-    select project, kind, id, bool_or(is_named) as is_named
+    select project, kind, id, bool_or(is_read) as is_read
     from (
-        select project, kind, id, true as is_named
+        select project, kind, id, true as is_read
         from unnest($1::text[], $2::text[], $3::text[]) as named (project, kind, id)
         union all
-        select r.project, r.kind, r.id, false
-        from unnest($5::text[], $6::text[], $7::text[]) as cleared (project, kind, parent)
+        select r.project, r.kind, r.id, r.seq > cleared.until
+        from unnest($5::text[], $6::text[], $7::text[], $8::bigint[])
+            as cleared (project, kind, parent, until)
         join record r on r.project = cleared.project and r.kind = cleared.kind
             and r.parent = cleared.parent
     ) as either
     group by project, kind, id
 ),
 locked as materialized (
-    select r.project, r.kind, r.id, r.parent, r.seq, r.version, r.fence, wanted.is_named
+    select r.project, r.kind, r.id, r.parent, r.seq, r.version, r.fence, wanted.is_read
     from wanted
     join record r on r.project = wanted.project and r.kind = wanted.kind and r.id = wanted.id
     order by r.project, r.kind, r.id
     for update of r
 )
 select project, kind, id, parent, seq, version, fence, null::bigint[] as fresh
-from locked where is_named
+from locked where is_read
 union all
 select '', '', '', '', 0, 0, 0,
     array(select nextval('record_seq') from generate_series(1, $4::bigint))

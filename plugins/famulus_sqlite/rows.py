@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from famulus.units import Effect, Key, Row
+from famulus.units import Effect, Key, Parent, Row
 
 IndexRow = tuple[int, str, str, str, str, str, str]
 """A row of `record_index`."""
@@ -27,6 +27,25 @@ def read_rows(connection: sqlite3.Connection, keys: Sequence[Key]) -> dict[Key, 
                 found[project, kind, id] = Row(parent=parent, seq=seq, version=version, fence=fence)
             start += size
     return found
+
+
+def read_beyond(
+    connection: sqlite3.Connection, lists: Sequence[tuple[Parent, int]], *, limit: int
+) -> dict[Key, Row]:
+    """The rows of lists past a `seq`; no more than `limit` of each."""
+    found: dict[Key, Row] = {}
+    for parent, seq in lists:
+        for row in connection.execute(_BEYOND, (*parent, seq, limit)):
+            found[(*parent[:2], row[0])] = Row(
+                parent=parent[2], seq=row[1], version=row[2], fence=row[3]
+            )
+    return found
+
+
+_BEYOND = (
+    "select id, seq, version, fence from record"
+    " where project = ? and kind = ? and parent = ? and seq > ? order by seq limit ?"
+)
 
 
 def write_effect(connection: sqlite3.Connection, effect: Effect) -> None:

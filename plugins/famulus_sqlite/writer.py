@@ -23,7 +23,7 @@ from famulus_schemas.health import Health
 from famulus_schemas.records import Conflict, StoreUnavailable, Unit
 from famulus_sqlite.faults import Fault, fault_of
 from famulus_sqlite.numbers import Numbers
-from famulus_sqlite.rows import read_rows, write_effect
+from famulus_sqlite.rows import read_beyond, read_rows, write_effect
 from famulus_sqlite.transactions import Transactions
 
 
@@ -162,7 +162,11 @@ class Writer:
         self, batch: Sequence[Waiting], connection: sqlite3.Connection
     ) -> list[Conflict | None]:
         units = [(waiting.project, waiting.unit) for waiting in batch]
-        stored = read_rows(connection, names_of(units).keys)
+        names = names_of(units)
+        stored = read_rows(connection, names.keys)
+        if names.beyond:
+            # Only what the batch names can leave a list before it is judged.
+            stored |= read_beyond(connection, names.beyond, limit=len(names.keys) + 1)
         judged = judge(units, stored, self._numbers.next)
         failpoint("sqlite_judged")
         write_effect(connection, judged.effect)

@@ -79,10 +79,16 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Clear(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Remove every record of one kind under one parent. Never refused; leaves no cursors."""
+    """Remove every record of one kind under one parent; leaves no cursors.
+
+    With `until` it is refused (`exists`) where the list has a record past that.
+    """
 
     kind: str
     parent: str
+    until: int | None = None
+    """The `seq` of the last record that the writer saw in the list, or 0; None where whatever is
+    there may go."""
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True, tag=True):

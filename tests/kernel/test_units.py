@@ -51,6 +51,35 @@ def test_names_are_those_of_every_write_in_the_order_of_locking() -> None:
     ]
     assert names.parents == [("p", "note", "shelf"), ("p", "thing", ""), ("q", "thing", "shelf")]
     assert names.inserts == 2
+    assert names.beyond == []
+
+
+def test_of_a_list_that_is_cleared_as_it_was_seen_all_that_came_later_is_to_be_read() -> None:
+    shelf = ("p", "thing", "shelf")
+    clears = [Clear(kind="thing", parent="shelf", until=until) for until in (7, 3, 9)]
+    names = names_of([("p", [clear]) for clear in clears])
+    assert (names.parents, names.beyond) == ([shelf], [(shelf, 3)])
+
+
+def test_a_list_is_cleared_as_it_was_seen_by_those_who_come_first() -> None:
+    def clear(until: int) -> Unit:
+        return [Clear(kind="thing", parent="shelf", until=until)]
+
+    judged = judge(
+        [
+            ("p", clear(3)),
+            ("p", [Delete(kind="thing", id="a")]),
+            ("p", clear(3)),
+            ("p", [thing("b", "shelf")]),
+            ("p", clear(9)),
+            ("q", clear(0)),
+        ],
+        {A: stored(parent="shelf", seq=4)},
+        from_ten(),
+    )
+    reasons = [refusal and refusal.reason for refusal in judged.refusals]
+    assert reasons == ["exists", None, None, None, "exists", None]
+    assert [(key[2], row.seq) for key, row in judged.effect.inserts] == [("b", 10)]
 
 
 def test_guards_alone_have_no_effect() -> None:

@@ -127,15 +127,18 @@ class MemoryStore:
         """Write a unit at once, or raise Conflict and write nothing."""
         self.kinds.check_unit(unit)
         batch = [(project, unit)]
+        names = names_of(batch)
+        read = [self.records[key] for key in names.keys if key in self.records]
+        for parent, seq in names.beyond:
+            read += [record for record in self.lists.get(parent, []) if record.seq > seq]
         stored = {
-            key: Row(
+            (record.project, record.kind, record.id): Row(
                 parent=record.parent,
                 seq=record.seq,
                 version=record.version,
                 fence=record.fence,
             )
-            for key in names_of(batch).keys
-            if (record := self.records.get(key)) is not None
+            for record in read
         }
         judged = judge(batch, stored, self._next_seq)
         if (refusal := judged.refusals[0]) is not None:

@@ -10,7 +10,15 @@ import pytest
 
 from famulus.testing.records_conformance.notes import ids, note, plain, present, refused, walk
 from famulus.testing.records_conformance.opening import Opened, OpenStore, StoreTests
-from famulus_schemas.records import Conflict, Guard, Record, Records, Replace
+from famulus_schemas.records import (
+    Clear,
+    Conflict,
+    Delete,
+    Guard,
+    Record,
+    Records,
+    Replace,
+)
 
 
 class RaceTests(StoreTests):
@@ -95,6 +103,18 @@ class RaceTests(StoreTests):
         assert record is not None
         assert record.version == len(accepted)
         assert all(outcome is None or isinstance(outcome, Conflict) for outcome in outcomes)
+
+    async def test_nothing_is_added_to_a_list_unseen_by_who_clears_what_it_saw(
+        self, records: Records
+    ) -> None:
+        await _adders_and_a_clearer(records, records)
+
+    async def test_nothing_is_added_unseen_by_who_clears_what_it_saw_from_another_process(
+        self, opened: Opened, open_store: OpenStore
+    ) -> None:
+        self._skip_unless_shared()
+        async with open_store() as second:
+            await _adders_and_a_clearer(opened.store.of("project"), second.store.of("project"))
 
     async def test_a_fence_keeps_out_whoever_was_taken_over_from(self, records: Records) -> None:
         await records.commit([plain("job", fence=1)])
@@ -196,6 +216,48 @@ class RaceTests(StoreTests):
     def _skip_unless_shared(self) -> None:
         if not self.several_processes:
             pytest.skip("this store has one process")
+
+
+async def _adders_and_a_clearer(adding: Records, clearing: Records) -> None:
+    """What was added to an owner's list is there, or was seen, or its owner was gone before it."""
+    seen: set[str] = set()
+    reasons: set[tuple[bool, str]] = set()
+
+    async def add(owner: str, number: int) -> str | None:
+        id = f"{owner}.{number}"
+        try:
+            await adding.commit([Guard(kind="plain", id=owner), plain(id, owner)])
+        except Conflict as conflict:
+            reasons.add((conflict.id == owner, conflict.reason))
+            return None
+        return id
+
+    async def clear(owner: str) -> None:
+        while True:
+            found = (await clearing.page("plain", owner, limit=100)).records
+            until = found[0].seq if found else 0
+            try:
+                await clearing.commit(
+                    [
+                        Delete(kind="plain", id=owner),
+                        Clear(kind="plain", parent=owner, until=until),
+                    ]
+                )
+            except Conflict as conflict:
+                reasons.add((conflict.id == owner, conflict.reason))
+                continue
+            seen.update(ids(found))
+            return
+
+    owners = [f"owner {number}" for number in range(20)]
+    await adding.commit([plain(owner) for owner in owners])
+    added, _ = await asyncio.gather(
+        asyncio.gather(*(add(owner, number) for number in range(10) for owner in owners)),
+        asyncio.gather(*(clear(owner) for owner in owners)),
+    )
+    assert reasons <= {(True, "missing"), (False, "exists")}
+    assert {id for id in added if id is not None} == seen
+    assert await present(adding, *(id for id in added if id is not None)) == []
 
 
 async def _writers_and_a_reader(writers: Sequence[Records], reader: Records) -> None:

@@ -187,6 +187,33 @@ class WriteTests(StoreTests):
         await records.commit([Clear(kind="plain", parent="empty"), plain("a")])
         assert await present(records, "a") == ["a"]
 
+    async def test_clear_of_what_was_seen_is_refused_where_there_is_more(
+        self, records: Records
+    ) -> None:
+        await records.commit([plain("a", "shelf"), plain("b", "shelf"), plain("c", "other")])
+        first = await records.get("plain", "a")
+        last = await records.get("plain", "b")
+        assert first is not None
+        assert last is not None
+        for until in (0, first.seq):
+            clear = Clear(kind="plain", parent="shelf", until=until)
+            conflict = await refused(records, plain("d"), clear)
+            assert (conflict.write, conflict.reason) == (clear, "exists")
+        assert await present(records, "a", "b", "c", "d") == ["a", "b", "c"]
+        await records.commit([Clear(kind="plain", parent="shelf", until=last.seq)])
+        assert await present(records, "a", "b", "c") == ["c"]
+        await records.commit([Clear(kind="plain", parent="shelf", until=0)])
+
+    async def test_clear_of_what_was_seen_minds_what_its_own_unit_did_before(
+        self, records: Records
+    ) -> None:
+        await records.commit([plain("a", "shelf")])
+        clear = Clear(kind="plain", parent="shelf", until=0)
+        assert (await refused(records, GONE, plain("b", "shelf"), clear)).reason == "exists"
+        assert (await refused(records, plain("b", "shelf"), clear)).reason == "exists"
+        await records.commit([GONE, clear, plain("b", "shelf")])
+        assert ids(await records.page("plain", "shelf")) == ["b"]
+
     async def test_clear_leaves_no_cursors(self, records: Records) -> None:
         await records.commit([plain("a", "shelf"), plain("b", "shelf")])
         await records.commit([Delete(kind="plain", id="a")])
