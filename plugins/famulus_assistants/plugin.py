@@ -12,7 +12,7 @@ from famulus_schemas.assistants import FullAssistant
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import ASSISTANTS, FILES, RECORDS, STORES
 from famulus_schemas.records import Conflict, Delete, Record, RecordStore
-from famulus_schemas.retention import Data, DataKind, Removed
+from famulus_schemas.retention import Data, DataKind, Idle, Removed
 
 
 class AssistantService:
@@ -56,7 +56,7 @@ class AssistantsPlugin(Plugin[NoSettings]):
         ]
 
     async def _delete(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         unit = [Delete(kind="assistant", id=record.id)]
         joined = await self.joined(principal, "assistants.delete", unit)

@@ -31,7 +31,7 @@ from famulus_schemas.identity import SYSTEM_PROJECT, Principal
 from famulus_schemas.notices import RequestRefused
 from famulus_schemas.ports import KEYS, RECORDS
 from famulus_schemas.records import Clear, Insert, Record, Unit, Write
-from famulus_schemas.retention import Data, DataKind, Removed
+from famulus_schemas.retention import Data, DataKind, Idle, Removed
 
 NAME_S = 60.0
 """How long a project's name is taken to be what it was."""
@@ -137,7 +137,7 @@ class Audit(Plugin[AuditSettings]):
         ]
 
     async def _delete(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         records = self.records.of(record.project)
         if await records.get(KIND.name, record.id) is None:

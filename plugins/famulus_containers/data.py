@@ -8,7 +8,7 @@ from famulus import Problem
 from famulus_containers.kinds import decode_container
 from famulus_schemas.identity import Principal
 from famulus_schemas.records import Record
-from famulus_schemas.retention import Data, DataKind, Orphans, Removed
+from famulus_schemas.retention import Data, DataKind, Idle, Orphans, Removed
 
 if TYPE_CHECKING:
     from famulus_containers.plugin import ContainersPlugin
@@ -34,12 +34,16 @@ class ContainerData:
         ]
 
     async def _delete(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         plugin = self._plugin
         files = await plugin.shelf.files(principal.project, record.id)
         try:
-            await plugin.shelf.delete(principal, record.id)
+            if idle is None:
+                await plugin.shelf.delete(principal, record.id)
+            elif not await plugin.shelf.try_delete(principal, record, idle.unneeded):
+                # Whoever uses or changes it writes its next version.
+                return None
         except Problem as problem:
             if problem.status == 404:
                 return None

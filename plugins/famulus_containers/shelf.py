@@ -219,18 +219,24 @@ class Shelf:
         """Delete a container with its files. Raises Problem (404)."""
         for _ in range(ATTEMPTS_MAX):
             record, _container = await self.found(principal.project, container_id)
-            files = await self.files(principal.project, container_id)
-            unit: Unit = [
-                Delete(kind="container", id=container_id, version=record.version),
-                Clear(kind="container_file", parent=container_id),
-            ]
-            try:
-                await self.commit(principal, "containers.delete", unit)
-            except Conflict:
-                continue
-            await self._plugin.contents.drop(principal.project, [file.id for file in files])
-            return
+            if await self.try_delete(principal, record):
+                return
         raise self._busy(container_id)
+
+    async def try_delete(self, principal: Principal, record: Record, guards: Unit = ()) -> bool:
+        """Delete a container with its files; False where it is another than it was."""
+        files = await self.files(principal.project, record.id)
+        unit: Unit = [
+            *guards,
+            Delete(kind="container", id=record.id, version=record.version),
+            Clear(kind="container_file", parent=record.id),
+        ]
+        try:
+            await self.commit(principal, "containers.delete", unit)
+        except Conflict:
+            return False
+        await self._plugin.contents.drop(principal.project, [file.id for file in files])
+        return True
 
     async def expire(self, record: Record) -> bool:
         """End a container whose time is over, and its files; whether it was ended here."""

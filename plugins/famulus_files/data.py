@@ -9,7 +9,7 @@ from famulus_files.kinds import decode_file, decode_file_extra, decode_upload
 from famulus_files.removal import JOB
 from famulus_schemas.identity import Principal
 from famulus_schemas.records import Conflict, Delete, Record, Unit
-from famulus_schemas.retention import Data, DataKind, Orphans, Removed
+from famulus_schemas.retention import Data, DataKind, Idle, Orphans, Removed
 
 if TYPE_CHECKING:
     from famulus_files.plugin import FilesPlugin
@@ -46,11 +46,13 @@ class FileData:
         ]
 
     async def _delete_file(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         pieces = decode_file_extra(record.extra).pieces
         try:
-            await self._plugin.removal.delete(principal, record)
+            unneeded = () if idle is None else idle.unneeded
+            if not await self._plugin.removal.delete(principal, record, unneeded=unneeded):
+                return None
         except Problem as problem:
             if problem.status == 404:
                 return None
@@ -60,11 +62,11 @@ class FileData:
         )
 
     async def _delete_upload(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         plugin = self._plugin
         if decode_upload(record.body).status == "pending":
-            if not at_all_costs:
+            if idle is not None:
                 return None
             # Its parts go as they do where its time is over.
             await plugin.expire_upload(record)

@@ -48,12 +48,16 @@ class Removal:
         self._now = now
         self._log = log
 
-    async def delete(self, principal: Principal, record: Record) -> None:
-        """Delete a file. Raises Problem (404) where somebody else was first."""
+    async def delete(self, principal: Principal, record: Record, *, unneeded: Unit = ()) -> bool:
+        """Delete a file; False where one of these guards refuses it.
+
+        Raises Problem (404) where somebody else was first.
+        """
         project, id = principal.project, record.id
         keys = [piece.key for piece in decode_file_extra(record.extra).pieces]
         doom, ticket = self.doom(project, id, keys)
         unit: Unit = [
+            *unneeded,
             Delete(kind="file", id=id),
             Clear(kind="file_piece", parent=id),
             *doom,
@@ -66,11 +70,13 @@ class Removal:
             except Conflict as conflict:
                 if conflict.kind == "file" and conflict.id == id:
                     raise Problem(NO_SUCH_FILE, param="id", id=id) from conflict
+                if conflict.write in unneeded:
+                    return False
                 # What others keep of it has changed: they must look again.
                 continue
             failpoint("file_deleted")
             self._jobs.started(ticket)
-            return
+            return True
         raise Problem(TOO_BUSY, reason=f"file {id} is being changed by many. Try again.")
 
     def doom(self, project: str, id: str, keys: Sequence[str]) -> tuple[Unit, Ticket]:

@@ -30,7 +30,7 @@ from famulus_schemas.errors import STRING_TOO_LONG, TOO_BUSY, Fault
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import RECORDS
 from famulus_schemas.records import Conflict, Delete, Insert, Record, Records, Replace, Unit, Write
-from famulus_schemas.retention import Data, DataKind, Removed
+from famulus_schemas.retention import Data, DataKind, Idle, Removed
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -302,7 +302,7 @@ class Idempotency(Plugin[IdempotencySettings]):
         kind = DataKind(name="answers", kind=KIND.name, delete=self._delete, is_copy=True)
         return [kind]
 
-    async def _delete(self, principal: Principal, record: Record, at_all_costs: bool) -> Removed:
+    async def _delete(self, principal: Principal, record: Record, idle: Idle | None) -> Removed:
         await self._forget(record)
         return Removed()
 

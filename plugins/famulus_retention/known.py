@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from famulus_schemas.records import Record
+from famulus_schemas.records import Record, Unit, Write
 from famulus_schemas.retention import Data, DataKind, DataPlace, Orphans
 
 
@@ -31,9 +31,14 @@ class Known:
             for kind in (each.kind, *each.also)
         }
 
-    async def is_held(self, record: Record) -> bool:
-        """Whether something else still needs what the record stands for."""
+    async def unneeded(self, record: Record) -> Unit | None:
+        """Guards that nothing needs what the record stands for; None where something does."""
+        guards: list[Write] = []
         for each in self.kinds:
-            if each.holds is not None and await each.holds(record.project, record.kind, record.id):
-                return True
-        return False
+            if each.holds is None:
+                continue
+            found = await each.holds(record.project, record.kind, record.id)
+            if found is None:
+                return None
+            guards += found
+        return guards

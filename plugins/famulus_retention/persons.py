@@ -154,7 +154,7 @@ class PersonErasure:
 
     async def _delete(self, data: DataKind, record: Record) -> None:
         principal = Principal(id=ACTOR, project=self._project)
-        removed = await data.delete(principal, record, True) or Removed()
+        removed = await data.delete(principal, record, None) or Removed()
         self._blob_keys.update(removed.blobs)
         self._erased[record.id] = Found(name=data.name, id=record.id)
 
@@ -173,7 +173,7 @@ class PersonErasure:
             async for record in self._all([data.kind]):
                 if self._tells(record):
                     principal = Principal(id=ACTOR, project=self._project)
-                    await data.delete(principal, record, True)
+                    await data.delete(principal, record, None)
 
     # --- proving ------------------------------------------------------------------------------
 

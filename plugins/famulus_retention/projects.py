@@ -84,7 +84,7 @@ class ProjectErasure:
             await asyncio.sleep(0)
         principal = Principal(id=ACTOR, project=SYSTEM_PROJECT)
         async for data, record in told_elsewhere(self._project, self._records, self._asked):
-            await data.delete(principal, record, True)
+            await data.delete(principal, record, None)
         keys = [blob.key async for blob in self._blobs.stored() if blob.project == self._project]
         for key in keys:
             await self._blobs.delete(self._project, key)

@@ -14,7 +14,7 @@ from famulus_retention.settings import RetentionSettings
 from famulus_retention.tally import Tally
 from famulus_schemas.identity import Principal
 from famulus_schemas.records import Record, SystemRecords
-from famulus_schemas.retention import DataKind, Removed
+from famulus_schemas.retention import DataKind, Idle, Removed
 
 ACTOR = "retention"
 """Who deletes, as the log of what was done names it."""
@@ -105,12 +105,11 @@ class Sweep:
         used = await data.last_used(record)
         if used is not None and used > self._now() - age_s:
             return "young"
-        if used is None or await self._known.is_held(record):
-            return "in use"
-        if used != await data.last_used(record):
-            # It came into use while others were asked.
+        unneeded = None if used is None else await self._known.unneeded(record)
+        if used is None or unneeded is None:
             return "in use"
         if self._is_dry:
             return Removed(bytes=0 if data.size is None else data.size(record))
         principal = Principal(id=ACTOR, project=record.project)
-        return await data.delete(principal, record, False) or "in use"
+        idle = Idle(since=used, unneeded=unneeded)
+        return await data.delete(principal, record, idle) or "in use"

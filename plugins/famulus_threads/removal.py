@@ -9,7 +9,7 @@ from famulus.failpoints import failpoint
 from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.identity import Principal
 from famulus_schemas.records import Clear, Conflict, Delete, Guard, Record, Unit
-from famulus_schemas.retention import DataKind, Removed
+from famulus_schemas.retention import DataKind, Idle, Removed
 from famulus_threads.kinds import decode_message
 from famulus_threads.occupancy import is_free, occupancy_of, unchanged
 
@@ -45,12 +45,17 @@ class Removal:
             return
         raise Problem(TOO_BUSY, reason=f"thread {thread_id} is being changed by many. Try again.")
 
-    async def _try(self, principal: Principal, thread_id: str, guards: Unit) -> bool:
-        """Delete a thread; False where that is refused. Raises Problem where there is none."""
+    async def _try(
+        self, principal: Principal, thread_id: str, guards: Unit, *, until: int | None = None
+    ) -> bool:
+        """Delete a thread; False where that is refused. Raises Problem where there is none.
+
+        With `until` it is refused where there is a message past that `seq`.
+        """
         unit: Unit = [
             *guards,
             Delete(kind="thread", id=thread_id),
-            Clear(kind="message", parent=thread_id),
+            Clear(kind="message", parent=thread_id, until=until),
             Clear(kind="active_run", parent=thread_id),
         ]
         joined = await self._plugin.joined(principal, "threads.delete", unit)
@@ -87,16 +92,20 @@ class Removal:
         records = self._plugin.records.of(record.project)
         if await occupancy_of(records, record.id) is not None:
             return None
-        newest = await records.page("message", record.id, limit=1)
-        return max(record.created_at, *(each.created_at for each in newest.records), 0)
+        return _used(record, await self._newest(record))
+
+    async def _newest(self, record: Record) -> Record | None:
+        """The message that was written last."""
+        records = self._plugin.records.of(record.project)
+        return next(iter((await records.page("message", record.id, limit=1)).records), None)
 
     async def _delete_old(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         try:
-            if at_all_costs:
+            if idle is None:
                 await self.delete(principal, record.id)
-            elif not await self._try(principal, record.id, is_free(record.id)):
+            elif not await self._try_idle(principal, record, idle):
                 return None
         except Problem as problem:
             if problem.status == 404:
@@ -104,8 +113,17 @@ class Removal:
             raise
         return Removed()
 
+    async def _try_idle(self, principal: Principal, record: Record, idle: Idle) -> bool:
+        """Delete a thread unless somebody writes to it: then either that is refused, or this is."""
+        newest = await self._newest(record)
+        if _used(record, newest) != idle.since:
+            return False
+        guards = [*is_free(record.id), *idle.unneeded]
+        until = 0 if newest is None else newest.seq
+        return await self._try(principal, record.id, guards, until=until)
+
     async def _delete_message(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         message = decode_message(record.body)
         unit: Unit = [Delete(kind="message", id=message.id)]
@@ -115,6 +133,11 @@ class Removal:
         except Conflict:
             return None
         return Removed()
+
+
+def _used(record: Record, newest: Record | None) -> int:
+    """When a thread was last used whose newest message that is."""
+    return max(record.created_at, 0 if newest is None else newest.created_at)
 
 
 def _guards_first(unit: Unit) -> Unit:

@@ -12,7 +12,7 @@ from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import INFERENCE, KEYS, METER, RECORDS
 from famulus_schemas.records import Clear, Conflict, Delete, Record, StoreUnavailable, Unit, Write
-from famulus_schemas.retention import Data, DataKind, Removed
+from famulus_schemas.retention import Data, DataKind, Idle, Removed
 from famulus_usage.book import Book
 from famulus_usage.budgets import Budgets
 from famulus_usage.kinds import ENTRY, EVENT, KINDS, ROWS, SPENT
@@ -87,7 +87,7 @@ class Usage(Plugin[UsageSettings]):
         ]
 
     async def _delete(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         try:
             unit = [Delete(kind=record.kind, id=record.id, version=record.version)]

@@ -11,10 +11,11 @@ from famulus_schemas.errors import TOO_BUSY
 from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.records import Conflict, Record, Unit
-from famulus_schemas.retention import DataKind, Removed
+from famulus_schemas.retention import DataKind, Idle, Removed
 from famulus_vector_stores.detaching import CLEAR_DOCUMENT, CLEAR_STORE
 from famulus_vector_stores.kinds import decode_file, decode_store
 from famulus_vector_stores.ledger import Ledger
+from famulus_vector_stores.membership import stores_of
 
 if TYPE_CHECKING:
     from famulus_vector_stores.plugin import VectorStoresPlugin
@@ -30,25 +31,31 @@ class StoreData:
 
     async def delete(self, principal: Principal, store_id: str) -> None:
         """Delete a store; its files themselves stay. Raises Problem (404)."""
-        plugin = self._plugin
         for _ in range(COMMIT_ATTEMPTS_MAX):
-            record = await plugin.found(principal.project, store_id)
-            gone = plugin.detaching.store(principal.project, record)
-            joined = await plugin.joined(principal, "vector_stores.delete", gone.unit)
-            failpoint("store_delete_before_commit")
-            try:
-                await plugin.records.of(principal.project).commit(joined)
-            except Conflict as conflict:
-                if (conflict.kind, conflict.reason) == ("vector_store", "missing"):
-                    raise missing("vector store", store_id) from conflict
-                continue
-            failpoint("store_deleted")
-            plugin.start(gone.tickets)
-            await plugin.vectors.changed(principal.project, store_id)
-            return
+            record = await self._plugin.found(principal.project, store_id)
+            if await self._try(principal, record):
+                return
         raise Problem(
             TOO_BUSY, reason=f"vector store {store_id} is being changed by many. Try again."
         )
+
+    async def _try(self, principal: Principal, record: Record, guards: Unit = ()) -> bool:
+        """Delete a store; False where it is another than it was. Raises Problem (404)."""
+        plugin = self._plugin
+        gone = plugin.detaching.store(principal.project, record)
+        unit = [*guards, *gone.unit]
+        joined = await plugin.joined(principal, "vector_stores.delete", unit)
+        failpoint("store_delete_before_commit")
+        try:
+            await plugin.records.of(principal.project).commit(joined)
+        except Conflict as conflict:
+            if (conflict.kind, conflict.reason) == ("vector_store", "missing"):
+                raise missing("vector store", record.id) from conflict
+            return False
+        failpoint("store_deleted")
+        plugin.start(gone.tickets)
+        await plugin.vectors.changed(principal.project, record.id)
+        return True
 
     def kinds(self) -> list[DataKind]:
         """Stores, and files of stores for those whose attributes say whose they are."""
@@ -75,18 +82,22 @@ class StoreData:
             ),
         ]
 
-    async def _holds(self, project: str, kind: str, id: str) -> bool:
-        """Whether a file is in a store that is there."""
+    async def _holds(self, project: str, kind: str, id: str) -> Unit | None:
+        """Guards that a file comes into no store; None where it is in one."""
         if kind != "file":
-            return False
-        records = self._plugin.records.of(project)
-        return await records.get("vector_store_membership", id) is not None
+            return []
+        stores, guards = await stores_of(self._plugin.records.of(project), id)
+        return None if stores else guards
 
     async def _delete_store(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         try:
-            await self.delete(principal, record.id)
+            if idle is None:
+                await self.delete(principal, record.id)
+            elif not await self._try(principal, record, idle.unneeded):
+                # Whoever uses or changes it writes its next version.
+                return None
         except Problem as problem:
             if problem.status == 404:
                 return None
@@ -94,7 +105,7 @@ class StoreData:
         return Removed(bytes=decode_store(record.body).usage_bytes)
 
     async def _remove_file(
-        self, principal: Principal, record: Record, at_all_costs: bool
+        self, principal: Principal, record: Record, idle: Idle | None
     ) -> Removed | None:
         plugin, project = self._plugin, principal.project
         file = decode_file(record.body)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from famulus_schemas.identity import Principal
-from famulus_schemas.records import Record
+from famulus_schemas.records import Record, Unit
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,16 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of blobs that are gone now, or will be once its jobs are done."""
 
 
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of something that is too old; it is deleted only if that is still so."""
+
+    since: int
+    """When it was last used, in unix seconds, as `last_used` said."""
+    unneeded: Unit = ()
+    """Guards, to be committed with its deletion: they refuse it where something has come to need
+    it."""
+
+
 class DataKind(msgspec.Struct, frozen=True, kw_only=True):
     """Things that are deleted one by one, each with all that belongs to it."""
 
@@ -31,9 +41,12 @@ class DataKind(msgspec.Struct, frozen=True, kw_only=True):
     """As operators say it: `threads` is what the setting `threads_days` is about."""
     kind: str
     """The kind of the record that stands for one of them."""
-    delete: Callable[[Principal, Record, bool], Awaitable[Removed | None]]
-    """Delete one as a client does; None where it is gone already, or is in use and the last
-    argument (whether it must go all the same) is false. Raises Problem."""
+    delete: Callable[[Principal, Record, Idle | None], Awaitable[Removed | None]]
+    """Delete one as a client does; None where it is gone already. Raises Problem.
+
+    The last argument is None where it must go whatever becomes of it meanwhile. Else it goes for
+    its age, and the owner sees to it, in the very commit, that nobody who has used it meanwhile and
+    was answered loses that: None is the answer, too, where it is not idle any more."""
     age: str = ""
     """What its age is counted from, as `since its last message`."""
     last_used: Callable[[Record], Awaitable[int | None]] | None = None
@@ -47,8 +60,9 @@ class DataKind(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds of jobs that do the rest of a deletion."""
     is_part: bool = False
     """Whether others go by it, so that it goes with whoever names it last, as a file does."""
-    holds: Callable[[str, str, str], Awaitable[bool]] | None = None
-    """Whether, in a project, something of this kind still needs the record of a kind and id."""
+    holds: Callable[[str, str, str], Awaitable[Unit | None]] | None = None
+    """None where, in a project, something of this kind still needs the record of a kind and id;
+    else guards that refuse a unit once something does."""
     also: tuple[str, ...] = ()
     """Further kinds of record that are part of it, where its project is erased and this stays."""
     stays: str = ""

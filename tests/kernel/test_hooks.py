@@ -39,7 +39,7 @@ from famulus_schemas.inference import Backend, PromptMessage
 from famulus_schemas.jobs import Gate
 from famulus_schemas.notices import Notice, RequestServed, RunEnded, ToolCalled
 from famulus_schemas.records import Insert, Record, Unit, Write
-from famulus_schemas.retention import DataKind
+from famulus_schemas.retention import DataKind, Idle
 from famulus_schemas.retrieval import Chunker, Extractor
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import ToolKind
@@ -246,7 +246,7 @@ async def test_hook_register_chunkers() -> None:
 
 
 async def test_hook_register_data_kinds() -> None:
-    async def delete(principal: Principal, record: Record, at_all_costs: bool) -> None:
+    async def delete(principal: Principal, record: Record, idle: Idle | None) -> None:
         return None
 
     notes = DataKind(name="notes", kind="note", delete=delete)

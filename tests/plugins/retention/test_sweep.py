@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from famulus import NoSettings, Plugin, hookimpl
+from famulus.plugin import Host
 from famulus.testing import FixedClock, TestServer, kernel_with
 from famulus_retention.background import Background
 from famulus_retention.lease import Lease, LeaseLost
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import THREADS
+from famulus_schemas.records import Unit, Write
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +106,102 @@ async def test_a_thread_that_a_run_has_waits(clock: FixedClock) -> None:
         unit, _ = service.leave(occupancy, "run_1")
         await records.commit(unit)
         assert await after(server, clock, 1) == {"threads": 1}
+
+
+class Meanwhile(Plugin[NoSettings]):
+    """Does something once between the last look at what is old and the commit that deletes it."""
+
+    name = "meanwhile"
+    actions = ("threads.delete", "files.delete", "vector_stores.delete", "containers.delete")
+
+    def __init__(self, settings: NoSettings, host: Host) -> None:
+        super().__init__(settings, host)
+        self.does: Callable[[], Awaitable[Any]] | None = None
+
+    @hookimpl
+    async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
+        does = self.does
+        if does is not None and principal.id == "retention" and action in self.actions:
+            self.does = None
+            await does()
+        return []
+
+
+async def test_a_message_that_was_taken_is_not_swept_away(clock: FixedClock) -> None:
+    async with server_of(clock, Meanwhile, threads_days=1) as server:
+        id, other = await thread(server, "Hello."), await thread(server)
+        clock.move(2 * DAY_S)
+
+        async def post() -> None:
+            message = {"role": "user", "content": "Are you still there?"}
+            response = await server.post(f"/v1/threads/{id}/messages", message)
+            assert response.status_code == 200
+
+        server.plugin("meanwhile").does = post
+        assert await after(server, clock, 0) == {"threads": 1}
+        assert background(server).last["threads"].in_use == 1
+        assert await status(server, f"/v1/threads/{other}") == 404
+        messages = (await server.get(f"/v1/threads/{id}/messages")).json()["data"]
+        said = [message["content"][0]["text"]["value"] for message in messages]
+        assert said == ["Are you still there?", "Hello."]
+        assert await after(server, clock, 2) == {"threads": 1}
+
+
+async def test_a_message_for_a_thread_that_is_swept_just_then_is_refused(clock: FixedClock) -> None:
+    class First(Plugin[NoSettings]):
+        """Has the sweep be faster than a message."""
+
+        name = "first"
+
+        @hookimpl
+        async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
+            if action == "messages.create":
+                assert await after(server, clock, 2) == {"threads": 1}
+            return []
+
+    async with server_of(clock, First, threads_days=1) as server:
+        id = await thread(server, "Hello.")
+        message = {"role": "user", "content": "Are you still there?"}
+        assert (await server.post(f"/v1/threads/{id}/messages", message)).status_code == 404
+
+
+async def test_a_file_that_comes_into_a_store_just_then_stays(clock: FixedClock) -> None:
+    async with server_of(clock, *STORES, Meanwhile, files_days=7) as server:
+        id = await file(server)
+        store = (await server.post("/v1/vector_stores", {})).json()["id"]
+
+        async def attach() -> None:
+            where = f"/v1/vector_stores/{store}/files"
+            assert (await server.post(where, {"file_id": id})).status_code == 200
+
+        server.plugin("meanwhile").does = attach
+        assert await after(server, clock, 8) == {}
+        assert background(server).last["files"].in_use == 1
+        assert await status(server, f"/v1/files/{id}") == 200
+        assert await status(server, f"/v1/vector_stores/{store}/files/{id}") == 200
+
+
+@pytest.mark.parametrize("kind", ["vector_stores", "containers"])
+async def test_a_store_or_container_that_gets_a_file_just_then_stays(
+    clock: FixedClock, kind: str
+) -> None:
+    ages = {f"{kind}_days": 1}
+    week = {"anchor": "last_active_at"}
+    week |= {"days": 7} if kind == "vector_stores" else {"minutes": 7 * 24 * 60}
+    async with server_of(clock, *STORES, "containers", Meanwhile, **ages) as server:
+        response = await server.post(f"/v1/{kind}", {"name": "mine", "expires_after": week})
+        assert response.status_code == 200, response.text
+        id = response.json()["id"]
+        new = await file(server)
+
+        async def fill() -> None:
+            where = f"/v1/{kind}/{id}/files"
+            assert (await server.post(where, {"file_id": new})).status_code == 200
+
+        server.plugin("meanwhile").does = fill
+        assert await after(server, clock, 2) == {}
+        assert background(server).last[kind].in_use == 1
+        assert len((await server.get(f"/v1/{kind}/{id}/files")).json()["data"]) == 1
 
 
 async def test_a_file_goes_with_its_content(clock: FixedClock) -> None:
@@ -256,8 +355,6 @@ async def test_gauges_tell_what_went_and_what_waits(clock: FixedClock) -> None:
 
 
 async def test_who_deletes_is_told_to_those_who_join(clock: FixedClock) -> None:
-    from famulus import NoSettings, Plugin, hookimpl
-
     heard: list[tuple[str, str]] = []
 
     class Listener(Plugin[NoSettings]):
