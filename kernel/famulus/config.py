@@ -223,14 +223,18 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     ] = 8192
     json_depth_max: Annotated[int, setting(why="Nesting of a JSON body.")] = 64
     connections_max: Annotated[
-        int, setting(why="Open connections; further ones are answered 503.")
+        int,
+        setting(
+            why="Open connections; further ones are answered 503, or closed where the server "
+            "itself encrypts."
+        ),
     ] = 12_000
     connections_per_address_max: Annotated[
         int,
         msgspec.Meta(ge=1),
         setting(
             why="Open connections of one address, trusted proxies apart; further ones are answered "
-            "429."
+            "429, or closed likewise."
         ),
     ] = 4000
     backlog: Annotated[int, setting(why="Connections that may wait to be accepted.")] = 2048

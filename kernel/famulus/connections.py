@@ -8,18 +8,16 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from famulus.addresses import network_of
 from famulus.dispatch import id_of_request
 from famulus.errors import envelope
 from famulus.kernel import Kernel
+from famulus.open_connections import OpenConnections, Place
 from famulus.proxies import Proxies
 from famulus.safe_headers import ALWAYS, NOT_KEPT, as_text
 from famulus_schemas.errors import (
     HEADERS_TOO_LARGE,
     HEADERS_TOO_SLOW,
     NOT_HTTP,
-    TOO_BUSY,
-    TOO_MANY_CONNECTIONS,
     Problem,
 )
 
@@ -71,10 +69,8 @@ class GuardedProtocol(HttpToolsProtocol):
     kernel: Kernel
     header_s = 10.0
     header_bytes_max = 65_536
-    connections_max = 12_000
-    connections_per_address_max = 4000
-    proxies: Proxies
-    open_by_address: dict[str, int]
+    open_connections: OpenConnections
+    _place: Place | None = None
     send_s = 30.0
     linger_s = 10.0
 
@@ -85,44 +81,27 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = False
         self._header_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
-        self._address = self._counted_address()
-        self._over = self._is_over()
+        self._over = self.take_place(self.client[0] if self.client else None).over
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._count_one_less()
+        self.leave_place()
         self._headers_done()
         self.resume_writing()
         super().connection_lost(exc)
 
     # --- how many -----------------------------------------------------------------------------
 
-    def _counted_address(self) -> str | None:
-        """What this connection counts for; a trusted proxy's are those of many."""
-        if self.client is None or self.client[0] in self.proxies:
-            return None
-        address = network_of(self.client[0])
-        self.open_by_address[address] = self.open_by_address.get(address, 0) + 1
-        return address
+    def take_place(self, client: str | None) -> Place:
+        """Be counted, once, before or when it is made."""
+        if self._place is None:
+            self._place = self.open_connections.enter(client)
+        return self._place
 
-    def _count_one_less(self) -> None:
-        if self._address is None:
-            return
-        left = self.open_by_address[self._address] - 1
-        if left:
-            self.open_by_address[self._address] = left
-        else:
-            del self.open_by_address[self._address]
-        self._address = None
-
-    def _is_over(self) -> Problem | None:
-        """Why this connection is one too many, if it is; those before it go on."""
-        if len(self.connections) > self.connections_max:
-            return Problem(TOO_BUSY, reason="too many connections are open. Try again.")
-        limit = self.connections_per_address_max
-        if self._address is not None and self.open_by_address[self._address] > limit:
-            return Problem(TOO_MANY_CONNECTIONS, limit=limit)
-        return None
+    def leave_place(self) -> None:
+        """Be counted no longer."""
+        if self._place is not None:
+            self._place.leave()
 
     # --- headers ------------------------------------------------------------------------------
 
@@ -256,10 +235,11 @@ def guarded(kernel: Kernel, proxies: Proxies, *, connections_max: int) -> type[G
         "kernel": kernel,
         "header_s": settings.header_s,
         "header_bytes_max": settings.header_bytes_max,
-        "connections_max": connections_max,
-        "connections_per_address_max": settings.connections_per_address_max,
-        "proxies": proxies,
-        "open_by_address": {},
+        "open_connections": OpenConnections(
+            proxies,
+            connections_max=connections_max,
+            per_address_max=settings.connections_per_address_max,
+        ),
         "send_s": settings.send_s,
         "linger_s": settings.linger_s,
     }

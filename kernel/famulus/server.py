@@ -9,17 +9,20 @@ import math
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from famulus.connections import guarded
+from famulus.connections import GuardedProtocol, guarded
 from famulus.kernel import END_S, Kernel
 from famulus.listening import listening
 from famulus.log import ForwardToLog
 from famulus.open_files import allow_open_files
 from famulus.proxies import Proxies
 from famulus.tls import tls_of
+
+if TYPE_CHECKING:
+    from famulus.handshakes import EncryptedListener
 
 FILES_KEPT = 512
 """Open files that are no connections of clients: databases, contents, model servers."""
@@ -51,12 +54,13 @@ class Server(uvicorn.Server):
         self._tls = tls_of(settings)
         proxies = Proxies(settings)
         connections_max = self._connections_max(kernel)
+        self._protocol = guarded(kernel, proxies, connections_max=connections_max)
         super().__init__(
             uvicorn.Config(
                 kernel,
                 host=settings.host,
                 port=settings.port,
-                http=guarded(kernel, proxies, connections_max=connections_max),
+                http=self._protocol,
                 proxy_headers=bool(proxies),
                 forwarded_allow_ips=proxies.texts,
                 loop="uvloop",
@@ -96,7 +100,9 @@ class Server(uvicorn.Server):
             # Whoever runs the server words the reason.
             self.should_exit = True
             return
-        self.servers = [await self._accepting(each) for each in sockets or ()]
+        accepting = [await self._accepting(each) for each in sockets or ()]
+        # uvicorn only closes them, and waits for that.
+        self.servers = accepting  # type: ignore[assignment]
         self.started = True
         self._tell_if_open()
         if self._on_hangup is not None:
@@ -104,25 +110,24 @@ class Server(uvicorn.Server):
         _settle_memory()
         self._on_ready(self.url)
 
-    async def _accepting(self, listener: socket.socket) -> asyncio.Server:
+    async def _accepting(self, listener: socket.socket) -> asyncio.Server | EncryptedListener:
         """As uvicorn's own start, but that a client has a time in which to be encrypted."""
-        limit_s = self._kernel.settings.tls_handshake_s
-        encrypted: dict[str, Any] = {}
-        if self._tls is not None:
-            encrypted = {
-                "ssl": self._tls.context,
-                "ssl_handshake_timeout": limit_s,
-                "ssl_shutdown_timeout": limit_s,
-            }
 
-        def protocol() -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
+        def protocol() -> GuardedProtocol:
+            return self._protocol(
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state
             )
 
+        if self._tls is not None:
+            # Only then: it is no part of a quick start.
+            from famulus.handshakes import EncryptedListener
+
+            limit_s = self._kernel.settings.tls_handshake_s
+            return EncryptedListener(
+                listener, protocol, tls=self._tls, limit_s=limit_s, log=self._log
+            )
         loop = asyncio.get_running_loop()
-        backlog = self.config.backlog
-        return await loop.create_server(protocol, sock=listener, backlog=backlog, **encrypted)
+        return await loop.create_server(protocol, sock=listener, backlog=self.config.backlog)
 
     @staticmethod
     def _connections_max(kernel: Kernel) -> int:

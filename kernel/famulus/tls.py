@@ -26,6 +26,8 @@ class Tls:
         refuse_readable(self._key, "the TLS key")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A handshake is the dearest thing a client can ask for; one is enough.
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
         try:
             # A key with a password would have OpenSSL ask for it on the terminal, and wait.

@@ -81,6 +81,7 @@ HTTP_LIBRARIES = {
 }
 
 SOCKETS = {
+    "kernel/famulus/handshakes.py": "accepts",
     "kernel/famulus/listening.py": "listens",
     "kernel/famulus/server.py": "listens",
     "kernel/famulus/testing/scripted_server.py": "listens, in tests",
