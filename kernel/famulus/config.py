@@ -14,6 +14,7 @@ import stat
 import tomllib
 import typing
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,9 @@ from famulus.mistakes import NO_LINES, Lines, lines_of, meant, place, without_pa
 from famulus.plugin import Settings
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+SETTINGS_TYPES_KEPT_MAX = 256
+"""More than a server has plugins."""
 
 _SWITCH = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -448,14 +452,12 @@ def decode_settings(
             # As a ValueError, msgspec adds the key's name to it.
             raise ValueError(str(error)) from error
 
-    types = {field.name: field.type for field in msgspec.structs.fields(settings_type)}
+    types = {field.name: field.type for field, *_ in settings_fields(settings_type)}
     mistakes = []
     for key in [key for key in values if key not in types]:
         has = f"it has {', '.join(types) or 'none'}{meant(key, types)}"
         mistakes.append(f"{where(key)}: [{table}] has no setting {key!r}; {has}")
-    given = {
-        key: _split(settings_type, key, value) for key, value in values.items() if key in types
-    }
+    given = {key: _split(types[key], value) for key, value in values.items() if key in types}
     for key, value in given.items():
         # Each by itself: together, only the first mistake would be told.
         try:
@@ -508,17 +510,23 @@ def _numbers(settings: msgspec.Struct, prefix: str = "") -> Iterator[tuple[str, 
                 yield f"{prefix}{name}", one
 
 
-def settings_fields(
-    settings_type: type[msgspec.Struct],
-) -> Iterator[tuple[msgspec.structs.FieldInfo, str, str | None, str | None]]:
+Described = tuple[msgspec.structs.FieldInfo, str, str | None, str | None]
+
+
+# Kept, since a start asks for each type's several times, and annotations are slow to read.
+@lru_cache(maxsize=SETTINGS_TYPES_KEPT_MAX)
+def settings_fields(settings_type: type[msgspec.Struct]) -> tuple[Described, ...]:
     """Each field with its reason, its own variable and its own flag."""
-    for field in msgspec.structs.fields(settings_type):
-        why, env, flag = "", None, None
-        for meta in _metas(field.type):
-            why = meta.description or why
-            extra = meta.extra or {}
-            env, flag = extra.get("env", env), extra.get("flag", flag)
-        yield field, why, env, flag
+    return tuple(map(_described, msgspec.structs.fields(settings_type)))
+
+
+def _described(field: msgspec.structs.FieldInfo) -> Described:
+    why, env, flag = "", None, None
+    for meta in _metas(field.type):
+        why = meta.description or why
+        extra = meta.extra or {}
+        env, flag = extra.get("env", env), extra.get("flag", flag)
+    return field, why, env, flag
 
 
 def _metas(annotation: Any) -> list[msgspec.Meta]:
@@ -536,10 +544,9 @@ def takes_list(annotation: Any) -> bool:
     return typing.get_origin(_plain(annotation)) in (list, tuple)
 
 
-def _split(settings_type: type[msgspec.Struct], key: str, value: Any) -> Any:
+def _split(annotation: Any, value: Any) -> Any:
     """A variable gives a list as text with commas."""
-    hints = typing.get_type_hints(settings_type, include_extras=True)
-    if isinstance(value, str) and takes_list(hints[key]):
+    if isinstance(value, str) and takes_list(annotation):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 

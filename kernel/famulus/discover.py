@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache, partial
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,15 @@ def found_class(plugin_type: type[Plugin[Any]]) -> Found:
 
 
 def _installed() -> Iterator[Found]:
+    # A package's name is read anew each time it is asked for, out of all that its README says.
+    package = cache(_package)
     for entry in entry_points(group=GROUP):
-        yield Found(name=entry.name, source=_origin(entry), load=partial(_checked, entry))
+        source = f"{entry.value} (package {package(entry.dist)})"
+        yield Found(name=entry.name, source=source, load=partial(_checked, entry))
 
 
-def _origin(entry: EntryPoint) -> str:
-    package = entry.dist.name if entry.dist else "?"
-    return f"{entry.value} (package {package})"
+def _package(distribution: Distribution | None) -> str:
+    return distribution.name if distribution else "?"
 
 
 def _checked(entry: EntryPoint) -> type[Plugin[Any]]:
