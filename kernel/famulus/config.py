@@ -13,7 +13,7 @@ import os
 import stat
 import tomllib
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -467,7 +467,7 @@ def decode_settings(
     if mistakes:
         raise ConfigError(*mistakes)
     try:
-        settings = msgspec.convert(given, settings_type, strict=False, dec_hook=hook)
+        settings = _converted(given, settings_type, hook)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where('')}: [{table}]: {_without_value(str(error))}") from error
     for path, value in _numbers(settings):
@@ -477,6 +477,19 @@ def decode_settings(
     if mistakes:
         raise ConfigError(*mistakes)
     return settings
+
+
+def _converted(
+    given: Mapping[str, Any], settings_type: type[S], hook: Callable[[type, Any], Any]
+) -> S:
+    """Raises msgspec.ValidationError."""
+    if given or any(field.required for field, *_ in settings_fields(settings_type)):
+        return msgspec.convert(given, settings_type, strict=False, dec_hook=hook)
+    # Most plugins are told nothing, for which msgspec would read all annotations once more.
+    try:
+        return settings_type()
+    except (ValueError, TypeError) as error:
+        raise msgspec.ValidationError(str(error)) from error
 
 
 def _origin(
