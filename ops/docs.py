@@ -95,7 +95,7 @@ def _faults(module: Any) -> dict[str, Fault]:
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command with the words that call it."""
-    yield from _commands("famulus", command_line())
+    yield from _commands("famulus", command_line().whole())
 
 
 def _commands(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

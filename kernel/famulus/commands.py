@@ -3,11 +3,14 @@
 @staticmethod
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    cli.add_command(count)
+    cli.add_command(later("count", "notes_plugin.commands:count", does="Count the notes."))
+
+And in `notes_plugin/commands.py`, which is imported only where somebody counts:
 
 @click.command()
 @configured
 def count(config: Config) -> None:
+    '''Count the notes.'''
     asyncio.run(_count(config))
 
 async def _count(config: Config) -> None:
@@ -28,6 +31,7 @@ import click
 from msgspec.structs import replace
 
 from famulus.config import Config, PluginConfig, load_config
+from famulus.later import Later
 from famulus.lifecycle import BootError, State
 from famulus.log import make_log
 from famulus.plugin import Plugin
@@ -68,6 +72,12 @@ def config_from(arguments: Mapping[str, Any], mistakes: list[str] | None = None)
     return load_config(path, flags=flags, mistakes=mistakes)
 
 
+def takes_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of `serve`, and call its function with them as they were given."""
+    setattr(function, _MARK, True)
+    return function
+
+
 def configured(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags of `serve`, and call its function with `config`."""
     own = set(inspect.signature(function).parameters) - {"config"}
@@ -77,12 +87,13 @@ def configured(function: Callable[..., None]) -> Callable[..., None]:
         mine = {name: arguments.pop(name) for name in own}
         function(config=config_from(arguments), **mine)
 
-    setattr(run, _MARK, True)
-    return run
+    return takes_flags(run)
 
 
 def add_options(command: click.Command, options: Sequence[click.Parameter]) -> None:
-    """Add the flags of `serve` to every `configured` command in a tree of commands."""
+    """Add the flags of `serve` to every command in a tree of commands that takes them."""
+    if isinstance(command, Later):
+        command = command.loaded
     if isinstance(command, click.Group):
         for each in command.commands.values():
             add_options(each, options)

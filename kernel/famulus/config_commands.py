@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from famulus.commands import config_from
+from famulus.commands import config_from, takes_flags
 from famulus.config import Config, ConfigError, ServerSettings, plugin_settings
 from famulus.lifecycle import BootError, Slot, State
 from famulus.plugin import Settings
@@ -31,6 +31,7 @@ def check_command() -> click.Command:
     """The command that looks for mistakes."""
 
     @click.command("check")
+    @takes_flags
     def check(**arguments: Any) -> None:
         """Validate the configuration and say what would start; nothing is started.
 
@@ -111,6 +112,7 @@ def config_command() -> click.Command:
     @click.option("--show", is_flag=True, help="Also say where each value comes from.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @click.option("--example", "as_example", is_flag=True, help="Print every setting's default.")
+    @takes_flags
     def config(show: bool, as_json: bool, as_example: bool, **arguments: Any) -> None:
         """Print every setting as it now is, with its reason; secrets are not printed."""
         from famulus.kernel import Kernel

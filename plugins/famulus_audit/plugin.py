@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from famulus import Call, Operation, Plugin, Problem, hookimpl, need, operations, want
 from famulus.operations import Proceed
@@ -32,6 +30,9 @@ from famulus_schemas.notices import RequestRefused
 from famulus_schemas.ports import KEYS, RECORDS
 from famulus_schemas.records import Clear, Insert, Record, Unit, Write
 from famulus_schemas.retention import Data, DataKind, Idle, Removed
+
+if TYPE_CHECKING:
+    import click
 
 NAME_S = 60.0
 """How long a project's name is taken to be what it was."""
@@ -149,9 +150,9 @@ class Audit(Plugin[AuditSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus audit`."""
-        from famulus_audit.commands import audit
+        from famulus.later import later
 
-        cli.add_command(audit())
+        cli.add_command(later("audit", "famulus_audit.commands:audit", does="Read the audit log."))
 
     # --- changes ------------------------------------------------------------------------------
 

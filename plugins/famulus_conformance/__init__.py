@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import click
+from typing import TYPE_CHECKING
 
 from famulus import NoSettings, Plugin, hookimpl
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["Conformance"]
 
@@ -23,6 +26,7 @@ class Conformance(Plugin[NoSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus conformance`."""
-        from famulus_conformance.command import conformance
+        from famulus.later import later
 
-        cli.add_command(conformance())
+        does = "Say how far a server is OpenAI's API, operation by operation."
+        cli.add_command(later("conformance", "famulus_conformance.command:conformance", does=does))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import click
+from typing import TYPE_CHECKING
 
 from famulus import NoSettings, Plugin, hookimpl
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["Demo"]
 
@@ -23,6 +26,7 @@ class Demo(Plugin[NoSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus demo`."""
-        from famulus_demo.command import demo
+        from famulus.later import later
 
-        cli.add_command(demo())
+        does = "Play a whole conversation with a server of its own."
+        cli.add_command(later("demo", "famulus_demo.command:demo", does=does))

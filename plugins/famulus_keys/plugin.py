@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import click
 from msgspec.structs import replace
 
 from famulus import CannotStart, Plugin, Problem, hookimpl, need
@@ -42,6 +41,7 @@ from famulus_schemas.ports import KEYS, RECORDS
 from famulus_schemas.records import Unit
 
 if TYPE_CHECKING:
+    import click
     from starlette.datastructures import Headers
 
 
@@ -149,9 +149,10 @@ class Keys(Plugin[KeysSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus keys`."""
-        from famulus_keys.commands import keys
+        from famulus.later import later
 
-        cli.add_command(keys())
+        does = "Make, list, rotate and revoke API keys."
+        cli.add_command(later("keys", "famulus_keys.commands:keys", does=does))
 
     async def create(
         self,

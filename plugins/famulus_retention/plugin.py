@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-import click
+from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl, need, want
 from famulus_retention.background import Background
@@ -15,6 +14,9 @@ from famulus_retention.lease import KIND, Lease
 from famulus_retention.settings import RetentionSettings
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.ports import BLOBS, KEYS, RECORDS
+
+if TYPE_CHECKING:
+    import click
 
 
 class Retention(Plugin[RetentionSettings]):
@@ -69,7 +71,9 @@ class Retention(Plugin[RetentionSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus gc` and `famulus erase`."""
-        from famulus_retention.commands import erase, gc
+        from famulus.later import later
 
-        cli.add_command(gc())
-        cli.add_command(erase())
+        does = "Delete what is older than [plugins.retention] says, and what belongs to nothing."
+        cli.add_command(later("gc", "famulus_retention.commands:gc", does=does))
+        does = "Erase all of a project or a person for good, and prove it."
+        cli.add_command(later("erase", "famulus_retention.commands:erase", does=does))

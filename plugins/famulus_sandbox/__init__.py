@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import click
+from typing import TYPE_CHECKING
 
 from famulus import NoSettings, Plugin, hookimpl
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["SandboxCommands"]
 
@@ -23,6 +26,7 @@ class SandboxCommands(Plugin[NoSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus sandbox`."""
-        from famulus_sandbox.commands import sandbox
+        from famulus.later import later
 
-        cli.add_command(sandbox())
+        does = "Boxes in which the code of models runs."
+        cli.add_command(later("sandbox", "famulus_sandbox.commands:sandbox", does=does))

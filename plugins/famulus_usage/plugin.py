@@ -100,9 +100,10 @@ class Usage(Plugin[UsageSettings]):
     @hookimpl
     def register_commands(cli: click.Group) -> None:
         """`famulus usage`."""
-        from famulus_usage.commands import usage
+        from famulus.later import later
 
-        cli.add_command(usage())
+        does = "Show what models used, and what that cost."
+        cli.add_command(later("usage", "famulus_usage.commands:usage", does=does))
 
     @hookimpl
     def register_operations(self) -> list[Operation]:

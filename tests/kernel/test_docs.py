@@ -132,7 +132,7 @@ def test_every_command_is_there() -> None:
         for name, each in command.commands.items():
             yield from words(f"{prefix} {name}", each)
 
-    listed = list(words("famulus", command_line()))
+    listed = list(words("famulus", command_line().whole()))
     assert {"famulus serve", "famulus demo", "famulus keys create"} <= set(listed)
     for each in listed:
         assert re.search(rf"^- `{each}[` ]", README, re.MULTILINE), each
