@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from famulus import NoSettings, Operation, Plugin, hookimpl, need, operations
-from famulus_admin.key_operations import KeyOperations
-from famulus_admin.project_operations import ProjectOperations
 from famulus_schemas.ports import KEYS
 
 
@@ -17,4 +15,8 @@ class Admin(Plugin[NoSettings]):
     @hookimpl
     def register_operations(self) -> list[Operation]:
         """Projects, and who may come in to them."""
+        # Only here: commands have no use for them.
+        from famulus_admin.key_operations import KeyOperations
+        from famulus_admin.project_operations import ProjectOperations
+
         return [*operations(ProjectOperations(self)), *operations(KeyOperations(self))]

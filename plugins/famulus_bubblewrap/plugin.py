@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl
-from famulus_boxes.environment import find_environment
-from famulus_boxes.keeper import Keeper
 from famulus_bubblewrap.settings import BubblewrapSettings
-from famulus_bubblewrap.wall import BubblewrapWall
 from famulus_schemas.health import Health
 from famulus_schemas.ports import SANDBOX
+
+if TYPE_CHECKING:
+    from famulus_boxes.keeper import Keeper
 
 
 class Bubblewrap(Plugin[BubblewrapSettings]):
@@ -26,6 +27,11 @@ class Bubblewrap(Plugin[BubblewrapSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; that boxes cannot be opened is told to those who want one."""
+        # Only here: what does not run is not imported.
+        from famulus_boxes.environment import find_environment
+        from famulus_boxes.keeper import Keeper
+        from famulus_bubblewrap.wall import BubblewrapWall
+
         environment = await asyncio.to_thread(find_environment, self.data_dir, self.settings.python)
         if environment.stale:
             self.log.warning("packages_not_used", reason=environment.stale)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from famulus import Plugin, hookimpl
-from famulus_builtin.backend import LEXICAL, MODEL, BuiltinBackend
 from famulus_builtin.settings import BuiltinSettings
 from famulus_schemas.inference import Backend
 
-__all__ = ["LEXICAL", "MODEL", "Builtin", "BuiltinBackend", "BuiltinSettings"]
+__all__ = ["Builtin", "BuiltinSettings"]
 
 
 class Builtin(Plugin[BuiltinSettings]):
@@ -18,4 +17,6 @@ class Builtin(Plugin[BuiltinSettings]):
     @hookimpl
     def register_backends(self) -> list[Backend]:
         """The one backend, which opens nothing."""
+        from famulus_builtin.backend import BuiltinBackend
+
         return [BuiltinBackend(self.settings)]

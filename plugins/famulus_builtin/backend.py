@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from famulus_builtin import tokens
-from famulus_builtin.conversation import Conversation
 from famulus_builtin.embedding import LEXICAL_DIMENSIONS, embed
-from famulus_builtin.functions import CannotCall
-from famulus_builtin.refs import SchemaUnusable
-from famulus_builtin.reply import Reply, reply_to
 from famulus_builtin.settings import BuiltinSettings
 from famulus_schemas.inference import (
     BackendFault,
@@ -25,6 +22,9 @@ from famulus_schemas.inference import (
     TokenUsage,
     ToolCallDelta,
 )
+
+if TYPE_CHECKING:
+    from famulus_builtin.reply import Reply
 
 MODEL = "famulus-builtin"
 LEXICAL = "famulus-lexical-1"
@@ -113,6 +113,11 @@ class BuiltinBackend:
         return [tokens.count(text) for text in texts]
 
     def _reply(self, request: ChatRequest) -> Reply:
+        # Only here: most servers have a model of their own, and never ask this one.
+        from famulus_builtin.functions import CannotCall
+        from famulus_builtin.refs import SchemaUnusable
+        from famulus_builtin.reply import reply_to
+
         try:
             return reply_to(request)
         except SchemaUnusable as error:
@@ -122,6 +127,8 @@ class BuiltinBackend:
             raise self._fault(str(error), param="tools") from error
 
     def _prompt_tokens(self, request: ChatRequest) -> int:
+        from famulus_builtin.conversation import Conversation
+
         talk = Conversation(request.messages)
         count = MESSAGE_TOKENS * len(request.messages) + sum(map(tokens.count, talk.texts()))
         if request.tools:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from famulus import Plugin, Problem, hookimpl, need
-from famulus_embeddings.embedder import RoutedEmbedder
 from famulus_embeddings.settings import EmbeddingsSettings
 from famulus_schemas.health import Health
 from famulus_schemas.ports import EMBEDDER, INFERENCE
@@ -23,6 +22,8 @@ class Embeddings(Plugin[EmbeddingsSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; no model is asked before there is a text."""
+        from famulus_embeddings.embedder import RoutedEmbedder
+
         self.provide(EMBEDDER, RoutedEmbedder(self.inference, self.settings))
         yield
 

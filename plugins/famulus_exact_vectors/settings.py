@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from famulus_indexes import IndexSettings
+from famulus_indexes.settings import IndexSettings
 
 
 class ExactVectorsSettings(IndexSettings, frozen=True, kw_only=True):

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl
-from famulus_hnsw.graphs import Graphs, open_graphs
 from famulus_hnsw.settings import HnswSettings
-from famulus_indexes import Indexes, index_gauges, open_indexes
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import VECTORS
@@ -18,6 +16,8 @@ from famulus_schemas.retention import Data
 
 if TYPE_CHECKING:
     from famulus.hands import Hands
+    from famulus_hnsw.graphs import Graphs
+    from famulus_indexes.indexes import Indexes
     from famulus_indexes.store import StoreIndex
 
 MISSING = 'hnswlib is not installed, so all search is exact: pip install "famulus[hnsw]"'
@@ -35,6 +35,10 @@ class Hnsw(Plugin[HnswSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; what is searched is opened when it is."""
+        # Only here: what does not run is not imported.
+        from famulus_hnsw.graphs import open_graphs
+        from famulus_indexes.indexes import open_indexes
+
         settings, log = self.settings, self.log
         async with open_graphs(settings, log=log) as graphs:
             if not graphs.is_able:
@@ -61,6 +65,8 @@ class Hnsw(Plugin[HnswSettings]):
     @hookimpl
     def register_gauges(self) -> list[Gauge]:
         """How many indexes are open, and what they take."""
+        from famulus_indexes.gauges import index_gauges
+
         return index_gauges(lambda: self._indexes)
 
     @hookimpl

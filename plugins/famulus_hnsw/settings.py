@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from famulus import setting
-from famulus_indexes import IndexSettings
+from famulus_indexes.settings import IndexSettings
 
 
 class HnswSettings(IndexSettings, frozen=True, kw_only=True):

@@ -1,11 +1,6 @@
 """What the plugins that reach model servers over HTTP share: one client for OpenAI's dialect.
 
 A library, not a plugin: it registers nothing, and has no settings of its own but the structs
-that such plugins put into theirs.
+that such plugins put into theirs. They import its modules: `settings` always, and the rest where
+there is a server to reach.
 """
-
-from famulus_http_models.address import Address
-from famulus_http_models.backend import HttpBackend
-from famulus_http_models.settings import Limits, Server, Timeouts, refuse_same_labels
-
-__all__ = ["Address", "HttpBackend", "Limits", "Server", "Timeouts", "refuse_same_labels"]

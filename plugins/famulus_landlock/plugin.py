@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl
-from famulus_boxes.environment import find_environment
-from famulus_boxes.keeper import Keeper
 from famulus_landlock.settings import LandlockSettings
-from famulus_landlock.wall import LACKS, LandlockWall
 from famulus_schemas.health import Health
 from famulus_schemas.ports import SANDBOX
+
+if TYPE_CHECKING:
+    from famulus_boxes.keeper import Keeper
 
 
 class Landlock(Plugin[LandlockSettings]):
@@ -26,6 +27,11 @@ class Landlock(Plugin[LandlockSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port, and say what boxes lack."""
+        # Only here: what does not run is not imported.
+        from famulus_boxes.environment import find_environment
+        from famulus_boxes.keeper import Keeper
+        from famulus_landlock.wall import LACKS, LandlockWall
+
         self.log.warning("sandbox_is_weaker", lacks=list(LACKS))
         environment = await asyncio.to_thread(find_environment, self.data_dir, self.settings.python)
         if environment.stale:

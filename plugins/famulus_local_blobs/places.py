@@ -21,6 +21,11 @@ class Places:
         self.root = root
         self.unfinished = root / UNFINISHED
 
+    def prepare(self) -> None:
+        """Make the folders that must be there."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.unfinished, below=self.root)
+
     def of(self, project: str, key: str) -> Path:
         """The path of a blob. Raises ValueError for a key or a project that cannot be one."""
         shard = sha256(key.encode()).hexdigest()[:2]

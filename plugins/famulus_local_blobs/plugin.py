@@ -8,11 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from famulus import Plugin
-from famulus_local_blobs.hands import DiskHands
-from famulus_local_blobs.places import Places, make_folder
 from famulus_local_blobs.settings import LocalBlobsSettings
-from famulus_local_blobs.store import FolderOfBlobs
-from famulus_local_blobs.writing import remove_leftovers
 from famulus_schemas.ports import BLOBS
 
 
@@ -26,11 +22,17 @@ class LocalBlobs(Plugin[LocalBlobsSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Remove what a crash left, and provide the port."""
+        # Only here: what does not run is not imported.
+        from famulus_local_blobs.hands import DiskHands
+        from famulus_local_blobs.places import Places
+        from famulus_local_blobs.store import FolderOfBlobs
+        from famulus_local_blobs.writing import remove_leftovers
+
         settings = self.settings
         root = Path(settings.folder) if settings.folder else self.data_dir / "blobs"
         places, hands = Places(root), DiskHands(settings.threads_max)
         try:
-            await hands.do(partial(_prepare, places))
+            await hands.do(places.prepare)
             if removed := await hands.do(partial(remove_leftovers, places)):
                 self.log.info("unfinished_blobs_removed", files=removed)
             store = FolderOfBlobs(
@@ -40,8 +42,3 @@ class LocalBlobs(Plugin[LocalBlobsSettings]):
             yield
         finally:
             hands.close()
-
-
-def _prepare(places: Places) -> None:
-    places.root.parent.mkdir(parents=True, exist_ok=True)
-    make_folder(places.unfinished, below=places.root)

@@ -34,11 +34,6 @@ class Unverified(msgspec.Struct, frozen=True):
         return issuer if isinstance(issuer, str) else None
 
 
-def looks_like_one(token: str) -> bool:
-    """Whether this may be a JWT rather than an API key: its header is a JSON object's beginning."""
-    return token.startswith("ey") and token.count(".") >= _JWS_SEGMENTS - 1
-
-
 def take_apart(token: str) -> Unverified:
     """What a token says of itself. Raises BadToken where it is no JWT that could be taken."""
     segments = token.split(".")

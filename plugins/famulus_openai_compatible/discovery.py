@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from famulus_http_models import Server
+from famulus_http_models.settings import Server
 
 HOST = "127.0.0.1"
 """Never anything but this machine: nobody else asked to be looked at."""

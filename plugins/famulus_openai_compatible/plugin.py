@@ -11,12 +11,13 @@ import msgspec
 
 from famulus import Plugin, hookimpl
 from famulus.plugin import Host
-from famulus_http_models import HttpBackend, Server
+from famulus_http_models.settings import Server
 from famulus_openai_compatible.discovery import USUAL_PORTS, listening
 from famulus_openai_compatible.settings import OpenAICompatibleSettings
 from famulus_schemas.inference import Backend, BackendFault
 
 if TYPE_CHECKING:
+    from famulus_http_models.backend import HttpBackend
     from famulus_http_models.link import Link
 
 BUILTIN = "builtin"
@@ -102,6 +103,8 @@ class OpenAICompatible(Plugin[OpenAICompatibleSettings]):
         return True
 
     async def _backend(self, server: Server) -> HttpBackend:
+        from famulus_http_models.backend import HttpBackend
+
         return await HttpBackend.load(
             server,
             await self._opened(),

@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from famulus import Secret, Settings
-from famulus_http_models import Address, Limits, Server, Timeouts, refuse_same_labels
+from famulus_http_models.address import Address
+from famulus_http_models.settings import Limits, Server, Timeouts, refuse_same_labels
 
 
 class OpenAICompatibleSettings(Settings, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from famulus_otel.finished import Finished
+from famulus_otel.finished import Finished, Traced, finished
 from famulus_otel.settings import OtelSettings
 
 if TYPE_CHECKING:
@@ -56,8 +56,11 @@ class Exporter:
         """How many were not sent yet."""
         return len(self._waiting)
 
-    def add(self, span: Finished) -> None:
-        """Have it sent soon."""
+    def add(self, event: Traced) -> None:
+        """Have the span of what is over sent soon, where it is traced."""
+        span = finished(event)
+        if span is None:
+            return
         if len(self._waiting) >= self._settings.queue_max:
             self.dropped += 1
             return

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from famulus import CannotStart, Plugin, hookimpl, tracing
 from famulus.operations import Identify
-from famulus_otel.finished import finished
 from famulus_otel.settings import OtelSettings
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
@@ -110,9 +109,7 @@ class Otel(Plugin[OtelSettings]):
         self, event: RequestServed | RunEnded | ModelAnswered | BackendFailed | ToolCalled
     ) -> None:
         """Have exported what is over."""
-        span = finished(event)
-        if span is not None:
-            self._exporter.add(span)
+        self._exporter.add(event)
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:

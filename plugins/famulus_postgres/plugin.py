@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from famulus import CannotStart, Plugin, hookimpl
-from famulus_postgres.gauges import store_gauges
 from famulus_postgres.settings import PostgresSettings
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
@@ -70,6 +69,8 @@ class Postgres(Plugin[PostgresSettings]):
     @hookimpl
     def register_gauges(self) -> list[Gauge]:
         """How much waits to be written or read, and how long writing takes."""
+        from famulus_postgres.gauges import store_gauges
+
         return store_gauges(lambda: self._database)
 
     @hookimpl

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from famulus import Plugin, hookimpl
 from famulus.config import ConfigError
-from famulus_remote_sandbox.keeper import Keeper
-from famulus_remote_sandbox.marks import Marks
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
 from famulus_schemas.health import Health
 from famulus_schemas.ports import SANDBOX
+
+if TYPE_CHECKING:
+    from famulus_remote_sandbox.keeper import Keeper
 
 
 class RemoteSandbox(Plugin[RemoteSandboxSettings]):
@@ -28,8 +30,10 @@ class RemoteSandbox(Plugin[RemoteSandboxSettings]):
         """Provide the port; the gateway is reached when boxes are first asked for."""
         settings = self.settings
         _check(settings)
-        # Only here: what is not chosen does not import an HTTP client.
+        # Only here: what is not chosen is not imported, and least of all an HTTP client.
         from famulus_remote_sandbox.gateway import open_gateway
+        from famulus_remote_sandbox.keeper import Keeper
+        from famulus_remote_sandbox.marks import Marks
 
         if not settings.verify_tls:
             self.log.warning("gateway_not_verified", url=settings.url)

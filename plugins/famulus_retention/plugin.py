@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl, need, want
-from famulus_retention.background import Background
 from famulus_retention.known import Known
 from famulus_retention.lease import KIND, Lease
 from famulus_retention.settings import RetentionSettings
@@ -17,6 +16,8 @@ from famulus_schemas.ports import BLOBS, KEYS, RECORDS
 
 if TYPE_CHECKING:
     import click
+
+    from famulus_retention.background import Background
 
 
 class Retention(Plugin[RetentionSettings]):
@@ -46,6 +47,9 @@ class Retention(Plugin[RetentionSettings]):
         if not self.host.serves or not settings.named():
             yield
             return
+        # Only here: most servers keep all they have.
+        from famulus_retention.background import Background
+
         self.background = Background(
             settings,
             records=self.records,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import ClassVar
 from famulus import CannotStart, Plugin, hookimpl
 from famulus.plugin import Host
 from famulus_schemas.inference import Backend
-from famulus_sentences.backend import SentencesBackend
 from famulus_sentences.settings import SentencesSettings
 from famulus_sentences.weights import INSTALL, missing_in, packaged
 
@@ -36,6 +34,11 @@ class Sentences(Plugin[SentencesSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Look for the files, which are read when the model is first asked."""
+        # Only here: what does not run is not imported.
+        from concurrent.futures import ThreadPoolExecutor
+
+        from famulus_sentences.backend import SentencesBackend
+
         folder = Path(self.settings.folder) if self.settings.folder else packaged()
         assert folder is not None, "without weights the plugin is off"
         for package in ("numpy", "safetensors"):

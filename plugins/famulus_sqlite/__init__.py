@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl
 from famulus.migrations import Migrations
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.ports import RECORDS
-from famulus_sqlite.database import Database, open_database
-from famulus_sqlite.gauges import writer_gauges
-from famulus_sqlite.migrations import SqliteMigrations
 from famulus_sqlite.settings import SqliteSettings
-from famulus_sqlite.store import SqliteStore, SqliteSystem
+
+if TYPE_CHECKING:
+    from famulus_sqlite.database import Database
 
 __all__ = ["Sqlite", "SqliteSettings"]
 
@@ -38,6 +38,10 @@ class Sqlite(Plugin[SqliteSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Open the database and provide both views of it."""
+        # Only here and below: what does not run is not imported.
+        from famulus_sqlite.database import open_database
+        from famulus_sqlite.store import SqliteStore, SqliteSystem
+
         clock, per_fill = self.host.clock, self.settings.records_per_fill_max
         async with open_database(self.path, self.settings, clock=clock, log=self.log) as database:
             self._database = database
@@ -53,11 +57,15 @@ class Sqlite(Plugin[SqliteSettings]):
     @hookimpl
     def register_migrations(self) -> list[Migrations]:
         """The migrations of the database file."""
+        from famulus_sqlite.migrations import SqliteMigrations
+
         return [SqliteMigrations(self.path, self.settings, clock=self.host.clock)]
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:
         """How much waits to be written, and how long writing takes."""
+        from famulus_sqlite.gauges import writer_gauges
+
         return writer_gauges(lambda: self._database)
 
     @hookimpl

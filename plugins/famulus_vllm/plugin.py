@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from famulus import Plugin, hookimpl
 from famulus.plugin import Host
-from famulus_http_models import HttpBackend
 from famulus_schemas.inference import Backend
 from famulus_vllm.settings import VllmSettings
 
@@ -33,6 +32,7 @@ class Vllm(Plugin[VllmSettings]):
     async def lifespan(self) -> AsyncIterator[None]:
         """Keep one HTTP client open for all servers."""
         # Imported here because it brings aiohttp, which a server without vLLM can spare.
+        from famulus_http_models.backend import HttpBackend
         from famulus_http_models.link import open_link
 
         async with open_link(self.settings.limits) as link:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from famulus import Settings
-from famulus_http_models import Limits, Server, Timeouts, refuse_same_labels
+from famulus_http_models.settings import Limits, Server, Timeouts, refuse_same_labels
 
 
 class VllmSettings(Settings, frozen=True, kw_only=True):

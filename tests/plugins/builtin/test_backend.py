@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from famulus_builtin import LEXICAL, MODEL, Builtin, BuiltinBackend, BuiltinSettings, tokens
+from famulus_builtin import Builtin, BuiltinSettings, tokens
+from famulus_builtin.backend import LEXICAL, MODEL, BuiltinBackend
 from famulus_schemas.inference import (
     BackendFault,
     ChatChunk,

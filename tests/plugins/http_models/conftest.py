@@ -12,8 +12,9 @@ import pytest
 
 from famulus.testing.kit import FixedClock
 from famulus.testing.scripted import ScriptedBackend
-from famulus_http_models import HttpBackend, Limits, Server, Timeouts
+from famulus_http_models.backend import HttpBackend
 from famulus_http_models.link import open_link
+from famulus_http_models.settings import Limits, Server, Timeouts
 
 Reach = Callable[..., AbstractAsyncContextManager[HttpBackend]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from famulus_http_models import Address
+from famulus_http_models.address import Address
 
 
 @pytest.mark.parametrize(

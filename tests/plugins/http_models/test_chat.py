@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from famulus.testing.scripted import Script, ScriptedBackend, Turn, tool
-from famulus_http_models import Timeouts
+from famulus_http_models.settings import Timeouts
 from famulus_schemas.inference import (
     Backend,
     BackendFault,

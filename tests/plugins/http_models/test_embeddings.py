@@ -7,7 +7,7 @@ import math
 import pytest
 
 from famulus.testing.scripted import ScriptedBackend, ScriptedFault, faults
-from famulus_http_models import Limits
+from famulus_http_models.settings import Limits
 from famulus_schemas.inference import BackendFault
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from famulus.testing.scripted import (
     faults,
     tool,
 )
-from famulus_http_models import Limits, Timeouts
+from famulus_http_models.settings import Limits, Timeouts
 from famulus_schemas.inference import (
     Backend,
     BackendFault,

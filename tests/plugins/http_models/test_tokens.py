@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from famulus.testing.scripted import ScriptedBackend, faults
-from famulus_http_models import Limits
+from famulus_http_models.settings import Limits
 from famulus_http_models.tokens import TokenizerFile
 from famulus_schemas.inference import BackendFault, PromptMessage
 

@@ -89,8 +89,9 @@ async def test_a_stream_that_fails_before_its_first_event_is_asked_again(routed)
 
 
 def over_http(routed, url: str):
-    from famulus_http_models import HttpBackend, Limits, Server, Timeouts
+    from famulus_http_models.backend import HttpBackend
     from famulus_http_models.link import open_link
+    from famulus_http_models.settings import Limits, Server, Timeouts
 
     class Reached:
         async def __aenter__(self):
