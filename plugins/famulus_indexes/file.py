@@ -91,6 +91,8 @@ class Kept(NamedTuple):
 
     key: tuple[str, str]
     documents: frozenset[str]
+    mark: str
+    """Which no other file has."""
 
 
 class Closed(Exception):
@@ -328,8 +330,9 @@ def kept_in(path: Path) -> Kept | None:
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(uri, uri=True)) as connection:
         owner = connection.execute("select project, name from store").fetchone()
         names = connection.execute("select name from document").fetchall()
-        if owner is not None:
-            return Kept(owner, frozenset(name for (name,) in names))
+        about = connection.execute("select * from about").fetchone()
+        if owner is not None and about is not None:
+            return Kept(owner, frozenset(name for (name,) in names), about[2])
     return None
 
 

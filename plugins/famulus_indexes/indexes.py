@@ -70,6 +70,7 @@ class Indexes:
             threads=threads,
             changes=self.changes,
             is_open=self._entrances.__contains__,
+            discard=self._discard,
             pause_s=settings.clear_up_s,
             log=log,
         )
@@ -115,7 +116,13 @@ class Indexes:
 
     def data_kinds(self) -> list[Data]:
         """What is kept in the folder, of this process and of those before it."""
-        residue = Residue(self._folder, threads=self._threads, let_go=self._let_go)
+        residue = Residue(
+            self._folder,
+            threads=self._threads,
+            let_go=self._let_go,
+            discard=self._discard,
+            name_of=_file_name,
+        )
         return residue.data_kinds(lambda: self._source)
 
     async def _let_go(self, key: Key) -> None:
@@ -124,6 +131,12 @@ class Indexes:
         if entrance is not None:
             async with entrance.rounds.lock:
                 await entrance.index.discard()
+
+    async def _discard(self, key: Key) -> None:
+        """Remove a store's file, open or not; whoever searches it next makes another."""
+        entrance = await self._entered(key)
+        async with entrance.rounds.lock:
+            await entrance.index.discard()
 
     async def close(self) -> None:
         """Let go of everything; nobody may be searching."""

@@ -7,7 +7,7 @@ again that a file was deleted from. So what is kept of each store is compared wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ASKED = "look"
 """The file by which another process asks who has a folder to look through it now."""
+RENEW = ".renew"
+"""The ending of files beside those that are to be removed then, whatever they have."""
 ASKED_S = 2.0
 """Between two looks whether anybody asks."""
 
@@ -36,6 +38,7 @@ class Leftovers:
         threads: Hands,
         changes: Changes,
         is_open: Callable[[Key], bool],
+        discard: Callable[[Key], Awaitable[None]],
         pause_s: float,
         log: Log,
     ) -> None:
@@ -43,6 +46,7 @@ class Leftovers:
         self._threads = threads
         self._changes = changes
         self._is_open = is_open
+        self._discard = discard
         self._pause_s = pause_s
         self._log = log
         self._source: VectorSource | None = None
@@ -74,6 +78,11 @@ class Leftovers:
 
     async def _look(self) -> None:
         assert self._source is not None
+        for asked in await self._threads.do(lambda: sorted(self._folder.glob(f"*{RENEW}"))):
+            kept = await self._threads.do(partial(_kept_in, asked.with_suffix(".db")))
+            if kept is not None:
+                await self._discard(kept.key)
+            await self._threads.do(partial(asked.unlink, missing_ok=True))
         for path in await self._threads.do(lambda: sorted(self._folder.glob("*.db"))):
             kept = await self._threads.do(partial(_kept_in, path))
             if kept is None:

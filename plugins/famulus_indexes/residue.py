@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from famulus.hands import Hands
 from famulus_indexes.changes import Key
-from famulus_indexes.leftovers import ASKED
+from famulus_indexes.leftovers import ASKED, RENEW
 from famulus_schemas.retention import Data, DataPlace, Orphans, Removed
 from famulus_schemas.retrieval import VectorSource
 
@@ -24,11 +24,21 @@ class Residue:
     """Counts and removes files of indexes, wherever they are."""
 
     def __init__(
-        self, folder: Path, *, threads: Hands, let_go: Callable[[Key], Awaitable[None]]
+        self,
+        folder: Path,
+        *,
+        threads: Hands,
+        let_go: Callable[[Key], Awaitable[None]],
+        discard: Callable[[Key], Awaitable[None]],
+        name_of: Callable[[Key], str],
     ) -> None:
         self._folder = folder
         self._threads = threads
         self._let_go = let_go
+        self._discard = discard
+        self._name_of = name_of
+        self._old: dict[Key, Collection[str]] = {}
+        """The marks of the files of stores that were to be renewed."""
 
     def data_kinds(self, source: Callable[[], VectorSource | None]) -> list[Data]:
         """What the folders have of a project, and of stores that are gone."""
@@ -37,7 +47,7 @@ class Residue:
             return await self.remove_orphans(source(), is_dry=is_dry)
 
         return [
-            DataPlace(name="index files", count=self.count, erase=self.erase),
+            DataPlace(name="index files", count=self.count, erase=self.erase, renew=self.renew),
             Orphans(name="index files of no store", remove=orphans),
         ]
 
@@ -50,6 +60,20 @@ class Residue:
         for _, key in await self._threads.do(partial(_files_of, self._folder.parent, project)):
             await self._let_go(key)
         await self._threads.do(partial(_remove, self._folder, lambda _, key: key[0] == project))
+
+    async def renew(self, project: str, store: str) -> bool:
+        """Remove a store's files, as `erase`: a document that left one may still be in its pages.
+
+        Whether all are gone that were there when this was first asked.
+        """
+        key = project, store
+        marks = partial(_marks_of, self._folder.parent, self._name_of(key))
+        if key not in self._old:
+            self._old[key] = await self._threads.do(marks)
+            await self._discard(key)
+            is_of = partial(_is_of, key)
+            await self._threads.do(partial(_remove, self._folder, is_of, renews=True))
+        return (await self._threads.do(marks)).isdisjoint(self._old[key])
 
     async def remove_orphans(self, source: VectorSource | None, *, is_dry: bool) -> Removed:
         """Remove the files of stores that are gone, as `erase`."""
@@ -78,7 +102,19 @@ def _files_of(folders: Path, project: str | None) -> list[tuple[Path, Key]]:
     return found
 
 
-def _remove(own: Path, is_meant: Callable[[Path, Key], bool]) -> None:
+def _is_of(wanted: Key, path: Path, key: Key) -> bool:
+    return key == wanted
+
+
+def _marks_of(folders: Path, name: str) -> frozenset[str]:
+    """The marks of a store's files, in the folders of all processes."""
+    from famulus_indexes.file import kept_in
+
+    found = [kept_in(path) for path in folders.glob(f"*/{name}")]
+    return frozenset(each.mark for each in found if each is not None)
+
+
+def _remove(own: Path, is_meant: Callable[[Path, Key], bool], *, renews: bool = False) -> None:
     from famulus_indexes.file import kept_in
 
     for folder in sorted(each for each in own.parent.iterdir() if each.is_dir()):
@@ -89,8 +125,10 @@ def _remove(own: Path, is_meant: Callable[[Path, Key], bool]) -> None:
                     continue
                 if is_held:
                     _remove_with_all_beside(path)
-                else:
-                    (folder / ASKED).touch()
+                    continue
+                if renews:
+                    path.with_suffix(RENEW).touch()
+                (folder / ASKED).touch()
 
 
 def _remove_with_all_beside(path: Path) -> None:

@@ -66,7 +66,14 @@ class Pgvector(Plugin[PgvectorSettings]):
         vectors = self._vectors
         if vectors is None:
             return []
-        return [DataPlace(name="vectors", count=vectors.count_of, erase=vectors.erase)]
+        return [
+            DataPlace(
+                name="vectors",
+                count=vectors.count_of,
+                erase=vectors.erase,
+                renew=vectors.renew,
+            )
+        ]
 
     @hookimpl
     async def check_health(self) -> Health:

@@ -22,6 +22,8 @@ from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 ATTEMPTS_MAX: Final = 10
 """Another process may bring in a later generation each time before this one has searched."""
 
+_DOCUMENTS: Final = "select name from document where store = $1"
+
 Search = Callable[[Any, StoreRow], Awaitable[Sequence[Hit]]]
 
 
@@ -88,8 +90,24 @@ class PgVectors:
                 await connection.execute(
                     "delete from store where project = $1", name_bytes(project)
                 )
-                for table in ("store", "document", "chunk"):
-                    await connection.execute(f"vacuum {table}")
+                await _vacuum(connection)
+
+    async def renew(self, project: str, store: str) -> bool:
+        """Remove what has left a store; whether nothing of that is there any more."""
+        if self._source is None:
+            return False
+        with reached():
+            async with self._pool.acquire() as connection:
+                if await find_store(connection, project, store) is None:
+                    return True
+        await self._bring_in((project, store))
+        state = await self._source.state(project, store)
+        with reached():
+            async with self._pool.acquire() as connection:
+                row = await find_store(connection, project, store)
+                found = [] if row is None else await connection.fetch(_DOCUMENTS, row.id)
+                await _vacuum(connection)
+        return {bytes(name) for (name,) in found} <= {name_bytes(name) for name in state.documents}
 
     async def probe(self) -> None:
         """Whether the database answers. Raises StoreUnavailable."""
@@ -133,6 +151,11 @@ class PgVectors:
                 row = await self._alone(connection, key).bring_in(self._source)
         if row is not None:
             self.builder.consider(row)
+
+
+async def _vacuum(connection: Any) -> None:
+    for table in ("store", "document", "chunk"):
+        await connection.execute(f"vacuum {table}")
 
 
 def _row(vector: bytes, dimensions: int) -> bytes:

@@ -6,7 +6,7 @@ is of a project or a person, then needs to know no plugin: it asks each for its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -22,6 +22,8 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """Of contents, where they are known: blobs, and what indexes take."""
     blobs: tuple[str, ...] = ()
     """Keys of blobs that are gone now, or will be once its jobs are done."""
+    ids: tuple[str, ...] = ()
+    """Of further records that went with it."""
 
 
 class Idle(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,14 @@ class DataKind(msgspec.Struct, frozen=True, kw_only=True):
     """The project that one which is kept among the server's own records tells of."""
     is_copy: bool = False
     """Whether it repeats what others said, and goes where that does."""
+    parts: Mapping[str, Callable[[Record], str]] = {}
+    """Further kinds of record that go with one, and the id of the one with which a record goes."""
+    names_only: tuple[str, ...] = ()
+    """Kinds of record that hold nothing of other things but their ids, which tell nothing once
+    those are gone."""
+    forget: Callable[[str, str], Awaitable[bool]] | None = None
+    """Forget what is kept, in a project, under a parent of which records were erased, and may
+    repeat what these said, as models' prompts do; False as long as it may still be written."""
 
 
 class DataPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +91,9 @@ class DataPlace(msgspec.Struct, frozen=True, kw_only=True):
     """How much there is of a project."""
     erase: Callable[[str], Awaitable[None]]
     """Remove all of a project; its records are gone by then."""
+    renew: Callable[[str, str], Awaitable[bool]] | None = None
+    """Have what was kept, in a project, of one thing by its id be made anew from its records, of
+    which some were erased; whether that is done. Asked again until it is."""
 
 
 class Orphans(msgspec.Struct, frozen=True, kw_only=True):
