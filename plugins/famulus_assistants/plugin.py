@@ -52,7 +52,13 @@ class AssistantsPlugin(Plugin[NoSettings]):
     def register_data_kinds(self) -> list[Data]:
         """Assistants, which have no age: they are what an application is made of."""
         return [
-            DataKind(name="assistants", kind="assistant", delete=self._delete, named_by="metadata")
+            DataKind(
+                name="assistants",
+                kind="assistant",
+                delete=self._delete,
+                named_by="metadata",
+                names_only=("assistant",),
+            )
         ]
 
     async def _delete(

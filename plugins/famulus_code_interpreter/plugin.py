@@ -16,7 +16,8 @@ from famulus_schemas.gauges import Gauge
 from famulus_schemas.health import Health
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import FILES, RECORDS, SANDBOX
-from famulus_schemas.records import Delete, Unit, Write
+from famulus_schemas.records import Delete, Record, Unit, Write
+from famulus_schemas.retention import Data, DataKind, Idle, Removed
 from famulus_schemas.sandbox import Probe
 from famulus_schemas.tooling import ToolKind
 
@@ -66,6 +67,17 @@ class CodeInterpreterPlugin(Plugin[CodeInterpreterSettings]):
                 read=lambda: self.sessions.counts(),
             )
         ]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """What is remembered of boxes: a thread's next one begins without it where that must go."""
+        return [
+            DataKind(name="code_sessions", kind=KIND.name, delete=self._forget, is_copy=True),
+        ]
+
+    async def _forget(self, principal: Principal, record: Record, idle: Idle | None) -> Removed:
+        await self.records.of(record.project).commit([forget(record.id)])
+        return Removed()
 
     @hookimpl
     def register_tools(self) -> list[ToolKind]:

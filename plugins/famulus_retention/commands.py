@@ -15,7 +15,8 @@ from famulus.config import Config
 from famulus_retention import report
 from famulus_retention.collecting import Collected, collect
 from famulus_retention.inventory import Inventory
-from famulus_retention.persons import Found, PersonErasure, Wanted
+from famulus_retention.naming import Wanted
+from famulus_retention.persons import Found, PersonErasure
 from famulus_retention.plugin import Retention
 from famulus_retention.projects import ProjectErasure
 from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT

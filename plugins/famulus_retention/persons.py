@@ -1,19 +1,22 @@
 """All that is a person's in a project: found by metadata or ids, erased, and looked for again.
 
-An Assistants application says whose something is by metadata: `user_id` on a thread, a message, an
-assistant or a vector store, an attribute of a file in a vector store. What such a thread names and
-nothing else does (files that were attached, the store that was made for them) goes with it.
+An Assistants application says whose something is by metadata: `user_id` on a thread, a message, a
+run, an assistant or a vector store, an attribute of a file in a vector store. What such a thread
+names and nothing else does (files that were attached, the store that was made for them) goes with
+it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from famulus_retention.jobs import settled
 from famulus_retention.known import Known
+from famulus_retention.naming import Wanted, named_in
 from famulus_retention.settings import RetentionSettings
 from famulus_retention.sweep import ACTOR
 from famulus_schemas.blobs import Blobs
@@ -21,9 +24,11 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.records import Record, SystemRecords
 from famulus_schemas.retention import DataKind, Removed
 
-_WORD = re.compile(rb"[A-Za-z0-9_-]+")
-"""As all ids are."""
 _OF_JOBS = "job"
+_STORE = "vector_store"
+LOOK_S = 0.1
+AT_WORK = "is worked on by a run that has read it before; give the command again"
+NOT_RENEWED = "still has what was erased; give the command again"
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,29 +38,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The kind of data, or of record where no plugin says what it is."""
     id: str
     why: str = ""
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose data: who is named so, and what is named here."""
-
-    named: tuple[tuple[str, str], ...] = ()
-    """Keys of metadata and their values; any of them is enough."""
-    ids: frozenset[str] = frozenset()
-
-    def is_meant(self, data: DataKind, record: Record) -> bool:
-        """Whether a record stands for something that is wanted."""
-        return record.id in self.ids or (bool(data.named_by) and self.names(data.named_by, record))
-
-    def names(self, field: str, record: Record) -> bool:
-        """Whether a field of the record's body says so."""
-        try:
-            body = msgspec.json.decode(record.body)
-        except msgspec.DecodeError:
-            return False
-        said = body.get(field) if isinstance(body, dict) else None
-        if not isinstance(said, dict):
-            return False
-        return any(str(said.get(key)) == value for key, value in self.named if key in said)
 
 
 class PersonErasure:
@@ -78,31 +60,46 @@ class PersonErasure:
         self._blobs = blobs
         self._known = known
         self._kinds = {each.kind: each for each in known.kinds}
+        self._part_of = {kind: of for each in known.kinds for kind, of in each.parts.items()}
+        self._names_only = {kind for each in known.kinds for kind in each.names_only}
         self._erased: dict[str, Found] = {}
+        self._gone: set[str] = set()
+        """Ids of all that went, also with something else."""
         self._blob_keys: set[str] = set()
 
     async def find(self) -> tuple[list[Found], list[Found]]:
         """What is theirs, and what would go with it unless something else names it."""
-        theirs = [Found(name=data.name, id=record.id) async for data, record in self._meant()]
-        parts = await self._parts({each.id for each in theirs})
-        return theirs, [Found(name=data.name, id=id) for id, data in parts.items()]
+        theirs = await self._theirs()
+        parts = await self._parts({record.id for _, record in theirs})
+        found = [Found(name=data.name, id=record.id) for data, record in theirs]
+        return found, [Found(name=data.name, id=id) for id, data in parts.items()]
 
     async def erase(self) -> tuple[list[Found], list[Found]]:
         """Erase it; what was erased, and what is left of it, which should be nothing."""
-        theirs = [(data, record) async for data, record in self._meant()]
+        theirs = await self._theirs()
         parts = await self._parts({record.id for _, record in theirs})
+        parents = {record.parent for _, record in theirs} - {"", *(each.id for _, each in theirs)}
+        named = await self._named()
+        stores = {record.parent for _, record in theirs}
+        stores |= await self._stores_of({*parts, *(record.id for _, record in theirs)})
+        stores -= {""}
+        shelves = {id for parent in parents for id in named.get(parent, ())}
         for data, record in theirs:
             await self._delete(data, record)
+        # Some went with something else, such as the answers of a run.
+        for gone in self._gone:
+            parts |= named.get(gone, {})
         await self._settle()
         # Stores before the files that are in them.
         for data in sorted({id(d): d for d in parts.values()}.values(), key=_stores_first):
             for part in [id for id, each in parts.items() if each is data]:
-                if not await self._is_named_elsewhere(part, parts.keys()):
+                if not await self._is_named_elsewhere(part, parts.keys(), shelves):
                     await self._delete_part(data, part)
             await self._settle()
         await self._forget_copies()
+        rest = await self._rest(parents, stores)
         await self._records.scrub()
-        return list(self._erased.values()), await self._left()
+        return list(self._erased.values()), [*rest, *await self._left()]
 
     # --- finding ------------------------------------------------------------------------------
 
@@ -117,36 +114,57 @@ class PersonErasure:
                     if record.project == self._project:
                         yield record
 
-    async def _meant(self) -> AsyncIterator[tuple[DataKind, Record]]:
+    async def _theirs(self) -> list[tuple[DataKind, Record]]:
+        """What is meant, and first what others of it may lie under and go with."""
+        found = []
         async for record in self._all([each.kind for each in self._known.kinds]):
             data = self._kinds[record.kind]
             if not data.is_copy and self._wanted.is_meant(data, record):
-                yield data, record
+                found.append((data, record))
+        return sorted(found, key=lambda each: each[1].parent != "")
 
-    async def _parts(self, ids: Collection[str]) -> dict[str, DataKind]:
-        """Files and stores that these name, or what lies under them does."""
+    async def _named(self, *, also_parents: bool = False) -> dict[str, dict[str, DataKind]]:
+        """By the id of a record, files and stores that it names; or also by that of its parent."""
         able = {each.kind: each for each in self._known.kinds if each.is_part}
         there = {record.id: able[record.kind] async for record in self._all(list(able))}
-        named: dict[str, DataKind] = {}
+        found: dict[str, dict[str, DataKind]] = {}
         async for record in self._all():
-            if record.id in ids or record.parent in ids:
-                named |= {id: there[id] for id in _named_in(record) if id in there}
-        # Files that a store has which goes.
-        stores = [id for id, data in named.items() if data.kind == "vector_store"]
-        if stores:
-            async for record in self._all():
-                if record.parent in stores:
-                    named |= {id: there[id] for id in _named_in(record) if id in there}
-        return {id: data for id, data in named.items() if id not in ids}
+            named = {id: there[id] for id in named_in(record) if id in there}
+            for by in {record.id, record.parent if also_parents else record.id}:
+                found.setdefault(by, {}).update(named)
+        return found
 
-    async def _is_named_elsewhere(self, part: str, parts: Collection[str]) -> bool:
-        """Whether something still names a file or a store that is not of these, nor a copy."""
-        copies = {each.kind for each in self._known.kinds if each.is_copy}
+    async def _stores_of(self, ids: AbstractSet[str]) -> set[str]:
+        """Stores that are among these, or have files that are."""
+        found = set()
         async for record in self._all():
-            own = record.id in parts or record.parent in parts
-            if own or record.kind in copies or record.kind in (_OF_JOBS, *self._known.staying):
-                continue
-            if part in _named_in(record):
+            if record.kind == _STORE and record.id in ids:
+                found.add(record.id)
+            elif record.kind in self._kinds and not ids.isdisjoint(named_in(record)):
+                found.add(record.parent)
+        return found
+
+    async def _parts(self, ids: Collection[str]) -> dict[str, DataKind]:
+        """Files and stores that these name, or what lies under them, with such stores' files."""
+        named = await self._named(also_parents=True)
+        found = {part: data for id in ids for part, data in named.get(id, {}).items()}
+        stores = [id for id, data in found.items() if data.kind == _STORE]
+        found |= {part: data for id in stores for part, data in named.get(id, {}).items()}
+        return {id: data for id, data in found.items() if id not in ids}
+
+    async def _is_named_elsewhere(
+        self, part: str, parts: Collection[str], shelves: Collection[str]
+    ) -> bool:
+        """Whether a client has something else name a file or a store that is none of these.
+
+        What a run quotes of a file is no reason to keep it, nor is it that it came into the store
+        of the thread to which it was posted, one of the `shelves`.
+        """
+        passed = {_OF_JOBS, *self._known.staying, *self._part_of}
+        passed |= {each.kind for each in self._known.kinds if each.is_copy}
+        async for record in self._all():
+            own = record.id in parts or record.parent in parts or record.parent in shelves
+            if not own and record.kind not in passed and part in named_in(record, quotes=False):
                 return True
         return False
 
@@ -156,6 +174,7 @@ class PersonErasure:
         principal = Principal(id=ACTOR, project=self._project)
         removed = await data.delete(principal, record, None) or Removed()
         self._blob_keys.update(removed.blobs)
+        self._gone.update(removed.ids, [record.id])
         self._erased[record.id] = Found(name=data.name, id=record.id)
 
     async def _delete_part(self, data: DataKind, id: str) -> None:
@@ -174,6 +193,30 @@ class PersonErasure:
                 if self._tells(record):
                     principal = Principal(id=ACTOR, project=self._project)
                     await data.delete(principal, record, None)
+
+    async def _rest(self, parents: Collection[str], stores: Collection[str]) -> list[Found]:
+        """Have forgotten what else repeats what was erased; where that is not done yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.finish_s
+        waits = [
+            *(
+                (data.forget, Found(name=data.name, id=id, why=AT_WORK))
+                for data in self._known.kinds
+                for id in sorted(parents)
+                if data.forget is not None
+            ),
+            *(
+                (place.renew, Found(name=place.name, id=id, why=NOT_RENEWED))
+                for place in self._known.places
+                for id in sorted(stores)
+                if place.renew is not None
+            ),
+        ]
+        while True:
+            waits = [each for each in waits if not await each[0](self._project, each[1].id)]
+            if not waits or loop.time() >= deadline:
+                return [found for _, found in waits]
+            await asyncio.sleep(LOOK_S)
 
     # --- proving ------------------------------------------------------------------------------
 
@@ -194,40 +237,25 @@ class PersonErasure:
 
     def _why(self, record: Record) -> str:
         """What of it tells of them, and with what it would go."""
-        if not any(self._wanted.names(field, record) for field in ("metadata", "attributes")):
-            return "names what was erased"
-        goes_with = f"; goes with --id {record.parent}" if record.parent else ""
-        return f"has their metadata{goes_with}"
+        told = "has their metadata" if self._wanted.is_named_in(record) else "names what was erased"
+        owner = self._owner(record)
+        return f"{told}; goes with --id {owner}" if owner else told
+
+    def _owner(self, record: Record) -> str:
+        """The id of what can be erased, with which a record goes."""
+        if record.kind in self._kinds:
+            return record.id
+        of = self._part_of.get(record.kind)
+        return record.parent if of is None else of(record)
 
     def _tells(self, record: Record) -> bool:
-        if record.id in self._erased or record.parent in self._erased:
+        if record.id in self._gone or record.parent in self._gone:
             return True
-        if any(self._wanted.names(field, record) for field in ("metadata", "attributes")):
+        if self._wanted.is_named_in(record):
             return True
-        return not self._erased.keys().isdisjoint(_named_in(record))
-
-
-def _named_in(record: Record) -> set[str]:
-    """Every text that a record holds as a whole: opaque ids are among these."""
-    return {text for data in (record.body, record.extra) for text in _texts(data)}
-
-
-def _texts(data: bytes) -> Iterator[str]:
-    try:
-        rest = [msgspec.json.decode(data)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Such as the events of a stream: any word of it may be an id.
-        yield from (word.decode() for word in _WORD.findall(data))
-        return
-    while rest:
-        value = rest.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            rest += value
-        elif isinstance(value, dict):
-            yield from value
-            rest += value.values()
+        if record.kind in self._names_only:
+            return False
+        return not self._gone.isdisjoint(named_in(record))
 
 
 def _stores_first(data: DataKind) -> bool:

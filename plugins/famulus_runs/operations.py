@@ -107,7 +107,8 @@ class RunOperations:
         attached = await plugin.threads.attach(call.project, thread_id, more)
 
         def added(behind: Occupancy | None) -> Unit:
-            return [*plugin.threads.append(thread_id, more, behind=behind)[1], *attached]
+            _, unit = plugin.threads.append(thread_id, more, behind=behind, run=run.id)
+            return [*unit, *attached]
 
         extra = RunExtra(
             reasoning_effort=body.reasoning_effort or assistant.reasoning_effort,
@@ -140,9 +141,11 @@ class RunOperations:
         assistant = await plugin.assistants.get(call.project, body.assistant_id)
         request = body.thread if body.thread is not UNSET else CreateThread()
         with_resources = _with_resources(request, body)
+        run_id = plugin.new_id("run_")
         thread, made = await plugin.threads.create(
             call.project,
             with_resources,
+            run=run_id,
             within="thread.",
             # Those of the run itself are named as the client gave them.
             resources_within="thread." if with_resources is request else "",
@@ -150,7 +153,7 @@ class RunOperations:
         run = new_run(
             body,
             assistant,
-            id=plugin.new_id("run_"),
+            id=run_id,
             thread_id=thread.id,
             now=plugin.now(),
             run_s=plugin.settings.run_s,

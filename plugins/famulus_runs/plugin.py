@@ -17,6 +17,7 @@ from famulus_runs.call_drafts import Forms
 from famulus_runs.contents import CONTENTS
 from famulus_runs.end_report import EndReport
 from famulus_runs.engine import Engine
+from famulus_runs.erasing import RunData
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.fetched_images import FetchedImages
 from famulus_runs.journal import Join, Journal
@@ -74,6 +75,7 @@ from famulus_schemas.records import (
     Unit,
     Write,
 )
+from famulus_schemas.retention import Data
 from famulus_schemas.runs import Run
 from famulus_schemas.tooling import ToolKind
 
@@ -156,6 +158,11 @@ class Runs(Plugin[RunSettings]):
             *operations(StepOperations(self)),
             *operations(EventOperations(self)),
         ]
+
+    @hookimpl
+    def register_data_kinds(self) -> list[Data]:
+        """Runs, for whoever erases a person's."""
+        return RunData(self).kinds()
 
     @hookimpl
     async def on_drain(self) -> None:

@@ -38,10 +38,13 @@ def insert_thread(thread: Thread, body: bytes) -> Insert:
     return Insert(kind="thread", id=thread.id, created_at=thread.created_at, body=body)
 
 
-def insert_message(message: Message, body: bytes, *, behind: Sequence[str] = ()) -> Insert:
+def insert_message(
+    message: Message, body: bytes, *, behind: Sequence[str] = (), run: str = ""
+) -> Insert:
     """The write that adds a message, of which `body` is the wire form.
 
-    `behind` are the runs that it is meant to follow, though they may still write.
+    `behind` are the runs that it is meant to follow, though they may still write; `run` is the one
+    that its client created with it.
     """
     return Insert(
         kind="message",
@@ -49,6 +52,6 @@ def insert_message(message: Message, body: bytes, *, behind: Sequence[str] = ())
         parent=message.thread_id,
         created_at=message.created_at,
         body=body,
-        extra=encode_extra(behind),
+        extra=encode_extra(behind, run),
         index=message_index(message),
     )

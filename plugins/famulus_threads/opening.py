@@ -25,6 +25,7 @@ async def opened(
     now: int,
     within: str = "",
     resources_within: str | None = None,
+    run: str = "",
 ) -> tuple[Thread, Unit]:
     """A new thread, and the writes that make it, its own first.
 
@@ -49,5 +50,5 @@ async def opened(
         thread, of_store = await with_files(
             stores, project, thread, attached, days=attachments_days
         )
-    inserts = [insert_message(message, encode(message)) for message in messages]
+    inserts = [insert_message(message, encode(message), run=run) for message in messages]
     return thread, [insert_thread(thread, encode(thread)), *inserts, *of_store]

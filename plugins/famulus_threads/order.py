@@ -19,6 +19,8 @@ class MessageExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     behind: tuple[str, ...] = ()
     """The runs that were not over when it was posted, which it is meant to follow."""
+    run: str = ""
+    """The run that its client created with it, in one request; it goes where that is erased."""
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +28,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
     message: Message
     behind: tuple[str, ...] = ()
+    run: str = ""
+    """The run that was created with it."""
 
     @property
     def is_in_place(self) -> bool:
@@ -37,14 +41,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(MessageExtra).decode
 
 
-def encode_extra(behind: Sequence[str]) -> bytes:
-    """What is kept beside a message; nothing where it follows on no run that is not over."""
-    return _encode(MessageExtra(behind=tuple(behind))) if behind else b""
+def encode_extra(behind: Sequence[str], run: str) -> bytes:
+    """What is kept beside a message; empty where nothing is."""
+    return _encode(MessageExtra(behind=tuple(behind), run=run)) if behind or run else b""
 
 
-def behind_of(extra: bytes) -> tuple[str, ...]:
-    """The runs that a message is meant to follow."""
-    return _decode(extra).behind if extra else ()
+def extra_of(extra: bytes) -> MessageExtra:
+    """What is kept beside a message."""
+    return _decode(extra) if extra else _NOTHING
+
+
+_NOTHING = MessageExtra()
 
 
 def as_meant(newest_first: Sequence[Written]) -> list[Message]:

@@ -81,6 +81,7 @@ class Removal:
                 last_used=self.last_used,
                 delete=self._delete_old,
                 named_by="metadata",
+                names_only=("thread",),
             ),
             DataKind(
                 name="messages", kind="message", delete=self._delete_message, named_by="metadata"

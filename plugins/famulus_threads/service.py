@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from famulus.resources import found
 from famulus_schemas.messages import CreateMessage, Message, searchable_files
 from famulus_schemas.ports import Files, Occupancy, Stores, Tenant
-from famulus_schemas.records import Guard, Record, RecordStore, Replace, Unit, UnknownCursor
+from famulus_schemas.records import Delete, Guard, Record, RecordStore, Replace, Unit, UnknownCursor
 from famulus_schemas.threads import CreateThread, OnBusy, Thread
 from famulus_threads.kinds import (
     decode_message,
@@ -28,7 +28,7 @@ from famulus_threads.making import Maker
 from famulus_threads.occupancy import is_there, leave, line_up, occupancy_of, occupy, unchanged
 from famulus_threads.on_busy import House, on_busy
 from famulus_threads.opening import opened
-from famulus_threads.order import Written, as_meant, behind_of
+from famulus_threads.order import Written, as_meant, extra_of
 from famulus_threads.searchable import with_files
 from famulus_threads.settings import ThreadsSettings
 
@@ -67,6 +67,7 @@ class ThreadService:
         *,
         within: str = "",
         resources_within: str | None = None,
+        run: str = "",
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it."""
         return await opened(
@@ -79,6 +80,7 @@ class ThreadService:
             now=self._now(),
             within=within,
             resources_within=resources_within,
+            run=run,
         )
 
     def append(
@@ -88,13 +90,14 @@ class ThreadService:
         *,
         named: str = "additional_messages",
         behind: Occupancy | None = None,
+        run: str = "",
     ) -> tuple[Sequence[Message], Unit]:
         """New user or assistant messages at the end of a thread, and the writes that add them."""
         messages = self._maker.messages(requests, thread_id=thread_id, now=self._now(), named=named)
         if not messages:
             return [], []
         runs = behind.runs if behind is not None else ()
-        return messages, [is_there(thread_id), *_inserts(messages, behind=runs)]
+        return messages, [is_there(thread_id), *_inserts(messages, behind=runs, run=run)]
 
     async def attach(
         self,
@@ -129,6 +132,14 @@ class ThreadService:
         stored = await self._message(project, message.thread_id, message.id)
         kept = replace(message, metadata=decode_message(stored.body).metadata)
         return [Replace(kind="message", id=message.id, version=stored.version, body=encode(kept))]
+
+    async def written_with(self, project: str, thread_id: str, run_id: str) -> Unit:
+        """The writes that delete the messages that a run wrote, and those created with it."""
+        return [
+            Delete(kind="message", id=each.message.id)
+            async for each in self._written(project, thread_id)
+            if run_id in (each.message.run_id, each.run)
+        ]
 
     async def get_message(self, project: str, thread_id: str, message_id: str) -> Message:
         """One message. Raises Problem (NOT_FOUND)."""
@@ -168,7 +179,8 @@ class ThreadService:
                 return
             for record in page.records:
                 message = decode_message(record.body)
-                yield Written(message=message, behind=behind_of(record.extra))
+                kept = extra_of(record.extra)
+                yield Written(message=message, behind=kept.behind, run=kept.run)
             if not page.has_more:
                 return
             after = page.records[-1].id
@@ -206,5 +218,7 @@ class ThreadService:
         return await found(records, "message", message_id, thing="message", parent=thread_id)
 
 
-def _inserts(messages: Sequence[Message], *, behind: Sequence[str] = ()) -> Unit:
-    return [insert_message(message, encode(message), behind=behind) for message in messages]
+def _inserts(messages: Sequence[Message], *, behind: Sequence[str] = (), run: str = "") -> Unit:
+    return [
+        insert_message(message, encode(message), behind=behind, run=run) for message in messages
+    ]

@@ -83,6 +83,7 @@ class Usage(Plugin[UsageSettings]):
                 last_used=_written_at,
                 delete=self._delete,
                 stays="it is what was billed",
+                names_only=(ENTRY.name,),
             )
         ]
 
@@ -128,7 +129,9 @@ class Usage(Plugin[UsageSettings]):
 
     @hookimpl
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
-        """A deleted thread takes what its runs' steps used along; what they come to stays."""
+        """A thread or run that goes takes what its steps used along; what they come to stays."""
+        if action == "runs.erase":
+            return [each async for each in self._entries_of(principal.project, unit)]
         if action != "threads.delete":
             return []
         return [
@@ -136,6 +139,17 @@ class Usage(Plugin[UsageSettings]):
             for write in unit
             if isinstance(write, Delete) and write.kind == "thread"
         ]
+
+    async def _entries_of(self, project: str, unit: Unit) -> AsyncIterator[Delete]:
+        """The writes that delete what steps of runs used that go with a unit."""
+        runs = [each.id for each in unit if isinstance(each, Delete) and each.kind == "run"]
+        for run in runs:
+            after = 0
+            while found := await self.records.scan(ENTRY.name, where={"run": run}, after_seq=after):
+                after = found[-1].seq
+                for record in found:
+                    if record.project == project:
+                        yield Delete(kind=ENTRY.name, id=record.id)
 
     async def settle(self) -> bool:
         """Write and add up all that is known here; False where the store would not have it."""

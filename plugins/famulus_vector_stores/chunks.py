@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from famulus.failpoints import failpoint
-from famulus_schemas.records import Clear, Insert, Records, RecordStore, Unit
+from famulus_schemas.records import Clear, Insert, Record, Records, RecordStore, Unit
 from famulus_schemas.retrieval import Chunk
 
 CHUNKS_PER_BUNDLE = 16
@@ -42,6 +42,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Bundle).decode
+
+
+def file_of(record: Record) -> str:
+    """The file of whose chunks a record has some."""
+    return _decode(record.extra).file_id
 
 
 def stored(chunk: Chunk, vector: bytes) -> StoredChunk:

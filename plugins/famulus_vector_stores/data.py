@@ -12,8 +12,9 @@ from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.records import Conflict, Record, Unit
 from famulus_schemas.retention import DataKind, Idle, Removed
+from famulus_vector_stores.chunks import file_of
 from famulus_vector_stores.detaching import CLEAR_DOCUMENT, CLEAR_STORE
-from famulus_vector_stores.kinds import decode_file, decode_store
+from famulus_vector_stores.kinds import CHUNKS, decode_file, decode_store
 from famulus_vector_stores.ledger import Ledger
 from famulus_vector_stores.membership import stores_of
 
@@ -79,6 +80,7 @@ class StoreData:
                 delete=self._remove_file,
                 named_by="attributes",
                 jobs=jobs,
+                parts={CHUNKS.name: file_of},
             ),
         ]
 

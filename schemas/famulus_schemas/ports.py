@@ -236,9 +236,11 @@ class Threads(Protocol):
         *,
         within: str = "",
         resources_within: str | None = None,
+        run: str = "",
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it.
 
+        `run` is the run that is created with it, if one is.
         Raises Problem for what the thread cannot have; `within` is put before the name of the
         parameter at fault, as `thread.`; before one of its tool resources `resources_within`,
         where these were given elsewhere.
@@ -252,9 +254,11 @@ class Threads(Protocol):
         *,
         named: str = "additional_messages",
         behind: Occupancy | None = None,
+        run: str = "",
     ) -> tuple[Sequence[Message], Unit]:
         """New user or assistant messages at the end of a thread, and the writes that add them.
 
+        `run` is the run that is created with them, if one is.
         `behind` says which runs they are meant to follow: those are never shown them. The unit
         is refused (Conflict, kind `thread`) where there is no such thread; an active run does
         not refuse it, nor does a change of the occupancy. Raises Problem for a message over the
@@ -293,6 +297,10 @@ class Threads(Protocol):
         changed meanwhile: ask for the writes again. Raises Problem (NOT_FOUND) where a client
         has deleted the message.
         """
+        ...
+
+    async def written_with(self, project: str, thread_id: str, run_id: str) -> Unit:
+        """The writes that delete the messages that a run wrote, and those created with it."""
         ...
 
     async def get_message(self, project: str, thread_id: str, message_id: str) -> Message:

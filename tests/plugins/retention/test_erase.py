@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +12,10 @@ from typing import Any
 import anyio
 import pytest
 from click.testing import CliRunner, Result
-from tests.isolation.tenants import PLUGINS, SETTINGS, Tenant
+from tests.isolation.tenants import FUNCTION, PLUGINS, SETTINGS, Tenant
 
 from famulus.cli import command_line
-from famulus.testing import ScriptedBackend, TestServer, kernel_with
+from famulus.testing import Script, ScriptedBackend, TestServer, kernel_with, tool
 from famulus_schemas.identity import Principal
 
 pytestmark = pytest.mark.anyio
@@ -244,24 +245,188 @@ async def test_what_others_name_too_is_left_to_them(tmp_path: Path) -> None:
         assert (await owner.ask("GET", f"/v1/threads/{other['id']}")).status_code == 200
 
 
-async def test_what_tells_of_a_person_and_has_no_owner_to_delete_it_is_told(tmp_path: Path) -> None:
+async def shared(owner: Tenant, backend: ScriptedBackend) -> dict[str, str]:
+    """A thread of others, with a run before and one after all that a person did there."""
+    script = Script(repeats_last=True)
+    asked = {"model": "scripted", "instructions": STAYS}
+    assistant = (await owner.made("/assistants", asked))["id"]
+    opening = {"messages": [{"role": "user", "content": STAYS}], "metadata": {"user_id": "43"}}
+    ids = {"assistant": assistant, "thread": (await owner.made("/threads", opening))["id"]}
+    path = f"/threads/{ids['thread']}"
+
+    async def ran(name: str, **more: Any) -> None:
+        made = await owner.made(f"{path}/runs", {"assistant_id": assistant, **more})
+        ids[name] = made["id"]
+        await owner.settled(f"{path}/runs/{made['id']}", "completed")
+
+    backend.play(script.says(STAYS))
+    await ran("before", metadata={"user_id": "43"})
+    theirs = {"metadata": {"user_id": "42"}}
+    message = {"role": "user", "content": GONE, **theirs}
+    ids["message"] = (await owner.made(f"{path}/messages", message))["id"]
+    backend.play(script.says(GONE))
+    with_it = [{"role": "user", "content": GONE}]
+    await ran("run", instructions=GONE, additional_messages=with_it, **theirs)
+    backend.play(script.says(STAYS))
+    await ran("after", metadata={"user_id": "43"})
+    return ids
+
+
+async def prompts(owner: Tenant, run: str) -> list[Any]:
+    """What the model was shown at each step of a run, where that is kept."""
+    steps = (await owner.ask("GET", f"/v1{run}/steps")).json()["data"]
+    shown = "include[]=famulus.prompt"
+    asked = [await owner.ask("GET", f"/v1{run}/steps/{step['id']}?{shown}") for step in steps]
+    return [each.json()["famulus"]["prompt"] for each in asked]
+
+
+async def test_what_a_person_did_on_a_thread_of_others_is_erased_and_the_rest_stays(
+    tmp_path: Path,
+) -> None:
     async with serving(tmp_path) as (server, backend):
         owner = await tenant(server, backend, "default", GONE)
+        ids = await shared(owner, backend)
+        assert await server.plugin("usage").settle()
+        figures = await billed(server)
+        path = f"/threads/{ids['thread']}"
+        assert GONE in str(await prompts(owner, f"{path}/runs/{ids['after']}"))
+    assert places(tmp_path, GONE) != []
+
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes", "--json")
+
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert {each["id"] for each in told["erased"]} == {ids["message"], ids["run"]}
+    assert told["left"] == []
+    assert places(tmp_path, GONE) == []
+    async with serving(tmp_path) as (server, _):
+        owner.server = server
+        assert (await owner.ask("GET", f"/v1{path}/runs/{ids['run']}")).status_code == 404
+        messages = (await owner.ask("GET", f"/v1{path}/messages")).json()["data"]
+        assert [each["content"][0]["text"]["value"] for each in messages] == [STAYS] * 3
+        for name in ("before", "after"):
+            assert await prompts(owner, f"{path}/runs/{ids[name]}") == [None]
+        records = server.plugin("usage").records
+        entries = await records.scan("usage_entry", limit=100)
+        assert {json.loads(each.body)["run"] for each in entries} == {ids["before"], ids["after"]}
+        # What was billed names no run, and stays.
+        assert await billed(server) == figures
+        for kind in ("run", "step", "run_event", "message"):
+            found = await records.scan(kind, limit=1000)
+            assert found
+            assert not [each.id for each in found if ids["run"] in (each.body.decode() + each.id)]
+
+
+async def test_prompts_of_threads_on_which_a_person_did_nothing_stay(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", STAYS)
         things = await owner.things(waits=False)
-        wanted = {"assistant_id": things.ids["assistant"], "metadata": {"user_id": "42"}}
-        run_made = await owner.made(f"/threads/{things.ids['thread']}/runs", wanted)
-        where = f"/threads/{things.ids['thread']}/runs/{run_made['id']}"
-        await owner.settled(where, "completed")
+        await belongings(owner, "42")
     result = await run(tmp_path, "erase", "user", "user_id=42", "--yes")
+    assert result.exit_code == 0, result.output
+    async with serving(tmp_path) as (server, _):
+        owner.server = server
+        path = f"/threads/{things.ids['thread']}/runs/{things.ids['run']}"
+        assert STAYS in str(await prompts(owner, path))
+
+
+async def test_a_thread_that_was_made_with_a_persons_run_loses_what_came_with_it(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        assistant = await owner.made("/assistants", {"model": "scripted"})
+        backend.play(Script(repeats_last=True).says(GONE))
+        words = [{"role": "user", "content": GONE}]
+        wanted = {"thread": {"messages": words}, "metadata": {"user_id": "42"}}
+        made = await owner.made("/threads/runs", {"assistant_id": assistant["id"], **wanted})
+        path = f"/threads/{made['thread_id']}"
+        await owner.settled(f"{path}/runs/{made['id']}", "completed")
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes")
+    assert result.exit_code == 0, result.output
+    assert places(tmp_path, GONE) == []
+    async with serving(tmp_path) as (server, _):
+        owner.server = server
+        assert (await owner.ask("GET", f"/v1{path}")).status_code == 200
+        assert (await owner.ask("GET", f"/v1{path}/messages")).json()["data"] == []
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waits for its client", "is at work"])
+async def test_a_run_that_is_not_over_is_ended_and_its_thread_is_free(
+    tmp_path: Path, waits: bool
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        asked = {"model": "scripted", "tools": [FUNCTION]}
+        assistant = (await owner.made("/assistants", asked))["id"]
+        thread = (await owner.made("/threads", {}))["id"]
+        path = f"/threads/{thread}/runs"
+        call = tool("look", {"at": GONE}, id="call_1")
+        backend.play(
+            Script().calls(call)
+            if waits
+            else Script().says(GONE).waits_for(asyncio.Event(), after=0)
+        )
+        wanted = {"assistant_id": assistant, "metadata": {"user_id": "42"}, "instructions": GONE}
+        made = (await owner.made(path, wanted))["id"]
+        await owner.settled(f"{path}/{made}", "requires_action" if waits else "in_progress")
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes")
+    assert result.exit_code == 0, result.output
+    assert places(tmp_path, GONE) == []
+    async with serving(tmp_path) as (server, backend):
+        owner.server = server
+        backend.play(Script(repeats_last=True).says(STAYS))
+        next_run = (await owner.made(path, {"assistant_id": assistant}))["id"]
+        await owner.settled(f"{path}/{next_run}", "completed")
+        listed = (await owner.ask("GET", f"/v1{path}")).json()["data"]
+        assert [each["id"] for each in listed] == [next_run]
+
+
+async def test_a_file_that_a_person_posted_to_a_thread_of_others_leaves_its_store(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", STAYS)
+        others = await belongings(owner, "43")
+        files = {"file": (f"{GONE}.txt", GONE.encode())}
+        file = await owner.made("/files", data={"purpose": "assistants"}, files=files)
+        attachment = {"file_id": file["id"], "tools": [{"type": "file_search"}]}
+        message = {"role": "user", "content": GONE, "attachments": [attachment]}
+        theirs = {**message, "metadata": {"user_id": "42"}}
+        posted = await owner.made(f"/threads/{others['thread']}/messages", theirs)
+        store = f"/vector_stores/{others['store']}"
+        await owner.settled(f"{store}/files/{file['id']}", "completed")
+        await owner.made(f"{store}/search", {"query": GONE})
+    result = await run(tmp_path, "erase", "user", "user_id=42", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    erased = {each["id"] for each in json.loads(result.stdout)["erased"]}
+    assert erased == {posted["id"], file["id"]}
+    async with serving(tmp_path) as (server, _):
+        owner.server = server
+        found = await owner.made(f"{store}/search", {"query": STAYS})
+        assert [each["file_id"] for each in found["data"]] == [others["file"]]
+    assert places(tmp_path, GONE) == []
+
+
+async def test_what_names_what_was_erased_is_told_with_the_id_by_which_it_goes(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (server, backend):
+        owner = await tenant(server, backend, "default", GONE)
+        theirs = await belongings(owner, "42")
+        attachment = {"file_id": theirs["file"], "tools": [{"type": "file_search"}]}
+        message = {"role": "user", "content": "Look.", "attachments": [attachment]}
+        other = await owner.made("/threads", {})
+        posted = await owner.made(f"/threads/{other['id']}/messages", message)
+    file = ("--id", theirs["file"])
+    result = await run(tmp_path, "erase", "user", "user_id=42", *file, "--yes")
     assert result.exit_code == 1
     assert "LEFT, and for you to decide" in result.stdout
-    thread = things.ids["thread"]
-    assert f"{run_made['id']}  has their metadata; goes with --id {thread}\n" in result.stdout
-    by_id = await run(
-        tmp_path, "erase", "user", "user_id=42", "--id", things.ids["thread"], "--yes"
-    )
-    assert by_id.exit_code == 0, by_id.output
-    assert "nothing of it was found" in by_id.stdout
+    id = posted["id"]
+    assert f"messages  {id}  names what was erased; goes with --id {id}\n" in result.stdout
+    result = await run(tmp_path, "erase", "user", "user_id=42", *file, "--id", id, "--yes")
+    assert result.exit_code == 0, result.output
+    assert "nothing of it was found" in result.stdout
 
 
 async def test_a_person_must_be_named(tmp_path: Path) -> None:

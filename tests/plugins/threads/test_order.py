@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from famulus_schemas.messages import Message
-from famulus_threads.order import Written, as_meant, behind_of, encode_extra
+from famulus_threads.order import MessageExtra, Written, as_meant, encode_extra, extra_of
 
 
 def written(id: str, *, run_id: str | None = None, behind: tuple[str, ...] = ()) -> Written:
@@ -68,10 +68,12 @@ def test_what_was_not_posted_behind_runs_stays_as_it_was_written() -> None:
     assert [message.id for message in as_meant(messages)] == ["msg_1", "msg_2", "msg_3"]
 
 
-@given(st.lists(st.text(), max_size=5))
-def test_the_runs_that_a_message_follows_are_kept_beside_it(runs: list[str]) -> None:
-    extra = encode_extra(runs)
-    assert behind_of(extra) == tuple(runs)
-    assert bool(extra) == bool(runs)
+@given(st.lists(st.text(), max_size=5), st.text())
+def test_the_runs_that_a_message_follows_or_came_with_are_kept_beside_it(
+    runs: list[str], run: str
+) -> None:
+    extra = encode_extra(runs, run)
+    assert extra_of(extra) == MessageExtra(behind=tuple(runs), run=run)
+    assert bool(extra) == bool(runs or run)
     # What later versions keep beside it, too, is passed over.
-    assert behind_of(msgspec.msgpack.encode({"behind": runs, "more": 1})) == tuple(runs)
+    assert extra_of(msgspec.msgpack.encode({"behind": runs, "more": 1})).behind == tuple(runs)
