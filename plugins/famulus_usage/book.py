@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from famulus import Problem
 from famulus_schemas.inference import Inference
 from famulus_schemas.records import Insert, SystemRecords, Unit
-from famulus_schemas.usage import Used
+from famulus_schemas.usage import Held, Measure, Used
 from famulus_usage.budgets import Budgets
 from famulus_usage.cells import Cell, encode_cells, summed
 from famulus_usage.kinds import ENTRY, EVENT, Entry, entry_index
+from famulus_usage.levels import Levels
 from famulus_usage.noted import Noted
 from famulus_usage.prices import Prices
 from famulus_usage.times import floor
@@ -32,6 +34,7 @@ class Book:
         clock: Callable[[], float],
         new_id: Callable[[str], str],
         noted_max: int,
+        levels: Levels,
     ) -> None:
         self._worker = worker
         self._prices = prices
@@ -41,6 +44,7 @@ class Book:
         self._new_id = new_id
         self._names: dict[str, str] = {}
         """Of models that have no price under their client's name, those of their servers."""
+        self._levels = levels
         self.noted = Noted(records, self._event, cells_max=noted_max)
 
     async def writes(self, used: Sequence[Used]) -> Unit:
@@ -60,6 +64,10 @@ class Book:
         cell = self._cell(used)
         if self.noted.add(used.project, cell):
             self._budgets.spend(used.project, cell)
+
+    def measures(self, what: Held, measure: Measure) -> AbstractContextManager[None]:
+        """As Meter."""
+        return self._levels.of(what, measure)
 
     async def refuse(self, project: str, key: str) -> None:
         """As Meter."""

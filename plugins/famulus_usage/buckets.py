@@ -15,6 +15,7 @@ from famulus_usage.cells import Cell, plus
 from famulus_usage.times import SECONDS, Width, floor
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 LIMITS: dict[Width, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 """Buckets of a page: how many unless it is said, and at most."""
@@ -114,15 +115,15 @@ def grouped(
 
 
 def paged(
-    window: Window, sums: dict[tuple[int, Names], Cell], result: Callable[[Names, Cell], T]
+    window: Window, sums: dict[tuple[int, Names], V], result: Callable[[Names, V], T]
 ) -> BucketPage[T]:
     """The page: every bucket of the time, also those in which nothing was used."""
     step = SECONDS[window.width]
     by_time: dict[int, list[T]] = {}
-    for (at, names), cell in sorted(
+    for (at, names), found in sorted(
         sums.items(), key=lambda item: (item[0][0], [name or "" for name in item[0][1]])
     ):
-        by_time.setdefault(at, []).append(result(names, cell))
+        by_time.setdefault(at, []).append(result(names, found))
     return BucketPage(
         data=[
             Bucket(start_time=at, end_time=at + step, results=by_time.get(at, []))

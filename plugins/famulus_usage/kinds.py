@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from famulus_schemas.records import Kind, Record
-from famulus_schemas.usage import What
+from famulus_schemas.usage import Held, What
 from famulus_usage.times import Width
 
 
@@ -31,6 +31,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_estimate: bool = False
 
 
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a project had, last in the time that begins at `at`."""
+
+    at: int
+    what: Held = "vector_stores"
+    bytes: int
+
+
+decode_level = msgspec.json.Decoder(Level).decode
 decode_entry = msgspec.json.Decoder(Entry).decode
 
 
@@ -64,10 +73,21 @@ ROWS: dict[Width, Kind] = {
 }
 """Cells, added up. Parent: the hour, day or month that their time lies in."""
 
+LEVEL = Kind(name="usage_level")
+"""How much a project has, as it was last measured; by what it has."""
+
+LEVELS: dict[Width, Kind] = {
+    "1m": Kind(name="usage_level_minute", indexes=("shelf",), index_of=_row_index),
+    "1h": Kind(name="usage_level_hour", indexes=("shelf",), index_of=_row_index),
+    "1d": Kind(name="usage_level_day", indexes=("shelf",), index_of=_row_index),
+}
+"""How much it had. Parent: the hour or day that it lies in. Where nothing changed there may be
+none, but of each day there is one for a project that has anything."""
+
 SPENT = Kind(name="usage_spent", indexes=("time",), index_of=lambda record: {"time": record.parent})
 """What a project, or one of its keys, has spent in a day or month. Parent: that time."""
 
 LIMIT = Kind(name="usage_limit")
 """A budget that was set by the API: of a project among its records, of all among nobody's."""
 
-KINDS = (EVENT, ENTRY, *ROWS.values(), SPENT, LIMIT)
+KINDS = (EVENT, ENTRY, *ROWS.values(), LEVEL, *LEVELS.values(), SPENT, LIMIT)

@@ -15,7 +15,8 @@ from famulus_schemas.records import Clear, Conflict, Delete, Record, StoreUnavai
 from famulus_schemas.retention import Data, DataKind, Idle, Removed
 from famulus_usage.book import Book
 from famulus_usage.budgets import Budgets
-from famulus_usage.kinds import ENTRY, EVENT, KINDS, ROWS, SPENT
+from famulus_usage.kinds import ENTRY, EVENT, KINDS, LEVEL, LEVELS, ROWS, SPENT
+from famulus_usage.levels import Levels
 from famulus_usage.limit_operations import LimitOperations
 from famulus_usage.prices import Prices
 from famulus_usage.reading import Reading
@@ -40,6 +41,7 @@ class Usage(Plugin[UsageSettings]):
 
     budgets: Budgets
     reading: Reading
+    levels: Levels
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -50,6 +52,8 @@ class Usage(Plugin[UsageSettings]):
         self.budgets = Budgets(settings, self.records, clock, self._lock)
         worker = self.new_id("")
         self._roller = Roller(self.records, worker, settings, clock)
+        self.reading = Reading(self.records, settings)
+        self.levels = Levels(self.records, self.reading, clock)
         self._book = Book(
             self.records,
             worker,
@@ -59,8 +63,8 @@ class Usage(Plugin[UsageSettings]):
             clock=clock,
             new_id=self.new_id,
             noted_max=settings.noted_max,
+            levels=self.levels,
         )
-        self.reading = Reading(self.records, settings)
         self.provide(METER, self._book)
         loop = asyncio.create_task(self._work())
         try:
@@ -73,7 +77,13 @@ class Usage(Plugin[UsageSettings]):
     @hookimpl
     def register_data_kinds(self) -> list[Data]:
         """The figures by day, and with them those by hour and minute, and what was spent."""
-        others = (EVENT, SPENT, *(kind for width, kind in ROWS.items() if width != "1d"))
+        others = (
+            EVENT,
+            SPENT,
+            LEVEL,
+            *LEVELS.values(),
+            *(kind for width, kind in ROWS.items() if width != "1d"),
+        )
         return [
             DataKind(
                 name="usage",
@@ -176,11 +186,16 @@ class Usage(Plugin[UsageSettings]):
     async def _work(self) -> None:
         settings, loop = self.settings, asyncio.get_running_loop()
         adopted_at = tidied_at = loop.time()
+        measured_at: float | None = None
         if self.records.exclusive:
             await self._aside(self._roller.adopt(at_once=True))
         while True:
             await asyncio.sleep(settings.write_s)
             await self._settle_anyhow()
+            is_due = measured_at is None or loop.time() - measured_at >= settings.levels_s
+            if self.levels and is_due:
+                measured_at = loop.time()
+                await self._anyhow(self.levels.measure())
             if loop.time() - adopted_at >= settings.adopt_s:
                 adopted_at = loop.time()
                 await self._aside(self._roller.adopt())
@@ -190,12 +205,15 @@ class Usage(Plugin[UsageSettings]):
 
     async def _aside(self, work: Coroutine[Any, Any, object]) -> None:
         async with self._lock:
-            try:
-                await work
-            except (StoreUnavailable, Conflict) as error:
-                self.log.warning("usage_waits", reason=str(error))
-            except Exception as error:  # Isolation: one broken record must not end all counting.
-                self.log.error("usage_failed", reason=repr(error))
+            await self._anyhow(work)
+
+    async def _anyhow(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except (StoreUnavailable, Conflict) as error:
+            self.log.warning("usage_waits", reason=str(error))
+        except Exception as error:  # Isolation: one broken record must not end all counting.
+            self.log.error("usage_failed", reason=repr(error))
 
     async def _settle_anyhow(self) -> None:
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from famulus import Problem
 from famulus_schemas.errors import INVALID
-from famulus_schemas.records import SystemRecords
+from famulus_schemas.records import Record, SystemRecords
 from famulus_usage.cells import Cell, decode_cell
 from famulus_usage.kinds import ENTRY, ROWS, Entry, decode_entry
 from famulus_usage.settings import UsageSettings
@@ -27,21 +27,24 @@ class Reading:
 
         Raises Problem where that is more than may be read at once.
         """
-        found: list[tuple[str, Cell]] = []
-        count = 0
         kind = ROWS[width].name
-        for shelf in shelves(start, end, width):
+        read = await self.records(kind, shelves(start, end, width))
+        cells = ((record.project, decode_cell(record.body)) for record in read)
+        return [pair for pair in cells if start <= pair[1].at < end]
+
+    async def records(self, kind: str, on: Iterable[int]) -> list[Record]:
+        """All that lies on these shelves. Raises Problem likewise."""
+        found: list[Record] = []
+        for shelf in on:
             after = 0
             while True:
                 records = await self._records.scan(
                     kind, where={"shelf": f"{shelf}"}, after_seq=after, limit=ROWS_PER_READ
                 )
-                count += len(records)
-                if count > self._rows_max:
+                found += records
+                if len(found) > self._rows_max:
                     reason = f"it takes more than {self._rows_max} rows; ask for a shorter time"
                     raise Problem(INVALID, param="limit", name="limit", reason=reason)
-                cells = ((record.project, decode_cell(record.body)) for record in records)
-                found += [pair for pair in cells if start <= pair[1].at < end]
                 if len(records) < ROWS_PER_READ:
                     break
                 after = records[-1].seq

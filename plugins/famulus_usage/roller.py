@@ -36,7 +36,7 @@ from famulus_usage.cells import (
     row_id,
     summed,
 )
-from famulus_usage.kinds import EVENT, ROWS, SPENT
+from famulus_usage.kinds import EVENT, LEVELS, ROWS, SPENT
 from famulus_usage.settings import UsageSettings
 from famulus_usage.times import SECONDS, Width, floor, month_of, shelf_of
 
@@ -185,8 +185,9 @@ class Roller:
                 await records.commit([Clear(kind=EVENT.name, parent=parent)])
                 del self._emptied[project, parent]
         settings = self._settings
-        await self._prune(ROWS["1m"].name, now - settings.minutes_kept_hours * SECONDS["1h"])
-        await self._prune(ROWS["1h"].name, now - settings.hours_kept_days * SECONDS["1d"])
+        for kinds in (ROWS, LEVELS):
+            await self._prune(kinds["1m"].name, now - settings.minutes_kept_hours * SECONDS["1h"])
+            await self._prune(kinds["1h"].name, now - settings.hours_kept_days * SECONDS["1d"])
 
     async def _prune(self, kind: str, before: float) -> None:
         for _ in range(PRUNED_READS_MAX):

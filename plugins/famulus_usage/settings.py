@@ -78,6 +78,11 @@ class UsageSettings(Settings, frozen=True, kw_only=True):
     events_max: Annotated[
         int, msgspec.Meta(ge=1, le=10_000), setting(why="Events added up in one commit.")
     ] = 500
+    levels_s: Annotated[
+        float,
+        msgspec.Meta(gt=0),
+        setting(why="Seconds between measuring how much vector stores hold."),
+    ] = 60.0
     adopt_s: Annotated[
         float,
         msgspec.Meta(gt=0),

@@ -144,8 +144,21 @@ class UsageOperations:
     async def usage_vector_stores(
         self, call: Call, query: ProjectUsageQuery
     ) -> BucketPage[VectorStoresResult]:
-        """How large vector stores were: not measured, and so always empty."""
-        return self._empty(query)
+        """How large vector stores were at the end of each time, or are now."""
+        window, by_project = self._window(query), "project_id" in query.group_by
+        wanted = query.project_ids
+
+        def name(project: str) -> str | None:
+            return project if by_project else None
+
+        def result(names: Names, held: int) -> VectorStoresResult:
+            return VectorStoresResult(usage_bytes=held, project_id=names[0])
+
+        levels = self._plugin.levels
+        # What came and went until now is part of the answer.
+        await levels.measure()
+        sums = await levels.sums("vector_stores", window, name, wanted)
+        return paged(window, sums, result)
 
     @operation("GET", f"{_USAGE}/moderations", action=READ)
     async def usage_moderations(self, call: Call, query: ModelUsageQuery) -> BucketPage[Grouped]:

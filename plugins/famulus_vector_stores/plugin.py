@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 
 from famulus import Call, Operation, Plugin, found, hookimpl, need, operations, want
 from famulus_schemas.identity import Principal
@@ -28,6 +29,7 @@ from famulus_vector_stores.data import StoreData
 from famulus_vector_stores.detaching import CLEAR_DOCUMENT, CLEAR_STORE, Detaching
 from famulus_vector_stores.file_operations import StoreFileOperations
 from famulus_vector_stores.filters import Filters
+from famulus_vector_stores.holding import held
 from famulus_vector_stores.ingestion import Ingestion
 from famulus_vector_stores.kinds import KINDS
 from famulus_vector_stores.ledger import Shelf
@@ -91,7 +93,8 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
         self.provide(STORES, self.service)
         sweeping = [asyncio.create_task(self.sweeper.run())] if self.host.serves else []
         try:
-            yield
+            with self._measured():
+                yield
         finally:
             for each in sweeping:
                 each.cancel()
@@ -99,6 +102,12 @@ class VectorStoresPlugin(Plugin[VectorStoresSettings]):
             await self.nudges.stop()
             for kind in (JOB, *clearing):
                 await self.jobs.withdraw(kind, grace_s=settings.finish_s)
+
+    def _measured(self) -> AbstractContextManager[None]:
+        """Have it be told how much all stores hold, where somebody keeps account of that."""
+        if self.meter is None:
+            return nullcontext()
+        return self.meter.measures("vector_stores", partial(held, self.every_project))
 
     def _build(self) -> None:
         settings, records, jobs = self.settings, self.records, self.jobs

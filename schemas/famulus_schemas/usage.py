@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 import msgspec
@@ -10,6 +11,12 @@ import msgspec
 from famulus_schemas.records import Unit
 
 What = Literal["completions", "embeddings", "file_searches", "code_interpreter_sessions"]
+
+Held = Literal["vector_stores"]
+"""What projects have for as long as they keep it, and do not use up."""
+
+Measure = Callable[[], Awaitable[Mapping[str, int]]]
+"""Says how many bytes each project has now; one that has none may be left out."""
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +63,13 @@ class Meter(Protocol):
 
     def note(self, used: Used) -> None:
         """Write it down soon. What a process has noted and not written is lost with it."""
+        ...
+
+    def measures(self, what: Held, measure: Measure) -> AbstractContextManager[None]:
+        """Ask now and then how much projects have, until the context is left, and keep the answers.
+
+        It is asked rarely, and may take as long as looking at all of it does.
+        """
         ...
 
     async def refuse(self, project: str, key: str) -> None:
