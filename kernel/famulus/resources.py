@@ -9,6 +9,7 @@ import msgspec
 
 from famulus.failpoints import failpoint
 from famulus_schemas.errors import NOT_FOUND, TOO_BUSY, Fault, Problem
+from famulus_schemas.identity import Principal
 from famulus_schemas.ports import Files, Stores
 from famulus_schemas.records import Conflict, Record, Records, Replace, Unit
 from famulus_schemas.tool_resources import named_stores, settled, wanted_store
@@ -101,18 +102,24 @@ async def require_stores(
 
 
 async def settle_resources(
-    stores: Stores | None, project: str, resources: CreateToolResources | None, *, within: str = ""
+    stores: Stores | None,
+    project: str,
+    resources: CreateToolResources | None,
+    *,
+    within: str = "",
+    by: Principal | None = None,
 ) -> tuple[ToolResources, Unit]:
     """What is kept of the tool resources given at a creation, and the writes of a store for them.
 
-    Raises Problem for what cannot be had; the parameter that it names begins with `within`.
+    Raises Problem for what cannot be had; the parameter that it names begins with `within`. The
+    store's files are read `by` whoever asks for it, where that is known.
     """
     wanted = wanted_store(resources, within=within)
     if wanted is None or stores is None:
         await require_stores(stores, project, resources, within=within)
         return settled(resources, within=within), []
     name, request = wanted
-    made, unit = await stores.create(project, request, named=name)
+    made, unit = await stores.create(project, request, named=name, by=by)
     return settled(resources, within=within, made=made), unit
 
 

@@ -48,7 +48,7 @@ class AssistantOperations:
         """Commit a new assistant, with the store that it asks for; its body."""
         plugin = self._plugin
         resources, of_store = await settle_resources(
-            plugin.stores, call.project, body.tool_resources
+            plugin.stores, call.project, body.tool_resources, by=call.principal
         )
         assistant = created(body, resources, id=plugin.new_id("asst_"), now=plugin.now())
         write = insert(assistant, body)

@@ -89,7 +89,12 @@ class FileSearch:
         stores = _stores_of(await scope.resources())
         unread = await self._stores.ready(scope.project, stores, within_s=settings.wait_s)
         found = await self._stores.search(
-            scope.project, stores, queries, limit=wanted.limit, ranking=wanted.ranking
+            scope.project,
+            stores,
+            queries,
+            limit=wanted.limit,
+            ranking=wanted.ranking,
+            by=scope.by,
         )
         fitting = await self._fitting(scope.run.model, list(untold(found)))
         told = tell(fitting, scope.number, unread=unread)

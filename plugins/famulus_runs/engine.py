@@ -44,6 +44,7 @@ from famulus_schemas.events import (
     ThreadRunRequiresAction,
 )
 from famulus_schemas.formats import ResponseFormatText
+from famulus_schemas.identity import Principal
 from famulus_schemas.inference import (
     CANNOT_SEE,
     BackendFault,
@@ -153,6 +154,7 @@ class Engine:
         toolbox: Toolbox,
         project: str,
         principal: str = "",
+        key: str = "",
         reserved: Reserved | None = None,
         trace: str = "",
         limits: RunSettings,
@@ -171,6 +173,7 @@ class Engine:
         self.run = run
         self.principal = principal
         """Who created the run."""
+        self._by = Principal(id=principal, project=project, scopes=(), key_id=key or None)
         self.reserved = reserved
         """What was reserved for it then."""
         self.model_requests = past.model_requests
@@ -629,6 +632,7 @@ class Engine:
         return ToolScope(
             project=self._project,
             run=self.run,
+            by=self._by,
             definition=offer.definition,
             number=number,
             resources=self._resources,

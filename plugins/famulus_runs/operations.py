@@ -104,7 +104,7 @@ class RunOperations:
         _check_choice(run)
         more = body.additional_messages or ()
         await require_files(plugin.files, call.project, files_of_messages(more))
-        attached = await plugin.threads.attach(call.project, thread_id, more)
+        attached = await plugin.threads.attach(call.project, thread_id, more, by=call.principal)
 
         def added(behind: Occupancy | None) -> Unit:
             _, unit = plugin.threads.append(thread_id, more, behind=behind, run=run.id)
@@ -149,6 +149,7 @@ class RunOperations:
             within="thread.",
             # Those of the run itself are named as the client gave them.
             resources_within="thread." if with_resources is request else "",
+            by=call.principal,
         )
         run = new_run(
             body,

@@ -312,6 +312,7 @@ class Runs(Plugin[RunSettings]):
             resources=self._resources(job.project, run),
             project=job.project,
             principal=extra.principal,
+            key=extra.key,
             reserved=extra.reserved,
             trace=extra.trace,
             limits=self.settings,

@@ -66,7 +66,9 @@ class MessageOperations:
         """Add a message as soon as its thread lets it. Raises Problem where it does not."""
         plugin, records = self._plugin, self._plugin.records.of(call.project)
         thread_id = message.thread_id
-        attached = await plugin.service.attach(call.project, thread_id, [body], named="")
+        attached = await plugin.service.attach(
+            call.project, thread_id, [body], named="", by=call.principal
+        )
         behind: Occupancy | None = None
         for _ in range(CREATE_ATTEMPTS_MAX):
             joined = await plugin.joined(

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus_schemas.errors import Problem
+from famulus_schemas.identity import Principal
 from famulus_schemas.ports import Stores
 from famulus_schemas.records import Unit
 from famulus_schemas.threads import Thread
@@ -26,12 +27,19 @@ NOT_THERE = 404
 
 
 async def with_files(
-    stores: Stores | None, project: str, thread: Thread, files: Mapping[str, str], *, days: int
+    stores: Stores | None,
+    project: str,
+    thread: Thread,
+    files: Mapping[str, str],
+    *,
+    days: int,
+    by: Principal | None = None,
 ) -> tuple[Thread, Unit]:
     """The thread as it is once these files can be searched in it, and the writes of its store.
 
     `files` is the parameter of each and its id. The thread is the same one where it has a store
-    already. Raises Problem (400) for a file that is not there.
+    already. Raises Problem (400) for a file that is not there. Files are read `by` whoever asks for
+    it, where that is known.
     """
     if stores is None or not files:
         return thread, []
@@ -39,12 +47,12 @@ async def with_files(
     store = _store_of(thread)
     if store is not None:
         try:
-            return thread, await stores.attach(project, store, ids, named=list(files))
+            return thread, await stores.attach(project, store, ids, named=list(files), by=by)
         except Problem as problem:
             if problem.status != NOT_THERE:
                 raise
     request = CreateAttachedVectorStore(file_ids=list(dict.fromkeys(ids)))
-    made, unit = await stores.create(project, request, days=days)
+    made, unit = await stores.create(project, request, days=days, by=by)
     kept = thread.tool_resources or ToolResources()
     resources = replace(kept, file_search=FileSearchResources(vector_store_ids=[made]))
     return replace(thread, tool_resources=resources), unit

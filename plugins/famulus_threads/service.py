@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, aclosing
 from msgspec.structs import replace
 
 from famulus.resources import found
+from famulus_schemas.identity import Principal
 from famulus_schemas.messages import CreateMessage, Message, searchable_files
 from famulus_schemas.ports import Files, Occupancy, Stores, Tenant
 from famulus_schemas.records import Delete, Guard, Record, RecordStore, Replace, Unit, UnknownCursor
@@ -68,6 +69,7 @@ class ThreadService:
         within: str = "",
         resources_within: str | None = None,
         run: str = "",
+        by: Principal | None = None,
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it."""
         return await opened(
@@ -81,6 +83,7 @@ class ThreadService:
             within=within,
             resources_within=resources_within,
             run=run,
+            by=by,
         )
 
     def append(
@@ -106,6 +109,7 @@ class ThreadService:
         requests: Sequence[CreateMessage],
         *,
         named: str = "additional_messages",
+        by: Principal | None = None,
     ) -> Unit:
         """The writes that let files be searched that new messages attach for that."""
         files = searchable_files(requests, named=named)
@@ -116,7 +120,7 @@ class ThreadService:
             return []
         stored = decode_thread(record.body)
         thread, unit = await with_files(
-            self._stores, project, stored, files, days=self._settings.attachments_days
+            self._stores, project, stored, files, days=self._settings.attachments_days, by=by
         )
         if thread == stored:
             return unit

@@ -47,6 +47,7 @@ class ThreadOperations:
             stores=plugin.stores,
             attachments_days=plugin.settings.attachments_days,
             now=plugin.now(),
+            by=call.principal,
         )
         joined = await plugin.joined(call.principal, "threads.create", unit)
         failpoint("thread_create_before_commit")

@@ -9,6 +9,7 @@ import msgspec
 
 from famulus.resources import require_files
 from famulus_schemas.errors import ARRAY_TOO_LONG, INVALID, Problem
+from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Jobs, Ticket
 from famulus_schemas.ports import Files
 from famulus_schemas.records import Record, RecordStore, Replace, Unit, Write
@@ -146,13 +147,18 @@ class Attaching:
         await require_files(self._files, project, {one.param: one.file_id for one in files})
 
     async def new(
-        self, project: str, store_id: str, files: Sequence[Wanted], *, batch: str = ""
+        self,
+        project: str,
+        store_id: str,
+        files: Sequence[Wanted],
+        *,
+        by: Principal | None = None,
     ) -> tuple[Unit, list[Ticket]]:
         """The writes that put files into a store that does not have them."""
         writes: list[Write] = []
         tickets: list[Ticket] = []
         for one in files:
-            unit, ticket = await self._insert(project, store_id, one, batch)
+            unit, ticket = await self._insert(project, store_id, one, "", by)
             writes += unit
             tickets.append(ticket)
         return writes, tickets
@@ -165,6 +171,7 @@ class Attaching:
         *,
         batch: str = "",
         keeps: bool = False,
+        by: Principal | None = None,
     ) -> tuple[Unit, list[Ticket]]:
         """The writes that add files to a store, and tell its ledger.
 
@@ -190,7 +197,7 @@ class Attaching:
                 gone = await self._detaching.file(project, record, ledger, keeps_membership=True)
                 writes += gone.unit
                 tickets += gone.tickets
-            unit, ticket = await self._insert(project, ledger.store.id, one, batch)
+            unit, ticket = await self._insert(project, ledger.store.id, one, batch, by)
             writes += unit
             tickets.append(ticket)
             ledger.moved(None, "in_progress", batch=batch)
@@ -200,7 +207,7 @@ class Attaching:
         return writes, tickets
 
     async def _insert(
-        self, project: str, store_id: str, one: Wanted, batch: str
+        self, project: str, store_id: str, one: Wanted, batch: str, by: Principal | None
     ) -> tuple[Unit, Ticket]:
         document, now = self._make_id("vsd_"), self._now()
         file = VectorStoreFile(
@@ -221,7 +228,12 @@ class Attaching:
             now=now,
             stores_max=self._settings.stores_per_file_max,
         )
-        extra = FileExtra(document=document, batch=batch)
+        extra = FileExtra(
+            document=document,
+            batch=batch,
+            principal=by.id if by else "",
+            key=(by.key_id if by else None) or "",
+        )
         return [insert_file(file, extra), *member, *ticket.unit], ticket
 
     def _adopted(self, record: Record, one: Wanted, ledger: Ledger, batch: str) -> Write:

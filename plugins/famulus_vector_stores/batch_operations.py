@@ -72,7 +72,9 @@ class BatchOperations:
         async def plan(ledger: Ledger) -> Unit:
             nonlocal started, answer
             await plugin.attaching.require(call.project, files)
-            unit, started = await plugin.attaching.add(call.project, ledger, files, batch=id)
+            unit, started = await plugin.attaching.add(
+                call.project, ledger, files, batch=id, by=call.principal
+            )
             ledger.used()
             batch = FileBatch(id=id, created_at=ledger.now, vector_store_id=vector_store_id)
             answer = encode(with_moves(batch, ledger.moves.pop(id, [])))

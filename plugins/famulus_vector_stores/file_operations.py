@@ -58,7 +58,9 @@ class StoreFileOperations:
         async def plan(ledger: Ledger) -> Unit:
             nonlocal started, answer
             await plugin.attaching.require(call.project, files)
-            unit, started = await plugin.attaching.add(call.project, ledger, files)
+            unit, started = await plugin.attaching.add(
+                call.project, ledger, files, by=call.principal
+            )
             ledger.used()
             answer = _said(unit, file_key(vector_store_id, body.file_id))
             call.answer = answer

@@ -47,7 +47,6 @@ from famulus_vector_stores.chunks import CHUNKS_PER_BUNDLE, Chunks, StoredChunk,
 from famulus_vector_stores.chunks import stored as as_stored
 from famulus_vector_stores.detaching import Detaching
 from famulus_vector_stores.kinds import (
-    FileExtra,
     chunking_of,
     decode_batch,
     decode_file,
@@ -90,6 +89,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     file: VectorStoreFile
     model: str
     dimensions: int
+    key: str
+    """With which it was asked for, where that is known."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +204,7 @@ class Ingestion:
             file=file,
             model=of_store.model,
             dimensions=of_store.dimensions,
+            key=of_file.key,
         )
 
     # --- one attempt --------------------------------------------------------------------------
@@ -215,7 +217,7 @@ class Ingestion:
         if await self._is_called_off(job.project, target):
             return Outcome(status="cancelled")
         try:
-            await self._account.refuse(job.project)
+            await self._account.refuse(job.project, target.key)
         except Problem as problem:
             if problem.status != OVER_BUDGET:
                 raise
@@ -372,16 +374,11 @@ class Ingestion:
             ended = end
             is_void = outcome.status == "completed" and end.status != "completed"
             done = replace(file, status=end.status, last_error=end.error, usage_bytes=end.size)
-            kept = FileExtra(
-                document=extra.document,
-                batch=extra.batch,
-                filename=end.filename,
-                chunks=end.chunks,
-            )
+            kept = replace(extra, filename=end.filename, chunks=end.chunks)
             if end.status == "completed":
                 ledger.measured(end.dimensions)
                 used = self._account.read(
-                    job, target.model, requests=end.requests, tokens=end.tokens
+                    job.project, extra, target.model, requests=end.requests, tokens=end.tokens
                 )
             ledger.moved("in_progress", end.status, batch=extra.batch, size=end.size)
             rest: Unit = self._detaching.document(job.project, record).unit if is_void else []

@@ -45,6 +45,10 @@ class FileExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch: str = ""
     filename: str = ""
     chunks: int = 0
+    principal: str = ""
+    """Who had it read; empty where that is not known."""
+    key: str = ""
+    """With which API key, by its id."""
 
 
 encode = msgspec.json.Encoder().encode

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from famulus.clock import MakeId
+from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Ticket
 from famulus_schemas.records import Unit
 from famulus_schemas.retrieval import Embedder
@@ -50,11 +51,12 @@ class Maker:
         description: str = "",
         expires_after: StoreExpiry | UnsetType = UNSET,
         metadata: dict[str, str] | None = None,
+        by: Principal | None = None,
     ) -> Made:
         """A new store. Raises Problem (400) for files that are not there."""
         await self._attaching.require(project, files)
         id, now = self._make_id("vs_"), self._now()
-        unit, tickets = await self._attaching.new(project, id, files)
+        unit, tickets = await self._attaching.new(project, id, files, by=by)
         store = VectorStore(
             id=id,
             created_at=now,

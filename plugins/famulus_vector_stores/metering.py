@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from famulus_schemas.identity import Principal
-from famulus_schemas.jobs import Job
 from famulus_schemas.records import Unit
 from famulus_schemas.usage import Meter, Used
+from famulus_vector_stores.kinds import FileExtra
 
 CHARACTERS_PER_TOKEN = 4
 """Of queries, of which nobody counts the tokens."""
@@ -28,7 +28,9 @@ class Account:
         if self._meter is not None:
             await self._meter.refuse(project, key)
 
-    def read(self, job: Job, model: str, *, requests: int, tokens: int) -> Sequence[Used]:
+    def read(
+        self, project: str, of: FileExtra, model: str, *, requests: int, tokens: int
+    ) -> Sequence[Used]:
         """A file was embedded."""
         if self._meter is None or not requests:
             return ()
@@ -36,8 +38,9 @@ class Account:
             Used(
                 at=self._now(),
                 what="embeddings",
-                project=job.project,
-                principal=job.principal,
+                project=project,
+                principal=of.principal,
+                key=of.key,
                 model=model,
                 requests=requests,
                 input_tokens=tokens,
@@ -57,11 +60,9 @@ class Account:
     def searched(
         self, project: str, models: Collection[str], queries: Sequence[str], by: Principal | None
     ) -> None:
-        """Queries were embedded; `by` a client, or by a run, which counts its searches itself."""
+        """Queries were embedded."""
         if self._meter is None:
             return
-        who = "" if by is None else by.id
-        key = "" if by is None else by.key_id or ""
         texts = [text for text in dict.fromkeys(queries) if text.strip()]
         tokens = sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)
         for model in models if texts else ():
@@ -70,14 +71,23 @@ class Account:
                     at=self._now(),
                     what="embeddings",
                     project=project,
-                    principal=who,
-                    key=key,
+                    principal="" if by is None else by.id,
+                    key="" if by is None else by.key_id or "",
                     model=model,
                     input_tokens=tokens,
                     is_estimate=True,
                 )
             )
-        if by is not None:
+
+    def asked(self, by: Principal) -> None:
+        """A client has searched; runs count their searches themselves."""
+        if self._meter is not None:
             self._meter.note(
-                Used(at=self._now(), what="file_searches", project=project, principal=who, key=key)
+                Used(
+                    at=self._now(),
+                    what="file_searches",
+                    project=by.project,
+                    principal=by.id,
+                    key=by.key_id or "",
+                )
             )

@@ -47,6 +47,7 @@ class StoreService:
         *,
         named: str = "",
         days: int | None = None,
+        by: Principal | None = None,
     ) -> tuple[str, Unit]:
         """As Stores.create."""
         within = f"{named}." if named else ""
@@ -61,12 +62,19 @@ class StoreService:
             if days is None
             else StoreExpiry(anchor="last_active_at", days=days),
             metadata=request.metadata,
+            by=by,
         )
         self._plugin.nudges.expect(project, made.tickets)
         return made.store.id, made.unit
 
     async def attach(
-        self, project: str, store_id: str, file_ids: Sequence[str], *, named: Sequence[str]
+        self,
+        project: str,
+        store_id: str,
+        file_ids: Sequence[str],
+        *,
+        named: Sequence[str],
+        by: Principal | None = None,
     ) -> Unit:
         """As Stores.attach."""
         plugin = self._plugin
@@ -79,7 +87,7 @@ class StoreService:
         ledger = Ledger(record, now=plugin.now())
         if ledger.is_over:
             raise missing("vector store", store_id)
-        unit, tickets = await plugin.attaching.add(project, ledger, files, keeps=True)
+        unit, tickets = await plugin.attaching.add(project, ledger, files, keeps=True, by=by)
         ledger.used()
         plugin.nudges.expect(project, tickets)
         return [*unit, *await ledger.writes(records)]
@@ -116,7 +124,7 @@ class StoreService:
         where: Predicate | None = None,
         by: Principal | None = None,
     ) -> Sequence[Passage]:
-        """As Stores.search; `by` the client whose request it is, where it is one's."""
+        """As Stores.search."""
         plugin = self._plugin
         stores = await plugin.search.alive(project, store_ids)
         found = await plugin.search.passages(

@@ -61,6 +61,7 @@ class StoreOperations:
                 description=body.description or "",
                 expires_after=body.expires_after,
                 metadata=body.metadata,
+                by=call.principal,
             )
             joined = await plugin.joined(call.principal, "vector_stores.create", made.unit)
             failpoint("store_create_before_commit")
@@ -142,6 +143,7 @@ class StoreOperations:
             where=where,
             by=call.principal,
         )
+        plugin.account.asked(call.principal)
         results = [
             SearchResult(
                 file_id=each.file_id,

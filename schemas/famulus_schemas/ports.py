@@ -237,13 +237,15 @@ class Threads(Protocol):
         within: str = "",
         resources_within: str | None = None,
         run: str = "",
+        by: Principal | None = None,
     ) -> tuple[Thread, Unit]:
         """A new thread with its first messages, and the writes that make it.
 
         `run` is the run that is created with it, if one is.
         Raises Problem for what the thread cannot have; `within` is put before the name of the
         parameter at fault, as `thread.`; before one of its tool resources `resources_within`,
-        where these were given elsewhere.
+        where these were given elsewhere. Files that are to be searched in it are read `by` whoever
+        asks for it, where that is known.
         """
         ...
 
@@ -273,13 +275,14 @@ class Threads(Protocol):
         requests: Sequence[CreateMessage],
         *,
         named: str = "additional_messages",
+        by: Principal | None = None,
     ) -> Unit:
         """The writes that let files be searched in a thread that new messages attach for that.
 
         They come into the thread's vector store, or into a new one. The unit is refused
         (Conflict, as `famulus.resources.is_of_stores` tells) where the thread or the store was
         changed meanwhile: ask for the writes again. Nothing is to be written where there is no
-        such thread, or nobody has vector stores.
+        such thread, or nobody has vector stores. They are read `by` whoever attaches them.
         """
         ...
 
@@ -382,21 +385,29 @@ class Stores(Protocol):
         *,
         named: str = "",
         days: int | None = None,
+        by: Principal | None = None,
     ) -> tuple[str, Unit]:
         """A new store with its files; its id, and the writes that make it.
 
         `named` is the parameter that asks for it, for the Problem (400) that is raised where it
-        names files that are not there. With `days` it expires so long after it was last used.
+        names files that are not there. With `days` it expires so long after it was last used. What
+        is embedded for it is used `by` whoever asks for it, where that is known.
         """
         ...
 
     async def attach(
-        self, project: str, store_id: str, file_ids: Sequence[str], *, named: Sequence[str]
+        self,
+        project: str,
+        store_id: str,
+        file_ids: Sequence[str],
+        *,
+        named: Sequence[str],
+        by: Principal | None = None,
     ) -> Unit:
         """The writes that add files to a store; those that it has already stay as they are.
 
         `named` is the parameter of each. Raises Problem: 404 where there is no such store, or it
-        has expired, 400 where there is no such file.
+        has expired, 400 where there is no such file. `by` is as of `create`.
         """
         ...
 
@@ -416,10 +427,12 @@ class Stores(Protocol):
         limit: int,
         ranking: Ranking,
         where: Predicate | None = None,
+        by: Principal | None = None,
     ) -> Sequence[Passage]:
         """The passages that fit any of the queries best, of all of the stores, best first.
 
         Stores that are gone, or have expired, have nothing. Counts as a use of the stores.
+        What is embedded for it is used `by` whoever searches, where that is known.
         """
         ...
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 
 import msgspec
 
+from famulus_schemas.identity import Principal
 from famulus_schemas.inference import OfferedFunction
 from famulus_schemas.messages import Attachment, ImageFileContentBlock
 from famulus_schemas.steps import (
@@ -59,6 +60,8 @@ class ToolScope(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     run: Run
     """Names its thread and its assistant."""
+    by: Principal | None = None
+    """Who created it, with which key, for what the call uses; it lets nobody do anything."""
     definition: Mapping[str, Any]
     """The tool definition that offered the function."""
     number: int = 0

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 from tests.e2e.organization.organization import Key, Organization, eventually
+from tests.e2e.serving import Served
 
 INPUT, OUTPUT = 0.5, 1.0
 """Dollars that a token costs."""
@@ -62,6 +63,42 @@ def test_usage_is_told_by_key_and_nobody_is_told_anothers(organization: Organiza
         "GET", f"/v1/organization/usage/completions?start_time={lately()}", organization.writer
     )
     assert refused.status_code == 403
+
+
+def test_what_vector_stores_hold_at_one_process_is_told_by_both(
+    organization: Organization,
+) -> None:
+    project = organization.project("Library")
+    key = organization.key(project, "librarian")
+    client = organization.client(key, organization.two)
+    file = client.files.create(file=("nest.txt", b"A canary sings. " * 100), purpose="assistants")
+    store = client.vector_stores.create()
+    client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id)
+    size = client.vector_stores.retrieve(store.id).usage_bytes
+    assert size > 0
+
+    def held(at: Served) -> list[int]:
+        answer = organization.admin(at).usage.vector_stores(
+            start_time=lately(), project_ids=[project], group_by=["project_id"]
+        )
+        rows = answer.data[-1].results
+        assert {row.project_id for row in rows} <= {project}
+        return [row.usage_bytes for row in rows]
+
+    assert [held(at) for at in organization.processes] == [[size]] * 2
+    # What was embedded for it is its key's.
+    usage = organization.admin(organization.one).usage
+
+    def embedded() -> dict[str, int]:
+        answer = usage.embeddings(
+            start_time=lately(), project_ids=[project], group_by=["api_key_id"]
+        )
+        rows = [row for bucket in answer.data for row in bucket.results]
+        return {row.api_key_id: row.num_model_requests for row in rows}
+
+    assert eventually(embedded) == {key.id: 1}
+    client.vector_stores.delete(store.id)
+    assert [held(at) for at in organization.processes] == [[], []]
 
 
 def test_a_project_at_its_limit_is_refused_at_both_processes_until_it_is_raised(

@@ -12,6 +12,7 @@ from tests.plugins.runs.conftest import PLUGINS, Api
 
 from famulus.plugin import NoSettings, Plugin
 from famulus.testing import Script, ScriptedBackend, kernel_with
+from famulus_schemas.identity import Principal
 from famulus_schemas.ports import STORES
 from famulus_schemas.retrieval import Passage, Predicate, Ranking
 
@@ -70,6 +71,7 @@ class Searches(Plugin[NoSettings]):
         limit: int,
         ranking: Ranking,
         where: Predicate | None = None,
+        by: Principal | None = None,
     ) -> Sequence[Passage]:
         """As Stores.search."""
         self.asked.append(
