@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,7 +26,6 @@ from famulus.errors import as_problem, envelope
 from famulus.forms import FormDecoder, is_form
 from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
-from famulus.log_lines import RequestLine, Stamps
 from famulus.operations import answer_parts
 from famulus.request_headers import RequestHeaders
 from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT
@@ -53,9 +52,9 @@ if TYPE_CHECKING:
     from famulus.hooks import Hooks
     from famulus.lifecycle import Slot
     from famulus.log import Log
+    from famulus.notices import Notices
     from famulus.operations import Operation
     from famulus.router import Router
-    from famulus_schemas.notices import Notice
 
 PUBLIC_PATHS = frozenset({"/health/live", "/health/ready", "/openapi.json", "/docs"})
 """All that is served to a caller without a key. A plugin cannot add to it."""
@@ -222,7 +221,7 @@ class Dispatcher:
         settings: ServerSettings,
         make_id: MakeId,
         log: Log,
-        tell: Callable[[Notice], None],
+        notices: Notices,
         streams: OpenStreams,
         front: Front,
     ) -> None:
@@ -235,9 +234,8 @@ class Dispatcher:
         self._settings = settings
         self._make_id = make_id
         self._log = log
-        self._log_request = request_log(log)
-        self._stamp = Stamps()
-        self._tell = tell
+        self._log_request = request_log(log) if settings.log_requests else None
+        self._notices = notices
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = RequestHeaders(scope)
@@ -264,7 +262,7 @@ class Dispatcher:
                 self._places.give_back(exchange.streams_for)
             self._report(exchange, scope["method"])
             if exchange.status in REFUSALS and self._hooks.listeners(RequestRefused):
-                self._tell(_refusal(exchange, scope, headers))
+                self._notices.tell(self._hooks, _refusal(exchange, scope, headers))
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive
@@ -486,32 +484,27 @@ class Dispatcher:
     def _report(self, exchange: Exchange, method: str) -> None:
         """Tell the log and other plugins of a request; neither its path nor anything it held."""
         endpoint, call = exchange.endpoint, exchange.call
+        log_request = None if endpoint and endpoint.is_public else self._log_request
+        is_heard = self._hooks.hears_requests
+        if log_request is None and not is_heard:
+            return
+        principal = call.principal if call else None
         served = RequestServed(
             operation=endpoint.operation.name if endpoint else "unknown",
             status=exchange.status,
             seconds=time.perf_counter() - exchange.started,
             request_id=exchange.request_id,
-            project=call.project if call else None,
+            ended_at=time.time(),
+            project=principal.project if principal else None,
+            principal=principal.id if principal else None,
             method=method,
             route=endpoint.operation.path if endpoint else "",
             span=tracing.span.get(),
         )
-        self._tell(served)
-        if self._settings.log_requests and not (endpoint and endpoint.is_public):
-            self._log_request(
-                RequestLine(
-                    timestamp=self._stamp(),
-                    request_id=served.request_id,
-                    operation=served.operation,
-                    method=method,
-                    status=served.status,
-                    # As round() to one place, at a tenth of its time.
-                    ms=int(served.seconds * 10_000 + 0.5) / 10,
-                    project=served.project,
-                    principal=call.principal.id if call else None,
-                ),
-                has_own_id=exchange.has_own_id,
-            )
+        if is_heard:
+            self._notices.tell_request(served)
+        if log_request is not None:
+            log_request(served, has_own_id=exchange.has_own_id)
 
 
 async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receive) -> Any:

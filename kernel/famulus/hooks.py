@@ -21,7 +21,7 @@ from famulus import hookspecs
 from famulus.markers import PROJECT_NAME
 from famulus_schemas.errors import KEYS_UNCHECKED, Problem
 from famulus_schemas.health import Health
-from famulus_schemas.notices import Notice
+from famulus_schemas.notices import Notice, RequestServed
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -153,6 +153,9 @@ class Hooks:
             for plugin, function in relay.implementations("on_event", running)
         ]
         self._listeners: dict[type, tuple[Implementation, ...]] = {}
+        self._on_requests = tuple(relay.implementations("on_requests", running))
+        self.hears_requests = bool(self._on_requests or self.listeners(RequestServed))
+        """Whether anybody hears of requests that were answered."""
         self._on_drain = tuple(relay.implementations("on_drain", running))
         self._check_health = tuple(relay.implementations("check_health", running))
 
@@ -225,6 +228,15 @@ class Hooks:
                 listener for kinds, listener in self._on_event if kinds is None or kind in kinds
             )
         return known
+
+    async def on_requests(
+        self, served: Sequence[RequestServed], failed: Callable[[str, Exception], None]
+    ) -> None:
+        """Tell all who hear of requests, first those who hear of many at once."""
+        await each(self._on_requests, failed, served=served)
+        if listeners := self.listeners(RequestServed):
+            for request in served:
+                await each(listeners, failed, event=request)
 
     async def on_drain(self, limit_s: float, failed: Callable[[str, Exception], None]) -> None:
         """All at once; one that is slow or raises is reported and keeps nobody."""

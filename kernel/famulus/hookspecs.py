@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from famulus.markers import hookspec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import click
     from starlette.datastructures import Headers
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from famulus_schemas.identity import Principal
     from famulus_schemas.inference import Backend, PromptMessage
     from famulus_schemas.jobs import Gate
-    from famulus_schemas.notices import Notice
+    from famulus_schemas.notices import Notice, RequestServed
     from famulus_schemas.records import Unit, Write
     from famulus_schemas.retention import Data
     from famulus_schemas.retrieval import Chunker, Extractor
@@ -133,6 +135,11 @@ async def handle_exception(call: Call, error: Exception) -> Problem | None:
 @hookspec
 async def on_event(event: Notice) -> None:
     """Hear what happened, of the kinds you annotate `event` with; later, or never under load."""
+
+
+@hookspec
+async def on_requests(served: Sequence[RequestServed]) -> None:
+    """Hear of answered requests as `on_event` does, but of many at once: counting costs little."""
 
 
 @hookspec

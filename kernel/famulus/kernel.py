@@ -247,7 +247,7 @@ class Kernel:
             front=self._front,
             make_id=self.make_id,
             log=self.log,
-            tell=self.tell,
+            notices=self.notices,
         )
 
     # --- what plugins and the kernel's own operations ask -------------------------------------

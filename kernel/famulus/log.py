@@ -7,12 +7,15 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import partial
-from typing import Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import msgspec
 import structlog
 
-from famulus.log_lines import Lines, RequestLine
+from famulus.log_lines import Lines, line_of
+
+if TYPE_CHECKING:
+    from famulus_schemas.notices import RequestServed
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -101,8 +104,8 @@ class TellsRequests:
 
     _logger: Lines
 
-    def tell_request(self, line: RequestLine, *, has_own_id: bool = False) -> None:
-        """Write it soon, where lines of its level are written at all.
+    def tell_request(self, served: RequestServed, *, has_own_id: bool = False) -> None:
+        """Write its line soon, where lines of its level are written at all.
 
         Its id may be the client's own, and look like a key, unless it is said to be ours.
         """
@@ -112,7 +115,7 @@ class TellsRequests:
 class TellRequest(Protocol):
     """As `TellsRequests.tell_request`."""
 
-    def __call__(self, line: RequestLine, *, has_own_id: bool = False) -> None: ...
+    def __call__(self, served: RequestServed, *, has_own_id: bool = False) -> None: ...
 
 
 def request_log(log: Log) -> TellRequest:
@@ -128,7 +131,8 @@ def flush(log: Log) -> None:
         bound._logger.flush()
 
 
-def _tell_slowly(log: Log, line: RequestLine, *, has_own_id: bool = False) -> None:
+def _tell_slowly(log: Log, served: RequestServed, *, has_own_id: bool = False) -> None:
+    line = line_of(served)
     fields = msgspec.structs.asdict(line)
     for name in ("event", "level", "timestamp"):
         del fields[name]
@@ -139,16 +143,17 @@ def _with_requests(base: type[Log], hides: Redactor, pretty: bool) -> type[Log]:
     class Logger(base, TellsRequests):  # type: ignore[misc, valid-type]
         """The logger of one level."""
 
-        def tell_request(self, line: RequestLine, *, has_own_id: bool = False) -> None:
+        def tell_request(self, served: RequestServed, *, has_own_id: bool = False) -> None:
             """As TellsRequests.tell_request."""
             if not self.is_enabled_for(logging.INFO):
                 return
             if pretty:
-                _tell_slowly(self, line)
+                _tell_slowly(self, served)
                 return
             if not has_own_id:
-                line.request_id = hides.text(line.request_id)
-            self._logger.soon(line)
+                shown = hides.text(served.request_id)
+                served = msgspec.structs.replace(served, request_id=shown)
+            self._logger.soon(served)
 
     return Logger
 

@@ -45,15 +45,27 @@ class Notices:
         """Queue a notice if anybody would hear it; count it as lost where the queue is full."""
         if hooks is None or not hooks.listeners(type(notice)):
             return
+        if len(self._waiting) >= self._waiting_max:
+            self.lost += 1
+            return
+        self._waiting.append(notice)
+        self._is_due.set()
+
+    def tell_request(self, notice: RequestServed) -> None:
+        """Queue what somebody hears of, to be told with others."""
         waiting = self._waiting
         if len(waiting) >= self._waiting_max:
             self.lost += 1
             return
         waiting.append(notice)
-        if type(notice) is not RequestServed or len(waiting) == self._waiting_max:
+        if len(waiting) == self._waiting_max:
             self._is_due.set()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SOON_S, self._soon_is_over)
+
+    def hurry(self) -> None:
+        """Have told at once what waits for others."""
+        self._is_due.set()
 
     async def deliver(self, hooks: Callable[[], Hooks | None]) -> None:
         """Tell plugins, one notice after the other, for ever."""
@@ -61,8 +73,7 @@ class Notices:
             await self._is_due.wait()
             self._is_due.clear()
             while self._waiting:
-                for _ in range(min(TURN_MAX, len(self._waiting))):
-                    await self._tell_all(hooks(), self._waiting.popleft())
+                await self._tell_some(hooks())
                 await asyncio.sleep(0)
 
     async def tell_rest(self, hooks: Hooks | None) -> None:
@@ -70,14 +81,29 @@ class Notices:
         try:
             async with asyncio.timeout(REST_S):
                 while self._waiting:
-                    await self._tell_all(hooks, self._waiting.popleft())
+                    await self._tell_some(hooks)
         except TimeoutError:
             self.lost += len(self._waiting)
             self._waiting.clear()
 
-    async def _tell_all(self, hooks: Hooks | None, notice: Notice) -> None:
-        if hooks is not None:
-            await each(hooks.listeners(type(notice)), self._failed, event=notice)
+    async def _tell_some(self, hooks: Hooks | None) -> None:
+        """Tell as many as have their turn; requests that follow each other all at once."""
+        waiting = self._waiting
+        requests: list[RequestServed] = []
+        for _ in range(min(TURN_MAX, len(waiting))):
+            notice = waiting.popleft()
+            if type(notice) is RequestServed:
+                requests.append(notice)
+                continue
+            await self._tell_requests(hooks, requests)
+            requests = []
+            if hooks is not None:
+                await each(hooks.listeners(type(notice)), self._failed, event=notice)
+        await self._tell_requests(hooks, requests)
+
+    async def _tell_requests(self, hooks: Hooks | None, requests: list[RequestServed]) -> None:
+        if requests and hooks is not None:
+            await hooks.on_requests(requests, self._failed)
 
     def _soon_is_over(self) -> None:
         self._timer = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from famulus.front import Front
     from famulus.log import Log
     from famulus.middleware import Layer
-    from famulus_schemas.notices import Notice
+    from famulus.notices import Notices
 
 
 class World:
@@ -81,7 +80,7 @@ def build_world(
     front: Front,
     make_id: MakeId,
     log: Log,
-    tell: Callable[[Notice], None],
+    notices: Notices,
 ) -> World:
     """A world of the plugins as they now are. `own` are the kernel's operations."""
     router: Router[Endpoint] = Router()
@@ -107,7 +106,7 @@ def build_world(
         settings=settings,
         make_id=make_id,
         log=log,
-        tell=tell,
+        notices=notices,
         streams=streams,
         front=front,
     )

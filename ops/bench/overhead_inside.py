@@ -27,7 +27,6 @@ from famulus.clock import system_clock
 from famulus.config import load_config
 from famulus.kernel import Kernel
 from famulus.log import flush, make_log
-from famulus_schemas.notices import PluginChanged
 
 Message = MutableMapping[str, Any]
 
@@ -103,7 +102,7 @@ class Target:
 async def settled(kernel: Kernel) -> None:
     """Do now what requests have left for later: their lines, and what plugins hear of them."""
     flush(kernel.log)
-    kernel.tell(PluginChanged(plugin="none", state="running"))
+    kernel.notices.hurry()
     while kernel.notices.waiting:
         await asyncio.sleep(0)
 

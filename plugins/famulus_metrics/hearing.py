@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from famulus_metrics.catalog import Catalog
 from famulus_metrics.names import Names
 from famulus_schemas.notices import (
     BackendFailed,
     FileIngested,
     ModelAnswered,
-    Notice,
     RequestServed,
     RunEnded,
     ToolCalled,
 )
 
+Counted = RunEnded | ModelAnswered | BackendFailed | ToolCalled | FileIngested
+
 LEFT = 499
 """The status of a request whose client went away, which is never sent."""
+
+_CLASSES = {200: "2xx", LEFT: "left"}
+"""What most requests are counted as, and what is no class of its own."""
 
 
 class Hearing:
@@ -25,11 +31,16 @@ class Hearing:
         self._catalog = catalog
         self._models = Names(models_max)
 
-    def hear(self, event: Notice) -> None:
+    def hear_requests(self, served: Sequence[RequestServed]) -> None:
+        """Count requests."""
+        counted, timed = self._catalog.requests.add, self._catalog.request_seconds.observe
+        for each in served:
+            counted(each.operation, _CLASSES.get(each.status) or f"{each.status // 100}xx")
+            timed(each.operation, value=each.seconds)
+
+    def hear(self, event: Counted) -> None:
         """Count one notice."""
         match event:
-            case RequestServed():
-                self._request(event)
             case RunEnded():
                 self._run(event)
             case ModelAnswered():
@@ -41,14 +52,6 @@ class Hearing:
                 self._catalog.tool_seconds.observe(event.kind, value=event.seconds)
             case FileIngested():
                 self._file(event)
-            case _:
-                # What state plugins are in is read, not counted.
-                pass
-
-    def _request(self, event: RequestServed) -> None:
-        status = "left" if event.status == LEFT else f"{event.status // 100}xx"
-        self._catalog.requests.add(event.operation, status)
-        self._catalog.request_seconds.observe(event.operation, value=event.seconds)
 
     def _run(self, event: RunEnded) -> None:
         catalog = self._catalog

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from famulus import Bytes, Call, Operation, Plugin, hookimpl, operation, operations
 from famulus_metrics.catalog import Catalog
-from famulus_metrics.hearing import Hearing
+from famulus_metrics.hearing import Counted, Hearing
 from famulus_metrics.lag import watch_lag
 from famulus_metrics.reading import Reading, own_gauges
 from famulus_metrics.settings import MetricsSettings
 from famulus_schemas.gauges import Gauge
-from famulus_schemas.notices import Notice
+from famulus_schemas.notices import RequestServed
 
 
 class Metrics(Plugin[MetricsSettings]):
@@ -57,7 +57,12 @@ class Metrics(Plugin[MetricsSettings]):
             yield url
 
     @hookimpl
-    async def on_event(self, event: Notice) -> None:
+    async def on_requests(self, served: Sequence[RequestServed]) -> None:
+        """Count them."""
+        self._hearing.hear_requests(served)
+
+    @hookimpl
+    async def on_event(self, event: Counted) -> None:
         """Count it."""
         self._hearing.hear(event)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -105,9 +105,14 @@ class Otel(Plugin[OtelSettings]):
         )
 
     @hookimpl
-    async def on_event(
-        self, event: RequestServed | RunEnded | ModelAnswered | BackendFailed | ToolCalled
-    ) -> None:
+    async def on_requests(self, served: Sequence[RequestServed]) -> None:
+        """Have those exported that are traced."""
+        for each in served:
+            if (span := finished(each)) is not None:
+                self._exporter.add(span)
+
+    @hookimpl
+    async def on_event(self, event: RunEnded | ModelAnswered | BackendFailed | ToolCalled) -> None:
         """Have exported what is over."""
         self._exporter.add(event)
 

@@ -11,14 +11,18 @@ from famulus_schemas.limits import Reserved
 from famulus_schemas.spans import Span
 
 
-class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class RequestServed(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """An operation was answered."""
 
     operation: str
     status: int
     seconds: float
     request_id: str
+    ended_at: float = 0.0
+    """When its answer was sent, in seconds since 1970."""
     project: str | None = None
+    principal: str | None = None
+    """Who asked, by the principal's id; None where that is not known."""
     method: str = ""
     route: str = ""
     """The path as the operation names it, `/things/{id}`; empty where nothing is served there."""

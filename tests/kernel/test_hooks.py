@@ -90,7 +90,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 21
+    assert len(hook_names()) == 22
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -628,10 +628,28 @@ async def test_notices_past_the_limit_are_lost_and_no_request_waits_for_them() -
         answers = [await server.get("/hello") for _ in range(10)]
         free.set()
         ids = [answer.headers["x-request-id"] for answer in answers]
-        # One was being told, two waited; the other seven are lost.
-        assert [await heard.get() for _ in range(3)] == ids[:3]
+        # Two were being told, two waited; the other six are lost.
+        assert [await heard.get() for _ in range(4)] == ids[:4]
         last = await server.get("/hello")
         assert await heard.get() == last.headers["x-request-id"]
+
+
+async def test_hook_on_requests() -> None:
+    heard: asyncio.Queue[list[RequestServed]] = asyncio.Queue()
+
+    async def on_requests(self: Any, served: list[RequestServed]) -> None:
+        heard.put_nowait(served)
+
+    async with kernel_with(Greeter, with_hooks("ear", on_requests=on_requests)) as server:
+        answers = [await server.get("/hello") for _ in range(3)]
+        server.kernel.tell(ToolCalled(kind="k", result="ok", seconds=0.0))
+        told = await heard.get()
+    assert [each.request_id for each in told] == [
+        answer.headers["x-request-id"] for answer in answers
+    ]
+    assert {(each.operation, each.status, each.principal) for each in told} == {
+        ("hello", 200, "tester")
+    }
 
 
 async def test_hook_on_drain() -> None:
