@@ -19,6 +19,7 @@ class Call:
     __slots__ = (
         "answer",
         "body",
+        "brought_headers",
         "client",
         "form",
         "headers",
@@ -55,7 +56,10 @@ class Call:
         self.form: Form[Any] | None = None
         """The request's form, for operations that take one; it is on its way in."""
         self.response_headers: dict[str, str] = {}
-        """Headers to send with the answer, lower-case names."""
+        """Headers to send with the answer, lower-case names; an answer that is kept to be given
+        again is kept with them."""
+        self.brought_headers: list[tuple[bytes, bytes]] = []
+        """Headers to send as they are, of this request alone, with whatever it is answered."""
         self.resume_path: str | None = None
         """Where the answer, if it is a stream, can be read again by GET; set before a commit."""
         self.reserved: Reserved | None = None

@@ -193,7 +193,11 @@ class Exchange:
             headers.append((b"connection", b"close"))
         if self.hsts is not None:
             headers.append(self.hsts)
-        more = None if self.call is None else self.call.response_headers
+        if (call := self.call) is None:
+            headers.append(NOT_KEPT)
+            return headers
+        headers += call.brought_headers
+        more = call.response_headers
         if not more or "cache-control" not in more:
             headers.append(NOT_KEPT)
         if more:

@@ -142,9 +142,12 @@ class Hooks:
         self._authenticate = of("authenticate")
         idle = relay.implementations("authenticate", lambda name: not running(name))
         self._cannot_authenticate = [name for name, _ in idle]
-        self._around_authenticate = of("around_authenticate")
+        self._only_authenticate: Callable[..., Any] | None = None
+        if len(self._authenticate) == 1 and not self._cannot_authenticate:
+            self._only_authenticate = self._authenticate[0]
+        self._inside_out_authenticate = of("around_authenticate")[::-1]
         self._authorize = of("authorize")
-        self._around_call = of("around_call")
+        self._inside_out_call = of("around_call")[::-1]
         self._prepare_messages = of("prepare_messages")
         self._join_unit = of("join_unit")
         self._handle_exception = tuple(relay.implementations("handle_exception", running))
@@ -164,15 +167,13 @@ class Hooks:
 
         Nobody knowing it means nothing while one that might does not run: that is a Problem too.
         """
-        proceed: Identify = partial(self._identify, headers)
-        if len(self._around_authenticate) == 1:
-            # As most servers have it; of every request, so at once.
-            outermost = self._around_authenticate[0]
-            only: Principal | None = await outermost(
-                headers=headers, client=client, proceed=proceed
-            )
-            return only
-        for function in reversed(self._around_authenticate):
+        proceed: Identify
+        if self._only_authenticate is not None:
+            # As most servers have it, and what each request does: nobody else is to be asked.
+            proceed = partial(self._only_authenticate, headers=headers)
+        else:
+            proceed = partial(self._identify, headers)
+        for function in self._inside_out_authenticate:
             proceed = partial(function, headers=headers, client=client, proceed=proceed)
         return await proceed()
 
@@ -192,7 +193,7 @@ class Hooks:
 
     async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
         """Serve a call through every plugin that is around it, the first one outermost."""
-        for function in reversed(self._around_call):
+        for function in self._inside_out_call:
             proceed = partial(function, call=call, operation=operation, proceed=proceed)
         return await proceed()
 

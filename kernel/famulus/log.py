@@ -99,29 +99,31 @@ def make_log(
     return logger
 
 
+class TellRequest(Protocol):
+    """Writes a request's line before long.
+
+    Its id may be the client's own, and look like a key, unless it is said to be ours.
+    """
+
+    def __call__(self, served: RequestServed, *, has_own_id: bool = False) -> None: ...
+
+
 class TellsRequests:
     """What our loggers can besides: write a request's line without making an event of it."""
 
     _logger: Lines
 
-    def tell_request(self, served: RequestServed, *, has_own_id: bool = False) -> None:
-        """Write its line soon, where lines of its level are written at all.
-
-        Its id may be the client's own, and look like a key, unless it is said to be ours.
-        """
+    def request_log(self) -> TellRequest | None:
+        """What writes them; None where lines of their level are not written at all."""
         raise NotImplementedError
 
 
-class TellRequest(Protocol):
-    """As `TellsRequests.tell_request`."""
-
-    def __call__(self, served: RequestServed, *, has_own_id: bool = False) -> None: ...
-
-
-def request_log(log: Log) -> TellRequest:
-    """What writes the line of a request; of another's logger, by its own ways."""
+def request_log(log: Log) -> TellRequest | None:
+    """As `TellsRequests.request_log`; of another's logger, what writes by its own ways."""
     bound = log.bind()
-    return bound.tell_request if isinstance(bound, TellsRequests) else partial(_tell_slowly, log)
+    if isinstance(bound, TellsRequests):
+        return bound.request_log()
+    return partial(_tell_slowly, log)
 
 
 def flush(log: Log) -> None:
@@ -143,17 +145,21 @@ def _with_requests(base: type[Log], hides: Redactor, pretty: bool) -> type[Log]:
     class Logger(base, TellsRequests):  # type: ignore[misc, valid-type]
         """The logger of one level."""
 
-        def tell_request(self, served: RequestServed, *, has_own_id: bool = False) -> None:
-            """As TellsRequests.tell_request."""
+        def request_log(self) -> TellRequest | None:
+            """As TellsRequests.request_log."""
             if not self.is_enabled_for(logging.INFO):
-                return
+                return None
             if pretty:
-                _tell_slowly(self, served)
-                return
-            if not has_own_id:
-                shown = hides.text(served.request_id)
-                served = msgspec.structs.replace(served, request_id=shown)
-            self._logger.soon(served)
+                return partial(_tell_slowly, self)
+            soon = self._logger.soon
+
+            def tell(served: RequestServed, *, has_own_id: bool = False) -> None:
+                if not has_own_id:
+                    shown = hides.text(served.request_id)
+                    served = msgspec.structs.replace(served, request_id=shown)
+                soon(served)
+
+            return tell
 
     return Logger
 

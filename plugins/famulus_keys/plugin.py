@@ -116,7 +116,7 @@ class Keys(Plugin[KeysSettings]):
         token = bearer(headers.get("authorization"))
         if token is None:
             return None
-        principal = await self.keyring.principal(token)
+        principal = self.keyring.seen(token) or await self.keyring.principal(token)
         if principal is None:
             if is_well_formed(token):
                 await self._refuse_with_other_pepper()

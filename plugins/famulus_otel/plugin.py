@@ -108,8 +108,7 @@ class Otel(Plugin[OtelSettings]):
     async def on_requests(self, served: Sequence[RequestServed]) -> None:
         """Have those exported that are traced."""
         for each in served:
-            if (span := finished(each)) is not None:
-                self._exporter.add(span)
+            self._exporter.add(each)
 
     @hookimpl
     async def on_event(self, event: RunEnded | ModelAnswered | BackendFailed | ToolCalled) -> None:

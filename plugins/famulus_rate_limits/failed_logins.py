@@ -28,12 +28,12 @@ class FailedLogins:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def refuse(self, client: str, credential: int) -> None:
+    def refuse(self, client: str) -> None:
         """Raise Problem for an address that has sent too many, before its key is looked at.
 
-        What was right before is let through to be looked at: behind one address may be many.
+        Not for a credential that was `right` before: behind one address may be many.
         """
-        if credential in self.right:
+        if not len(self._buckets):
             return
         refused = self._buckets.ask("", [self._limit(client)])
         if not isinstance(refused, Refused):

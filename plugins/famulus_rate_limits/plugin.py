@@ -33,7 +33,7 @@ from famulus_rate_limits.run_gate import RunGate
 from famulus_rate_limits.settings import RateLimitsSettings
 from famulus_rate_limits.stored import KIND, NONE, ByModel, StoredLimits
 from famulus_rate_limits.usage import Ending, Metered, used
-from famulus_rate_limits.words import full_problem, problem, tell_limits
+from famulus_rate_limits.words import full_problem, limit_headers, problem
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Gate
@@ -136,15 +136,16 @@ class RateLimits(Plugin[RateLimitsSettings]):
         if logins is None:
             return await proceed()
         credential = hash(headers.get("authorization"))
-        if logins:
-            logins.refuse(client, credential)
+        is_known = credential in logins.right
+        if not is_known:
+            logins.refuse(client)
         try:
             principal = await proceed()
         except Problem as refusal:
             if refusal.status == 401:
                 logins.failed(client, credential)
             raise
-        if principal is not None and credential not in logins.right:
+        if not is_known and principal is not None:
             logins.succeeded(credential)
         return principal
 
@@ -169,11 +170,8 @@ class RateLimits(Plugin[RateLimitsSettings]):
         outcome = await self._limits.take(principal.project, taken.limits)
         if not isinstance(outcome, Taken):
             raise self._refusal(call, taken.claims, (), outcome)
-        try:
-            return await proceed()
-        finally:
-            # Last: an answer that is given again brings the headers of its first time.
-            tell_limits(call.response_headers, taken.claims, outcome.standings)
+        call.brought_headers += limit_headers(taken.claims, outcome.standings)
+        return await proceed()
 
     async def _answered_by_model(
         self, call: Call, operation: Operation, stored: ByModel, proceed: Proceed
@@ -199,13 +197,11 @@ class RateLimits(Plugin[RateLimitsSettings]):
         standings = await self._take(call, name, taken, places)
         if operation.name in RUNS:
             call.reserved = taken.reserved
-        try:
-            answering = proceed
-            if wanted is not None and taken.tokens:
-                answering = partial(self._settled, call, operation, wanted, taken, proceed)
-            return await self._released(call.project, name, answering)
-        finally:
-            tell_limits(call.response_headers, taken.claims, standings)
+        call.brought_headers += limit_headers(taken.claims, standings)
+        answering = proceed
+        if wanted is not None and taken.tokens:
+            answering = partial(self._settled, call, operation, wanted, taken, proceed)
+        return await self._released(call.project, name, answering)
 
     async def _take(
         self, call: Call, name: str, wanted: Claims, places: Sequence[Place]
@@ -228,7 +224,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
         outcome: Refused | Full,
     ) -> Problem:
         """Count it, and word it."""
-        tell_limits(call.response_headers, claims, outcome.standings)
+        call.brought_headers += limit_headers(claims, outcome.standings)
         if isinstance(outcome, Refused):
             self._refused[claims[outcome.which].what] += 1
             return problem(claims, outcome)

@@ -30,7 +30,7 @@ class Claim(msgspec.Struct, frozen=True):
     """Whose limit it is, as a client is told."""
     amount: int
     """How much of it in a minute, or in a day."""
-    shown: str
+    shown: bytes
     """The same, as a header has it."""
     limit: Limit
     is_of_day: bool = False
@@ -221,7 +221,9 @@ def _claim(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
         burst=per_minute,
         cost=min(wanted, per_minute),
     )
-    return Claim(what, whose.whom, per_minute, str(per_minute), limit, is_of_model=whose.is_model)
+    return Claim(
+        what, whose.whom, per_minute, b"%d" % per_minute, limit, is_of_model=whose.is_model
+    )
 
 
 def _claim_of_day(whose: Whose, per_day: int) -> Claim:
@@ -231,7 +233,7 @@ def _claim_of_day(whose: Whose, per_day: int) -> Claim:
         "requests",
         whose.whom,
         per_day,
-        str(per_day),
+        b"%d" % per_day,
         limit,
         is_of_day=True,
         is_of_model=whose.is_model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 
 from famulus import Problem
 from famulus_rate_limits.policy import Claim, Place, What
@@ -41,24 +41,36 @@ def wait_headers(seconds: float) -> dict[str, str]:
     }
 
 
-def tell_limits(
-    headers: MutableMapping[str, str], claims: Sequence[Claim], standings: Sequence[Standing]
-) -> None:
-    """Add, of requests and of tokens, the limit that least is left of."""
-    told: dict[str, float] = {}
+def limit_headers(
+    claims: Sequence[Claim], standings: Sequence[Standing]
+) -> list[tuple[bytes, bytes]]:
+    """What tells, of requests and of tokens, of the limit that least is left of."""
+    if len(standings) == 2 and claims[0].what == claims[1].what:
+        # As of most requests: of a key, and of its project.
+        at = standings[1].remaining < standings[0].remaining
+        return _told(claims[at], standings[at])
+    least: dict[str, tuple[Claim, Standing]] = {}
     for claim, standing in zip(claims, standings, strict=True):
-        what, left = claim.what, standing.remaining
-        if what in told and left >= told[what]:
-            continue
-        told[what] = left
-        limit, remaining, reset = _NAMES[what]
-        headers[limit] = claim.shown
-        headers[remaining] = str(int(left + 1e-6))
-        headers[reset] = duration(standing.reset_s)
+        known = least.get(claim.what)
+        if known is None or standing.remaining < known[1].remaining:
+            least[claim.what] = claim, standing
+    headers = []
+    for claim, standing in least.values():
+        headers += _told(claim, standing)
+    return headers
+
+
+def _told(claim: Claim, standing: Standing) -> list[tuple[bytes, bytes]]:
+    limit, remaining, reset = _NAMES[claim.what]
+    return [
+        (limit, claim.shown),
+        (remaining, b"%d" % (standing.remaining + 1e-6)),
+        (reset, duration(standing.reset_s).encode()),
+    ]
 
 
 _NAMES = {
-    what: tuple(f"x-ratelimit-{name}-{what}" for name in ("limit", "remaining", "reset"))
+    what: tuple(f"x-ratelimit-{name}-{what}".encode() for name in ("limit", "remaining", "reset"))
     for what in typing.get_args(What)
 }
 

@@ -37,7 +37,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     """Seconds until all of them may be, if nothing is used meanwhile."""
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class Taken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that was wanted was taken."""
 
     standings: tuple[Standing, ...]
