@@ -6,13 +6,14 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from famulus.clock import MakeId
 from famulus.dispatch import id_of_request
 from famulus.errors import envelope
-from famulus.kernel import Kernel
+from famulus.log import Log
 from famulus.open_connections import OpenConnections, Place
-from famulus.proxies import Proxies
 from famulus.safe_headers import ALWAYS, NOT_KEPT, as_text
 from famulus_schemas.errors import (
     HEADERS_TOO_LARGE,
@@ -23,6 +24,15 @@ from famulus_schemas.errors import (
 
 OVER_S = 1.0
 """What a connection over a limit has for its headers, so that it is told why it is closed."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection may take; each as the setting of its name says."""
+
+    header_s: float
+    header_bytes_max: int
+    send_s: float
+    linger_s: float
 
 
 class Lingering:
@@ -54,25 +64,35 @@ class Lingering:
         self._transport.write_eof()
         self._transport.resume_reading()
         loop = self._protocol.loop
-        self._timer = loop.call_later(self._protocol.linger_s, self._transport.close)
+        self._timer = loop.call_later(self._protocol.limits.linger_s, self.end)
 
     def end(self) -> None:
-        """Wait for nothing more."""
+        """Wait for nothing more than that what was answered is taken, and `send_s` for that."""
+        if self._transport.is_closing():
+            return
+        self.forget()
+        self._transport.close()
+        protocol = self._protocol
+        # Closing waits for the reader, for ever where there is none. What is encrypted already
+        # cannot be asked for.
+        if protocol.scheme == "https" or self._transport.get_write_buffer_size():
+            abort = self._transport.abort
+            self._timer = protocol.loop.call_later(protocol.limits.send_s, abort)
+
+    def forget(self) -> None:
+        """There is nothing to end any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._transport.close()
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits: on headers, on connections, and on what nobody reads."""
 
-    kernel: Kernel
-    header_s = 10.0
-    header_bytes_max = 65_536
+    log: Log
+    make_id: MakeId
+    limits: Limits
     open_connections: OpenConnections
     _place: Place | None = None
-    send_s = 30.0
-    linger_s = 10.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Lingering(transport, self))  # type: ignore[arg-type]
@@ -89,6 +109,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._headers_done()
         self.resume_writing()
         super().connection_lost(exc)
+        self.transport.forget()  # type: ignore[attr-defined]
 
     # --- how many -----------------------------------------------------------------------------
 
@@ -160,7 +181,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _await_headers(self) -> None:
         self._unparsed_bytes = 0
-        within_s = self.header_s if self._over is None else min(OVER_S, self.header_s)
+        within_s = self.limits.header_s if self._over is None else min(OVER_S, self.limits.header_s)
         self._header_timer = self.loop.call_later(within_s, self._too_slow)
 
     def _headers_done(self) -> None:
@@ -169,23 +190,23 @@ class GuardedProtocol(HttpToolsProtocol):
             self._header_timer = None
 
     def _hold_header_bytes(self, size: int) -> None:
-        if size > self.header_bytes_max:
-            self._refuse(Problem(HEADERS_TOO_LARGE, limit=self.header_bytes_max))
+        if size > self.limits.header_bytes_max:
+            self._refuse(Problem(HEADERS_TOO_LARGE, limit=self.limits.header_bytes_max))
 
     def _too_slow(self) -> None:
-        self._refuse(self._over or Problem(HEADERS_TOO_SLOW, limit=f"{self.header_s:g}"))
+        self._refuse(self._over or Problem(HEADERS_TOO_SLOW, limit=f"{self.limits.header_s:g}"))
 
     def _refuse(self, problem: Problem) -> None:
         self._headers_done()
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        request_id = id_of_request(self._given_id(), self.kernel.make_id)
+        request_id = id_of_request(self._given_id(), self.make_id)
         # In the middle of another answer on this connection, only closing it says anything.
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_whole_answer(problem, request_id))
         self.transport.close()
-        self.kernel.log.info(
+        self.log.info(
             "request_refused",
             request_id=request_id,
             status=problem.status,
@@ -205,7 +226,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         # Closing would wait for the reader; a connection that nobody reads is cut instead.
-        self._reader_timer = self.loop.call_later(self.send_s, self.transport.abort)
+        self._reader_timer = self.loop.call_later(self.limits.send_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -228,19 +249,14 @@ def _whole_answer(problem: Problem, request_id: str) -> bytes:
     return head.encode() + body
 
 
-def guarded(kernel: Kernel, proxies: Proxies, *, connections_max: int) -> type[GuardedProtocol]:
-    """The protocol of one server, with its settings and its count of who is connected."""
-    settings = kernel.settings
-    limits = {
-        "kernel": kernel,
-        "header_s": settings.header_s,
-        "header_bytes_max": settings.header_bytes_max,
-        "open_connections": OpenConnections(
-            proxies,
-            connections_max=connections_max,
-            per_address_max=settings.connections_per_address_max,
-        ),
-        "send_s": settings.send_s,
-        "linger_s": settings.linger_s,
+def guarded(
+    limits: Limits, open_connections: OpenConnections, *, log: Log, make_id: MakeId
+) -> type[GuardedProtocol]:
+    """The protocol of one server, with its limits and its count of who is connected."""
+    given = {
+        "limits": limits,
+        "open_connections": open_connections,
+        "log": log,
+        "make_id": staticmethod(make_id),
     }
-    return type("ConfiguredProtocol", (GuardedProtocol,), limits)
+    return type("ConfiguredProtocol", (GuardedProtocol,), given)

@@ -18,7 +18,9 @@ class Front:
         on_loopback = is_loopback(settings.host)
         self.is_public = not on_loopback
         """Whether others than this machine reach it."""
-        self.hosts: Hosts | None = hosts_of(settings, on_loopback=on_loopback)
+        self.hosts: Hosts | None = hosts_of(
+            settings.hosts, host=settings.host, on_loopback=on_loopback
+        )
         self.hsts: Header | None = hsts_of(settings, on_loopback=on_loopback)
         self.places = StreamPlaces(settings)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from famulus.config import ConfigError, ServerSettings
+from famulus.config import ConfigError
 from famulus_schemas.errors import WRONG_HOST, Problem
 
 ANY = "*"
@@ -59,20 +59,25 @@ class Hosts:
         return address.is_loopback or not self._on_loopback
 
 
-def hosts_of(settings: ServerSettings, *, on_loopback: bool) -> Hosts | None:
-    """Who judges for a server; None where it may be asked for by any name. Raises ConfigError."""
-    names = [_checked(name) for name in settings.hosts]
+def hosts_of(
+    given: Sequence[str], *, host: str, on_loopback: bool, table: str = "server"
+) -> Hosts | None:
+    """Who judges for a server; None where it may be asked for by any name. Raises ConfigError.
+
+    `host` is where it listens; `given` are the names that the setting `hosts` of a table has.
+    """
+    names = [_checked(name, table) for name in given]
     if ANY in names or not (names or on_loopback):
         return None
-    return Hosts([*names, "localhost", settings.host.lower()], on_loopback=on_loopback)
+    return Hosts([*names, "localhost", host.lower()], on_loopback=on_loopback)
 
 
-def _checked(given: str) -> str:
+def _checked(given: str, table: str) -> str:
     name = given.lower().rstrip(".")
     if given == ANY or _NAME.fullmatch(name) or _is_address(name):
         return name
     raise ConfigError(
-        f"[server] hosts: {given!r} is no host; give names without scheme and port, as "
+        f"[{table}] hosts: {given!r} is no host; give names without scheme and port, as "
         '"api.example.com" or "*.example.com", or "*" for any'
     )
 

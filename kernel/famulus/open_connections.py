@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from famulus.addresses import network_of
-from famulus.proxies import Proxies
 from famulus_schemas.errors import TOO_BUSY, TOO_MANY_CONNECTIONS, Problem
+
+
+class Many(Protocol):
+    """Addresses of which each stands for many clients."""
+
+    def __contains__(self, client: str, /) -> bool: ...
 
 
 class OpenConnections:
     """Counts the connections of one server from when they are accepted, encrypted or not."""
 
-    def __init__(self, proxies: Proxies, *, connections_max: int, per_address_max: int) -> None:
+    def __init__(self, proxies: Many, *, connections_max: int, per_address_max: int) -> None:
         self._proxies = proxies
         self._max = connections_max
         self._per_address_max = per_address_max

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from famulus.connections import GuardedProtocol, guarded
+from famulus.connections import GuardedProtocol, Limits, guarded
 from famulus.kernel import END_S, Kernel
 from famulus.listening import listening
 from famulus.log import ForwardToLog
+from famulus.open_connections import OpenConnections
 from famulus.open_files import allow_open_files
 from famulus.proxies import Proxies
 from famulus.tls import tls_of
@@ -56,8 +57,22 @@ class Server(uvicorn.Server):
         self._kernel = kernel
         self._tls = tls_of(settings)
         proxies = Proxies(settings)
-        connections_max = self._connections_max(kernel)
-        self._protocol = guarded(kernel, proxies, connections_max=connections_max)
+        counted = OpenConnections(
+            proxies,
+            connections_max=self._connections_max(kernel),
+            per_address_max=settings.connections_per_address_max,
+        )
+        self._protocol = guarded(
+            Limits(
+                header_s=settings.header_s,
+                header_bytes_max=settings.header_bytes_max,
+                send_s=settings.send_s,
+                linger_s=settings.linger_s,
+            ),
+            counted,
+            log=kernel.log,
+            make_id=kernel.make_id,
+        )
         super().__init__(
             uvicorn.Config(
                 kernel,

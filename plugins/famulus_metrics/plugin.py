@@ -50,9 +50,10 @@ class Metrics(Plugin[MetricsSettings]):
 
         async with open_listener(
             self.reading.text,
-            host=self.settings.host,
+            self.settings,
             port=port,
-            connections_max=self.settings.connections_max,
+            log=self.log,
+            make_id=self.new_id,
         ) as url:
             yield url
 

@@ -14,7 +14,10 @@ class MetricsSettings(Settings, frozen=True, kw_only=True):
 
     with_key: Annotated[
         bool,
-        setting(why="Whether `/metrics` is served on the server's own port, to whoever has a key."),
+        setting(
+            why="Whether `/metrics` is served on the server's own port, to admin keys and those "
+            "with the scope `metrics.read`."
+        ),
     ] = True
     port: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None,
@@ -23,11 +26,28 @@ class MetricsSettings(Settings, frozen=True, kw_only=True):
     host: Annotated[str, setting(why="Address of that port: whoever can reach it can read it.")] = (
         "127.0.0.1"
     )
+    hosts: Annotated[
+        list[str],
+        setting(
+            why="Names that it is read by there, as `famulus.example.com`, or `*` for any. If not "
+            "given: any, but where it listens on this machine only, names of that."
+        ),
+    ] = []
     connections_max: Annotated[
         int,
         msgspec.Meta(ge=1),
-        setting(why="Open connections to that port; further requests are answered 503."),
+        setting(why="Open connections to that port; further ones are answered 503."),
     ] = 16
+    header_s: Annotated[
+        float,
+        msgspec.Meta(gt=0),
+        setting(why="Seconds in which the headers of a reader there must arrive."),
+    ] = 10.0
+    send_s: Annotated[
+        float,
+        msgspec.Meta(gt=0),
+        setting(why="Seconds a reader there may take for one send; then it is dropped."),
+    ] = 30.0
     models_max: Annotated[
         int,
         msgspec.Meta(ge=1),

@@ -112,7 +112,7 @@ def test_any_bytes_are_judged_without_error(host: bytes) -> None:
 
 
 def test_the_name_that_it_listens_by_is_one_of_its_own() -> None:
-    hosts = hosts_of(ServerSettings(host="My-Box"), on_loopback=True)
+    hosts = hosts_of([], host="My-Box", on_loopback=True)
     assert hosts is not None
     hosts.hold([(b"host", b"my-box:8400")])
 

@@ -6,13 +6,14 @@ import asyncio
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from famulus.testing import kernel_with
+from famulus.testing import TestServer, kernel_with
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +82,105 @@ async def test_a_port_that_is_taken_fails_the_plugin_and_not_the_server() -> Non
             assert f"could not listen on 127.0.0.1:{port}" in reason
             assert (await server.get("/v1/models")).status_code == 200
             assert (await server.get("/metrics")).status_code == 503
+
+
+# --- what an own port holds its readers to ------------------------------------------------------
+
+
+async def own_port(server: TestServer, *begins: bytes) -> list[bytes]:
+    """What is answered, to its end, to each who connects at once and sends a beginning."""
+    port = int(server.plugin("metrics").url.removesuffix("/metrics").rpartition(":")[2])
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in begins]
+    for (_, writer), sent in zip(opened, begins, strict=True):
+        writer.write(sent)
+        await writer.drain()
+    answers = [await reader.read() for reader, _ in opened]
+    for _, writer in opened:
+        writer.close()
+    return answers
+
+
+def of_own_port(**more: Any) -> dict[str, Any]:
+    return {"metrics": {"port": 0, **more}}
+
+
+def asked_by(host: str) -> bytes:
+    return f"GET /metrics HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "status"),
+    [
+        ("localhost:9400", [], b"200"),
+        ("127.0.0.1", [], b"200"),
+        ("evil.example:9400", [], b"421"),
+        ("evil.example", ["famulus.example"], b"421"),
+        ("famulus.example", ["famulus.example"], b"200"),
+        ("anything.example", ["*"], b"200"),
+    ],
+)
+async def test_an_own_port_answers_to_its_names_only(
+    host: str, hosts: list[str], status: bytes
+) -> None:
+    async with kernel_with("metrics", settings=of_own_port(hosts=hosts)) as server:
+        [answer] = await own_port(server, asked_by(host))
+    assert answer.split(b" ")[1] == status
+    assert (b"famulus_info" in answer) is (status == b"200")
+
+
+async def test_what_is_no_host_is_refused_by_the_name_of_its_setting() -> None:
+    async with kernel_with("metrics", settings=of_own_port(hosts=["http://x"])) as server:
+        state, reason = server.state("metrics")
+    assert state == "failed"
+    assert "[plugins.metrics] hosts: 'http://x' is no host" in reason
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nx: "])
+async def test_an_own_port_closes_who_does_not_finish_asking(begin: bytes) -> None:
+    async with kernel_with("metrics", settings=of_own_port(header_s=0.2)) as server:
+        answers = await own_port(server, *[begin] * 10)
+    assert {answer.split(b" ")[1] for answer in answers} == {b"408"}
+
+
+async def test_whoever_is_one_too_many_at_an_own_port_is_turned_away() -> None:
+    settings = of_own_port(connections_max=2, header_s=60.0)
+    async with kernel_with("metrics", settings=settings) as server:
+        port = int(server.plugin("metrics").url.removesuffix("/metrics").rpartition(":")[2])
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        [answer] = await own_port(server, asked_by("localhost"))
+        assert answer.split(b" ")[1] == b"503"
+        silent[0][1].close()
+        # There is one place again.
+        while b"famulus_info" not in answer:
+            [answer] = await own_port(server, asked_by("localhost"))
+        silent[1][1].close()
+
+
+async def test_an_own_port_lets_nobody_keep_a_connection() -> None:
+    begin = b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\nx"
+    async with kernel_with("metrics", settings=of_own_port()) as server:
+        answers = await own_port(server, asked_by("localhost"), begin)
+    assert [answer.split(b" ")[1] for answer in answers] == [b"200", b"405"]
+    for answer in answers:
+        assert b"connection: close" in answer.lower()
+        assert b"x-content-type-options: nosniff" in answer.lower()
+
+
+async def test_figures_of_all_projects_are_not_for_every_key() -> None:
+    async with kernel_with("metrics", "keys", "sqlite") as server:
+
+        async def status(*scopes: str) -> int:
+            _, token = await server.plugin("keys").create(scopes=scopes)
+            answer = await server.get("/metrics", headers={"authorization": f"Bearer {token}"})
+            if answer.status_code == 403:
+                assert "api.metrics.read" in answer.json()["error"]["message"]
+            return int(answer.status_code)
+
+        assert await status("*") == 403
+        assert await status("*.read", "*.write") == 403
+        assert await status("plugins.read") == 403
+        assert await status("metrics.read") == 200
+        assert await status("*", "metrics.read") == 200
 
 
 async def test_many_read_at_once_and_each_reads_a_whole() -> None:
