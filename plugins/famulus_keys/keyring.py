@@ -17,10 +17,10 @@ from famulus_keys.store import KeyStore
 from famulus_keys.tokens import is_well_formed
 from famulus_schemas.errors import PROJECT_ARCHIVED, Problem
 from famulus_schemas.identity import SYSTEM_PROJECT, Principal
-from famulus_schemas.keys import ORGANIZATION, StoredKey, within_role
+from famulus_schemas.keys import OPERATOR, ORGANIZATION, StoredKey, within_role
 from famulus_schemas.records import StoreUnavailable
 
-FIXED = Principal(id="key_fixed", key_id="key_fixed")
+FIXED = Principal(id="key_fixed", scopes=OPERATOR, key_id="key_fixed")
 """Who comes in with the key of the configuration."""
 
 FIXED_ADMIN = Principal(

@@ -36,7 +36,7 @@ from famulus_schemas.errors import (
 )
 from famulus_schemas.health import Health
 from famulus_schemas.identity import DEFAULT_PROJECT, SERVER, SYSTEM_PROJECT, Principal
-from famulus_schemas.keys import ALL, ORGANIZATION, StoredKey, missing_scope
+from famulus_schemas.keys import ALL, OPERATOR, ORGANIZATION, StoredKey, missing_scope
 from famulus_schemas.ports import KEYS, RECORDS
 from famulus_schemas.records import Unit
 
@@ -253,7 +253,7 @@ class Keys(Plugin[KeysSettings]):
         self._is_told = True
 
     async def _make_first(self) -> None:
-        made = await self.create(id=FIRST, name="first key")
+        made = await self.create(id=FIRST, name="first key", scopes=OPERATOR)
         if made is not None:
             # Past the log, which would redact it.
             # Only here: a server that is not run by the command line does without it.

@@ -20,7 +20,7 @@ from famulus_oidc.faults import (
 from famulus_oidc.settings import Issuer
 from famulus_schemas.errors import Problem
 from famulus_schemas.identity import DEFAULT_PROJECT, SYSTEM_PROJECT, Principal
-from famulus_schemas.keys import ALL, ORGANIZATION, ROLE_SCOPES, normal_scopes
+from famulus_schemas.keys import ORGANIZATION, ROLE_SCOPES, normal_scopes, without_repetition
 
 _SAFE_SUBJECT = re.compile(r"[A-Za-z0-9@._|:+=/~-]{1,128}")
 """Anything else could be a line of a log, or more."""
@@ -105,8 +105,7 @@ def _scopes(claims: Mapping[str, Any], issuer: Issuer) -> tuple[tuple[str, ...],
             found += _meant(meaning)
     if not found and not is_admin:
         found += ROLE_SCOPES[_default_role(issuer)]
-    scopes = tuple(dict.fromkeys(found))
-    return (ALL,) if ALL in scopes else scopes, is_admin
+    return without_repetition(found), is_admin
 
 
 def _meant(meaning: str | tuple[()] | list[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,8 +15,13 @@ ALL = "*"
 ORGANIZATION = "organization.*"
 """The scope of an admin key. `*` does not include it, and it includes nothing of a project."""
 
-ADMINISTRATION = frozenset({"organization", "plugins", "metrics"})
-"""Resources that admin keys are for."""
+WHOLE_SERVER = ("metrics.read", "plugins.read")
+"""What tells of all projects at once: for admin keys, and those that have these very scopes."""
+
+OPERATOR = (ALL, *WHOLE_SERVER)
+"""The scopes of a key that the operator has from the server itself, and nobody else's."""
+
+_BEYOND_PROJECTS = ("organization.", "metrics.", "plugins.")
 
 Role = Literal["owner", "member", "reader", "none"]
 
@@ -78,8 +83,6 @@ def within_role(scopes: Collection[str], role: Role) -> tuple[str, ...]:
         return tuple(scopes)
     if role == "none":
         return ()
-    if ALL in scopes:
-        return ROLE_SCOPES[role]
     reading = (f"{scope.partition('.')[0]}.read" for scope in scopes)
     return tuple(dict.fromkeys(reading))
 
@@ -88,19 +91,20 @@ def missing_scope(scopes: Collection[str], action: str) -> str | None:
     """The least scope that this action (`resource.verb`) lacks; None where it is allowed.
 
     `*` allows all in a project and `*.read` all reading; `threads.read` allows to read, and
-    `threads.write` to read and to change.
+    `threads.write` to read and to change. What is of the whole server, neither `*` includes.
     """
-    if ALL in scopes and not action.startswith("organization."):
+    if ALL in scopes and not action.startswith(_BEYOND_PROJECTS):
         return None
     resource, _, verb = action.partition(".")
     kind = "read" if verb == "read" else "write"
     held = set(scopes)
     if resource == "organization":
         return None if ORGANIZATION in held else "organization.*"
-    if resource in ADMINISTRATION and ORGANIZATION in held:
-        return None
-    enough = {ALL, "*.write", f"{resource}.write", f"*.{kind}", f"{resource}.{kind}"}
-    return None if enough & held else f"{resource}.{kind}"
+    least = f"{resource}.{kind}"
+    if least in WHOLE_SERVER:
+        return None if held & {ORGANIZATION, least} else least
+    enough = {ALL, "*.write", f"{resource}.write", f"*.{kind}", least}
+    return None if enough & held else least
 
 
 def normal_scopes(scopes: Collection[str]) -> tuple[str, ...]:
@@ -108,17 +112,27 @@ def normal_scopes(scopes: Collection[str]) -> tuple[str, ...]:
 
     None at all is no restriction. `api.`, which OpenAI's begin with, may be there.
     """
-    found = tuple(dict.fromkeys(_normal(scope) for scope in scopes))
-    return (ALL,) if not found or ALL in found else found
+    return without_repetition([_normal(scope) for scope in scopes]) or (ALL,)
+
+
+def without_repetition(scopes: Sequence[str]) -> tuple[str, ...]:
+    """The same scopes, without those of a project where `*` includes them."""
+    found = tuple(dict.fromkeys(scopes))
+    if ALL not in found:
+        return found
+    return (ALL, *(each for each in found if each.startswith(_BEYOND_PROJECTS)))
 
 
 def _normal(scope: str) -> str:
     text = scope.removeprefix("api.")
     if text in ("all", ALL):
         return ALL
+    if text in WHOLE_SERVER:
+        return text
     resource, _, verb = text.partition(".")
     resource = "*" if resource == "all" else resource
     is_name = resource == "*" or (resource.isascii() and resource.replace("_", "").isalpha())
-    if verb not in ("read", "write") or not is_name or resource in ADMINISTRATION:
+    made = f"{resource}.{verb}"
+    if verb not in ("read", "write") or not is_name or made.startswith(_BEYOND_PROJECTS):
         raise ValueError(scope)
-    return f"{resource}.{verb}"
+    return made

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from famulus_schemas.keys import (
+    OPERATOR,
     ORGANIZATION,
     ROLE_SCOPES,
     Role,
@@ -35,10 +39,21 @@ SCOPES = st.lists(st.sampled_from(["threads.read", "runs.write", "*.read", "*.wr
         ([], "threads.read", "threads.read"),
         ([ORGANIZATION], "organization.write", None),
         ([ORGANIZATION], "plugins.read", None),
+        ([ORGANIZATION], "metrics.read", None),
+        # What is of the whole server is in no key that does not say so.
+        (["*"], "metrics.read", "metrics.read"),
+        (["*.read", "*.write"], "plugins.read", "plugins.read"),
+        (["metrics.read"], "metrics.read", None),
+        (["metrics.read"], "plugins.read", "plugins.read"),
+        (["metrics.read"], "threads.read", "threads.read"),
+        (OPERATOR, "metrics.read", None),
+        (OPERATOR, "plugins.read", None),
+        (OPERATOR, "threads.write", None),
+        (OPERATOR, "organization.read", "organization.*"),
         ([ORGANIZATION], "threads.read", "threads.read"),
     ],
 )
-def test_what_scopes_allow(scopes: list[str], action: str, missing: str | None) -> None:
+def test_what_scopes_allow(scopes: Sequence[str], action: str, missing: str | None) -> None:
     assert missing_scope(scopes, action) == missing
 
 
@@ -61,6 +76,38 @@ def test_a_key_may_what_both_its_scopes_and_its_owners_role_allow(
     allowed = missing_scope(scopes, action) is None
     allowed = allowed and missing_scope(ROLE_SCOPES[role], action) is None
     assert (missing_scope(within_role(scopes, role), action) is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([], ("*",)),
+        (["api.all"], ("*",)),
+        (["api.threads.read", "*", "runs.write"], ("*",)),
+        (["api.metrics.read"], ("metrics.read",)),
+        (["*", "threads.read", "metrics.read", "metrics.read"], ("*", "metrics.read")),
+    ],
+)
+def test_scopes_are_kept_in_one_form(given: list[str], kept: tuple[str, ...]) -> None:
+    assert normal_scopes(given) == kept
+    assert normal_scopes(kept) == kept
+
+
+@pytest.mark.parametrize("given", ["metrics.write", "plugins.write", "organization.read", "x", "."])
+def test_what_is_no_scope_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(given)):
+        normal_scopes([given])
+
+
+@pytest.mark.parametrize("role", ["owner", "member", "reader"])
+def test_a_key_that_reads_metrics_does_so_whatever_the_role_of_its_account(role: Role) -> None:
+    scopes = within_role(["*", "metrics.read"], role)
+    assert missing_scope(scopes, "metrics.read") is None
+    assert missing_scope(scopes, "plugins.read") == "plugins.read"
+
+
+def test_an_account_without_a_role_reads_no_metrics() -> None:
+    assert missing_scope(within_role(OPERATOR, "none"), "metrics.read") == "metrics.read"
 
 
 @given(st.text(max_size=40))

@@ -319,3 +319,25 @@ async def test_the_official_client_is_let_in_and_turned_away(tmp_path: Path) -> 
             with pytest.raises(openai.AuthenticationError) as refused:
                 await client.beta.assistants.list()
             assert refused.value.code == "invalid_api_key"
+
+
+async def test_what_plugins_say_of_the_whole_server_is_not_for_every_key(tmp_path: Path) -> None:
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=TWO) as server:
+        keys = server.plugin("keys")
+        told = {}
+        for scopes in (("*",), ("*.read",), ("metrics.read",), ("plugins.read",)):
+            _, token = await keys.create(scopes=scopes)
+            told[scopes] = (await server.get("/-/plugins", headers=with_key(token))).status_code
+    assert told == {("*",): 403, ("*.read",): 403, ("metrics.read",): 403, ("plugins.read",): 200}
+
+
+async def test_the_key_that_a_server_gives_its_operator_reads_what_it_says_of_itself(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fixed = "the key of the deployment"
+    async with kernel_with(*PLUGINS, data_dir=tmp_path) as server:
+        [first] = re.findall(r"export OPENAI_API_KEY=(\S+)", capsys.readouterr().err)
+        assert (await server.get("/-/plugins", headers=with_key(first))).status_code == 200
+    settings = {"keys": {"api_key": fixed}}
+    async with kernel_with(*PLUGINS, data_dir=tmp_path, settings=settings) as server:
+        assert (await server.get("/-/plugins", headers=with_key(fixed))).status_code == 200
