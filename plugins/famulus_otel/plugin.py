@@ -7,8 +7,11 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from hashlib import blake2b
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from famulus import CannotStart, Plugin, hookimpl, tracing
 from famulus.operations import Identify
@@ -43,6 +46,7 @@ class Otel(Plugin[OtelSettings]):
 
     name = "otel"
     _exporter: Exporter
+    _lot: bytes
 
     @classmethod
     def off_because(cls, settings: OtelSettings) -> str | None:
@@ -59,6 +63,7 @@ class Otel(Plugin[OtelSettings]):
         from famulus_otel.packing import packed
 
         settings = self.settings
+        self._lot = secrets.token_bytes(16)
         number = version("famulus")
         resource = {
             "service.name": settings.service_name,
@@ -93,16 +98,26 @@ class Otel(Plugin[OtelSettings]):
     def _begun(self, traceparent: str | None) -> Span:
         if traceparent is not None and self.settings.follow_clients:
             span = tracing.continued(traceparent)
-            if span is not None:
+            if span is not None and self.settings.sample_as_clients:
                 return span
+            if span is not None:
+                return replace(span, is_sampled=self._is_told(self._drawn(span.trace_id)))
         trace_id = secrets.token_hex(16)
         return Span(
             trace_id=trace_id,
             id=secrets.token_hex(8),
             # By the trace alone, so that everybody who takes part decides alike.
-            is_sampled=int(trace_id[16:], 16) < self.settings.sample_ratio * 2**64,
+            is_sampled=self._is_told(int(trace_id[16:], 16)),
             began_at=self.host.clock(),
         )
+
+    def _drawn(self, trace_id: str) -> int:
+        """A number for a trace whose id its client chose, and could have chosen to be told."""
+        drawn = blake2b(trace_id.encode(), key=self._lot, digest_size=8)
+        return int.from_bytes(drawn.digest(), "big")
+
+    def _is_told(self, number: int) -> bool:
+        return number < self.settings.sample_ratio * 2**64
 
     @hookimpl
     async def on_requests(self, served: Sequence[RequestServed]) -> None:

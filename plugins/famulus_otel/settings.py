@@ -31,15 +31,25 @@ class OtelSettings(Settings, frozen=True, kw_only=True):
     sample_ratio: Annotated[
         float,
         msgspec.Meta(ge=0, le=1),
-        setting(why="The part of traces that are exported, of those that begin here."),
+        setting(
+            why="The part of traces that are exported: of those that begin here, and of clients' "
+            "unless `sample_as_clients`."
+        ),
     ] = 1.0
     follow_clients: Annotated[
         bool,
         setting(
-            why="Whether traces of clients (`traceparent`) are gone on with, exported or not as "
-            "they say; else each request begins one."
+            why="Whether traces of clients (`traceparent`) are gone on with; else each request "
+            "begins one."
         ),
     ] = True
+    sample_as_clients: Annotated[
+        bool,
+        setting(
+            why="Whether those are exported or not as their clients say. Whoever can send a "
+            "request, even without a key, then decides what the collector gets."
+        ),
+    ] = False
     compression: Annotated[
         Literal["gzip", "none"], setting(why="How spans are packed on their way.")
     ] = "gzip"

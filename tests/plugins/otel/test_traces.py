@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -241,7 +242,7 @@ async def test_an_answer_that_breaks_off_is_one_span(collector: Collector) -> No
 
 async def test_what_clients_do_not_sample_is_passed_on_and_not_told(collector: Collector) -> None:
     backend = ScriptedBackend(Script().says("hello").forever())
-    async with traced(collector, backend) as server:
+    async with traced(collector, backend, sample_as_clients=True) as server:
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
         await server.client.post("/v1/chat/completions", json=CHAT, headers=headers)
         await server.post("/v1/chat/completions", CHAT)
@@ -262,7 +263,8 @@ async def test_clients_need_not_be_followed(collector: Collector) -> None:
 
 async def test_of_traces_that_begin_here_a_part_is_told(collector: Collector) -> None:
     backend = ScriptedBackend()
-    async with traced(collector, backend, sample_ratio=0.0) as server:
+    settings = {"sample_ratio": 0.0, "sample_as_clients": True}
+    async with traced(collector, backend, **settings) as server:
         for _ in range(20):
             await server.get("/v1/models")
         headers = {"traceparent": TRACEPARENT}
@@ -270,6 +272,36 @@ async def test_of_traces_that_begin_here_a_part_is_told(collector: Collector) ->
         [request] = await named(collector, "GET /v1/models")
     assert request.trace == TRACE
     assert len(collector.spans) == 1
+
+
+@pytest.mark.parametrize(("ratio", "flags"), [(0.0, "01"), (1.0, "00")])
+async def test_whether_a_trace_is_told_is_not_for_clients_to_say(
+    ratio: float, flags: str, collector: Collector
+) -> None:
+    async with traced(collector, ScriptedBackend(), sample_ratio=ratio) as server:
+        headers = {"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}
+        for _ in range(5):
+            await server.client.get("/v1/models", headers=headers)
+    # What was waiting is sent at the stop.
+    assert [span.trace for span in collector.spans] == [TRACE] * (5 if ratio else 0)
+
+
+async def test_no_choice_of_a_traces_id_has_it_told(collector: Collector) -> None:
+    """Ids that end like those which are always told, were they ours: about half of them are."""
+    async with traced(collector, ScriptedBackend(), sample_ratio=0.5) as server:
+        for number in range(1, 65):
+            headers = {"traceparent": f"00-{number:016x}{'0' * 16}-{PARENT}-01"}
+            await server.client.get("/v1/models", headers=headers)
+    assert 0 < len(collector.spans) < 64
+
+
+async def test_all_of_a_clients_trace_is_told_or_nothing(collector: Collector) -> None:
+    async with traced(collector, ScriptedBackend(), sample_ratio=0.5) as server:
+        for _ in range(4):
+            for number in range(1, 17):
+                headers = {"traceparent": f"00-{number:032x}-{PARENT}-01"}
+                await server.client.get("/v1/models", headers=headers)
+    assert set(Counter(span.trace for span in collector.spans).values()) <= {4}
 
 
 async def test_health_is_no_trace_and_takes_over_none(collector: Collector) -> None:
