@@ -127,11 +127,15 @@ async def started_among(
         yield plugin
 
 
+class NobodyProvides(BootError):
+    """No plugin that is enabled fills a port."""
+
+
 @asynccontextmanager
 async def provided(config: Config, port: Port[T]) -> AsyncIterator[T]:
     """What fills a port, as `started`: for commands that must work while their own plugin cannot.
 
-    Raises ConfigError or BootError saying why it cannot start.
+    Raises ConfigError or BootError saying why it cannot start; NobodyProvides where nothing would.
     """
     async with provided_and_joined(config, port) as (service, _):
         yield service
@@ -149,7 +153,7 @@ async def provided_and_joined(config: Config, port: Port[T]) -> AsyncIterator[tu
     planned.plan()
     filler = planned.lifecycle.filler.get(port.name)
     if not filler:
-        raise BootError(f"nobody provides {port.name}")
+        raise NobodyProvides(f"nobody provides {port.name}")
     async with _started(config, filler, {}) as (kernel, _):
         service: T = kernel.lifecycle.services.get(port)
         yield service, kernel.join_unit

@@ -44,6 +44,9 @@ class LimitsInMemory:
         """How many hold each."""
         return self._local.held(project, slots)
 
+    async def seen(self, project: str, limits: Sequence[Limit], slots: Sequence[Slot]) -> None:
+        """Nothing: other processes have limits of their own."""
+
 
 class MemoryLimits(Plugin[MemoryLimitsSettings]):
     """Provides LIMITS within this process."""

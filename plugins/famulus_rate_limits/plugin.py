@@ -42,6 +42,7 @@ from famulus_schemas.notices import RunEnded
 from famulus_schemas.ports import ASSISTANTS, INFERENCE, KEYS, LIMITS, RECORDS
 
 if TYPE_CHECKING:
+    import click
     from starlette.datastructures import Headers
 
 RELAYED = frozenset({"chat.create", "completions.create", "embeddings.create"})
@@ -94,6 +95,15 @@ class RateLimits(Plugin[RateLimitsSettings]):
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
             await self._leases.close()
+
+    @staticmethod
+    @hookimpl
+    def register_commands(cli: click.Group) -> None:
+        """`famulus limits`."""
+        from famulus.later import later
+
+        does = "Show the limits of keys, projects and models."
+        cli.add_command(later("limits", "famulus_rate_limits.commands:limits", does=does))
 
     @hookimpl
     def register_operations(self) -> list[Operation]:

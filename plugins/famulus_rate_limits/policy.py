@@ -151,20 +151,20 @@ class Policy:
         stored: ByModel,
     ) -> Claims:
         found = []
-        for whose in self._whose(principal, project, model, stored):
+        for whose in self.whose(principal, project, model, stored):
             allowance = whose.allowance
             if allowance.requests_per_minute is not None:
-                found.append(_claim("requests", whose, allowance.requests_per_minute, 1))
+                found.append(claim_of("requests", whose, allowance.requests_per_minute, 1))
             if tokens is not None and allowance.tokens_per_minute is not None:
-                found.append(_claim("tokens", whose, allowance.tokens_per_minute, tokens))
+                found.append(claim_of("tokens", whose, allowance.tokens_per_minute, tokens))
             if whose.requests_per_day is not None:
-                found.append(_claim_of_day(whose, whose.requests_per_day))
+                found.append(claim_of_day(whose, whose.requests_per_day))
         return Claims(tuple(found), tuple(claim.limit for claim in found))
 
     def places(self, what: AtOnce, principal: str, project: str, model: str | None) -> list[Place]:
         """The slots that a run or an answer is to have as long as it is at work."""
         found = []
-        for whose in self._whose(principal, project, model):
+        for whose in self.whose(principal, project, model):
             at_once_max = getattr(whose.allowance, f"{what}_at_once_max")
             if at_once_max is not None:
                 slot = Slot(key=f"{what} of {whose.name}", at_once_max=at_once_max)
@@ -184,9 +184,10 @@ class Policy:
             tokens_per_minute=_least(configured.tokens_per_minute, own.max_tokens_per_1_minute),
         )
 
-    def _whose(
+    def whose(
         self, principal: str, project: str, model: str | None, stored: ByModel = NONE
     ) -> Iterator[Whose]:
+        """Who has limits that a request meets: its key, its project and its model."""
         settings = self._settings
         of_key = settings.keys.get(principal, self._each_key)
         yield Whose(f"key {principal}", f"the key {principal}", of_key)
@@ -198,22 +199,22 @@ class Policy:
                 f"model {model}",
                 f"{model} in the project {project}",
                 self.of_model(model, stored),
-                requests_per_day=_limiting(own.max_requests_per_1_day) if own else None,
+                requests_per_day=limiting(own.max_requests_per_1_day) if own else None,
                 is_model=True,
             )
 
 
 def _least(configured: int | None, own: int | None) -> int | None:
-    given = [amount for amount in (configured, _limiting(own)) if amount is not None]
+    given = [amount for amount in (configured, limiting(own)) if amount is not None]
     return min(given, default=None)
 
 
-def _limiting(amount: int | None) -> int | None:
+def limiting(amount: int | None) -> int | None:
     """None for what is no limit."""
     return None if amount is None or amount >= AMOUNT_MAX else amount
 
 
-def _claim(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
+def claim_of(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
     """A minute's worth may be used at once, and what wants more than all of it takes all."""
     limit = Limit(
         key=f"{what} of {whose.name}",
@@ -226,7 +227,7 @@ def _claim(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
     )
 
 
-def _claim_of_day(whose: Whose, per_day: int) -> Claim:
+def claim_of_day(whose: Whose, per_day: int) -> Claim:
     """Likewise: a day's worth may be used at once, and comes back evenly."""
     limit = Limit(key=f"requests a day of {whose.name}", rate=per_day / DAY_S, burst=per_day)
     return Claim(

@@ -18,6 +18,7 @@ from famulus_schemas.limits import (
     Hold,
     Limit,
     Refused,
+    Seen,
     Slot,
     Taken,
     first_full,
@@ -115,6 +116,17 @@ class SharedLimits:
         nobody = Hold(holder="", slots=tuple(slots), lease_s=0.0)
         answer = await self._ask("look", project, (), nobody)
         return self._local.held(project, slots) if answer is None else answer.others
+
+    async def seen(
+        self, project: str, limits: Sequence[Limit], slots: Sequence[Slot]
+    ) -> Seen | None:
+        """How all of it stands; None while Redis is away."""
+        nobody = Hold(holder="", slots=tuple(slots), lease_s=0.0)
+        answer = await self._ask("look", project, limits, nobody)
+        if answer is None:
+            return None
+        standings = tuple(map(standing, limits, answer.levels))
+        return Seen(standings=standings, held=answer.others)
 
     async def probe(self) -> str | None:
         """Why Redis is away, or None where it answers."""

@@ -96,6 +96,14 @@ class Full(msgspec.Struct, frozen=True, kw_only=True):
     """How the limits stand that were wanted with it."""
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """How limits and slots stand in all processes."""
+
+    standings: tuple[Standing, ...]
+    held: tuple[int, ...]
+    """How many hold each slot."""
+
+
 class Limits(Protocol):
     """Keeps the limits of projects, for all processes that share them."""
 
@@ -141,6 +149,15 @@ class Limits(Protocol):
 
     async def held(self, project: str, slots: Sequence[Slot]) -> tuple[int, ...]:
         """How many hold each of these slots now, as far as this process can tell."""
+        ...
+
+    async def seen(
+        self, project: str, limits: Sequence[Limit], slots: Sequence[Slot]
+    ) -> Seen | None:
+        """How all of it stands, of whatever process; nothing is taken, whatever they cost.
+
+        None where each process knows of itself alone, or what they share cannot be reached.
+        """
         ...
 
 

@@ -24,6 +24,7 @@ from famulus.testing.slots_conformance import (
     PROPERTY,
     OpenLimits,
     SlotsConformance,
+    hold,
     new_project,
 )
 from famulus_schemas.limits import Limit, Limits, Refused, Taken
@@ -100,6 +101,21 @@ class LimitsConformance(SlotsConformance):
         # The request that was refused for its tokens has cost no request.
         asked = await limits.take("p", [limit("requests", burst=5, cost=0)])
         assert asked.standings[0].remaining == 4
+
+    async def test_what_is_seen_of_all_processes_is_what_was_taken_and_nothing_is(
+        self, limits: Limits
+    ) -> None:
+        wanted = [limit("requests", burst=5, cost=2), limit("tokens", burst=100, cost=60)]
+        held = hold("run_1")
+        await limits.hold("p", held, wanted)
+        for _ in range(2):
+            seen = await limits.seen("p", wanted, held.slots)
+            # Nothing is where each process knows of itself alone.
+            if seen is not None:
+                assert [one.remaining for one in seen.standings] == [3, 40]
+                assert seen.held == (1,)
+        asked = await limits.take("p", [limit("requests", burst=5, cost=0)])
+        assert asked.standings[0].remaining == 3
 
     async def test_the_limit_to_wait_for_longest_is_named(self, limits: Limits) -> None:
         three = [limit("a", burst=1), limit("b", rate=0.1, burst=1), limit("c", burst=1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -131,6 +132,41 @@ def test_a_run_takes_tokens_of_its_model_at_both_processes_until_it_is_over(
         return True
 
     eventually(admitted_again)
+
+
+def test_whoever_runs_both_is_told_what_counts_and_what_is_left(
+    organization: Organization,
+) -> None:
+    project = organization.project("Counted")
+    key = organization.key(project, "counted")
+    limits = organization.admin(organization.two).projects.rate_limits
+    [limit] = [each for each in limits.list_rate_limits(project) if each.model == "scripted"]
+    limits.update_rate_limit(limit.id, project_id=project, max_requests_per_1_day=10)
+    answers = organization.client(key, organization.two).chat.completions
+    answers.create(model="scripted", messages=[{"role": "user", "content": "Say yes"}])
+    question: Any = [{"role": "user", "content": ENDLESS}]
+    with answers.create(model="scripted", messages=question, stream=True) as stream:
+        assert next(iter(stream)).choices
+        told = organization.command(
+            "limits", "show", "--project", project, "--key", key.id, "--json"
+        )
+    assert told.returncode == 0, told.stderr
+    lines = {(line["of"], line["what"], line["per"]): line for line in json.loads(told.stdout)}
+    of_key = lines["key", "requests", "minute"]
+    assert (of_key["id"], of_key["limit"]) == (key.id, PER_MINUTE)
+    assert of_key["origin"] == "FAMULUS_RATE_LIMITS__REQUESTS_PER_MINUTE"
+    at_once = lines["key", "answers", "at_once"]
+    assert (at_once["limit"], at_once["left"], at_once["reset_s"]) == (1, 0, None)
+    of_day = lines["model", "requests", "day"]
+    assert (of_day["id"], of_day["set_by"]) == ("scripted", "administrator")
+    assert (of_day["limit"], of_day["left"]) == (10, 8)
+    assert of_day["reset_s"] > 8_640
+    shown = organization.command("limits", "show", "--project", project)
+    assert "an administrator" in shown.stdout
+    assert "WHOSE" in shown.stderr
+    unknown = organization.command("limits", "show", "--project", "proj_none")
+    assert unknown.returncode == 1
+    assert "proj_none" in unknown.stderr
 
 
 def test_runs_use_up_the_requests_of_a_day_at_their_model_at_both_processes(

@@ -419,6 +419,20 @@ async def test_a_redis_that_does_not_answer_is_not_waited_for_again(
     assert [type(one) for one in outcomes] == [Taken, Taken, Refused]
 
 
+async def test_what_is_seen_of_all_processes_is_nothing_while_redis_is_away(
+    redis_url: str, prefix: str
+) -> None:
+    taken = limit(rate=0.001, burst=5, cost=2)
+    async with opened(redis_url, prefix) as one, opened(redis_url, prefix) as two:
+        await one.take("p", [taken])
+        seen = await two.seen("p", [taken], ())
+        assert seen is not None
+        assert [round(each.remaining) for each in seen.standings] == [3]
+    async with opened(NOWHERE, prefix) as alone:
+        await alone.take("p", [taken])
+        assert await alone.seen("p", [taken], ()) is None
+
+
 async def test_health_says_that_limits_are_not_shared(prefix: str) -> None:
     tables = {"redis": {"url": NOWHERE, "prefix": prefix, "replicas": 3}}
     async with kernel_with("redis", User, settings=tables) as server:
