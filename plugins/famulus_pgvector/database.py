@@ -77,6 +77,13 @@ async def alone(
             await connection.execute("select pg_advisory_unlock($1)", number)
 
 
+async def remove(connection: Any, id: int, *, long_s: float) -> None:
+    """Remove a store and all that is its; alone at it."""
+    # Concurrently, as no search of another store must wait for it.
+    await connection.execute(f"drop index concurrently if exists chunk_near_{id:d}", timeout=long_s)
+    await connection.execute("delete from store where id = $1", id, timeout=long_s)
+
+
 class Bringing:
     """Brings one store in. Made for one round, on one connection, alone at it."""
 
@@ -97,7 +104,7 @@ class Bringing:
         if row is not None and (
             state.generation == NO_STORE or (state.documents and row.dimensions != state.dimensions)
         ):
-            await self.remove(row)
+            await remove(self._connection, row.id, long_s=self._long_s)
             row = None
         if state.generation == NO_STORE:
             return None
@@ -116,16 +123,6 @@ class Bringing:
         chunks = await self._show(id, state.generation, gone, shown)
         dimensions = state.dimensions if row is None else row.dimensions
         return StoreRow(id, state.generation, dimensions, chunks)
-
-    async def remove(self, row: StoreRow) -> None:
-        """Remove the store and all that is its."""
-        # Concurrently, as no search of another store must wait for it.
-        await self._connection.execute(
-            f"drop index concurrently if exists chunk_near_{row.id:d}", timeout=self._long_s
-        )
-        await self._connection.execute(
-            "delete from store where id = $1", row.id, timeout=self._long_s
-        )
 
     async def _begun(self, state: StoreState) -> int:
         id: int = await self._connection.fetchval(

@@ -13,7 +13,15 @@ from famulus_indexes.changes import Changes, Key
 from famulus_indexes.rounds import Rounds
 from famulus_pgvector import searching
 from famulus_pgvector.building import Builder
-from famulus_pgvector.database import NO_STORE, Bringing, StoreRow, alone, find_store, name_bytes
+from famulus_pgvector.database import (
+    NO_STORE,
+    Bringing,
+    StoreRow,
+    alone,
+    find_store,
+    name_bytes,
+    remove,
+)
 from famulus_pgvector.sessions import opened_pool, reached
 from famulus_pgvector.settings import PgvectorSettings
 from famulus_schemas.records import StoreUnavailable
@@ -22,6 +30,7 @@ from famulus_schemas.retrieval import Hit, Predicate, VectorSource
 ATTEMPTS_MAX: Final = 10
 """Another process may bring in a later generation each time before this one has searched."""
 
+_STORES: Final = "select id, name from store where project = $1"
 _DOCUMENTS: Final = "select name from document where store = $1"
 
 Search = Callable[[Any, StoreRow], Awaitable[Sequence[Hit]]]
@@ -87,9 +96,12 @@ class PgVectors:
         """Remove all of a project."""
         with reached():
             async with self._pool.acquire() as connection:
-                await connection.execute(
-                    "delete from store where project = $1", name_bytes(project)
-                )
+                found = await connection.fetch(_STORES, name_bytes(project))
+                for id, name in found:
+                    store = name.decode("utf-8", "surrogatepass")
+                    # Nobody may be bringing it in, nor build its index.
+                    async with alone(connection, project, store, settings=self._settings):
+                        await remove(connection, id, long_s=self._settings.build_s)
                 await _vacuum(connection)
 
     async def renew(self, project: str, store: str) -> bool:

@@ -4,73 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from click.testing import CliRunner, Result
-from tests.isolation.tenants import FUNCTION, PLUGINS, SETTINGS, Tenant
+from tests.isolation.tenants import FUNCTION, Tenant
+from tests.plugins.retention.erasing import (
+    GONE,
+    STAYS,
+    belongings,
+    filled,
+    places,
+    run,
+    serving,
+    tenant,
+)
 
-from famulus.cli import command_line
-from famulus.testing import Script, ScriptedBackend, TestServer, kernel_with, tool
+from famulus.testing import Script, ScriptedBackend, TestServer, tool
 from famulus_schemas.identity import Principal
 
 pytestmark = pytest.mark.anyio
-
-GONE, STAYS = "zebrafinch", "kingfisher"
-"""Words that nothing else has, in everything that the two projects have."""
-
-
-def famulus(data_dir: Path, *arguments: str, answer: str | None = None) -> Result:
-    command = [*arguments, "--data-dir", str(data_dir)]
-    return CliRunner().invoke(command_line(), command, input=answer)
-
-
-async def run(data_dir: Path, *arguments: str, answer: str | None = None) -> Result:
-    return await anyio.to_thread.run_sync(lambda: famulus(data_dir, *arguments, answer=answer))
-
-
-@asynccontextmanager
-async def serving(data_dir: Path, **more: Any) -> AsyncIterator[tuple[TestServer, ScriptedBackend]]:
-    backend = ScriptedBackend()
-    settings = {**SETTINGS, **more}
-    async with kernel_with(
-        *PLUGINS, data_dir=data_dir, settings=settings, backend=backend
-    ) as server:
-        yield server, backend
-
-
-async def tenant(server: TestServer, backend: ScriptedBackend, project: str, mark: str) -> Tenant:
-    # A key is its project's, and none of a person in it.
-    name = "" if project == "default" else f"{mark} key"
-    _, token = await server.plugin("keys").create(project=project, name=name)
-    made = Tenant(server, backend, project, token)
-    made.mark = mark
-    return made
-
-
-async def filled(tenant: Tenant, *, waits: bool) -> dict[str, str]:
-    """One of everything, also what a deletion leaves, and what a search makes."""
-    things = await tenant.things(waits=waits)
-    await tenant.made(f"/vector_stores/{things.ids['store']}/search", {"query": tenant.mark})
-    once = {"idempotency-key": "once"}
-    words = {"metadata": {"said": tenant.mark}}
-    response = await tenant.server.post("/v1/threads", words, headers={**tenant.headers, **once})
-    path = f"/v1/threads/{response.json()['id']}"
-    assert (await tenant.ask("DELETE", path)).status_code == 200
-    return dict(things.ids)
-
-
-def places(data_dir: Path, word: str) -> list[str]:
-    """The files below the folder in which a word is."""
-    return [
-        str(path.relative_to(data_dir))
-        for path in sorted(data_dir.rglob("*"))
-        if path.is_file() and word.encode() in path.read_bytes()
-    ]
 
 
 async def test_nothing_of_an_erased_project_is_left_in_any_file(tmp_path: Path) -> None:
@@ -161,24 +114,6 @@ async def test_an_erased_project_of_the_administration_stays_shut_without_its_na
 
 
 # --- a person ------------------------------------------------------------------------------------
-
-
-async def belongings(owner: Tenant, user: str) -> dict[str, str]:
-    """A thread of a user with a file that is attached to be searched, and a run on it."""
-    files = {"file": (f"{owner.mark}.txt", owner.mark.encode())}
-    file = await owner.made("/files", data={"purpose": "assistants"}, files=files)
-    attachment = {"file_id": file["id"], "tools": [{"type": "file_search"}]}
-    message = {"role": "user", "content": owner.mark, "attachments": [attachment]}
-    response = await owner.server.post(
-        "/v1/threads",
-        {"messages": [message], "metadata": {"user_id": user}},
-        headers={**owner.headers, "idempotency-key": f"thread of {user}"},
-    )
-    thread = response.json()
-    [store] = thread["tool_resources"]["file_search"]["vector_store_ids"]
-    await owner.settled(f"/vector_stores/{store}/files/{file['id']}", "completed")
-    await owner.made(f"/vector_stores/{store}/search", {"query": owner.mark})
-    return {"thread": thread["id"], "file": file["id"], "store": store}
 
 
 async def test_all_of_a_person_is_erased_with_the_files_that_only_they_had(tmp_path: Path) -> None:
