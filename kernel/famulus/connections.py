@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from famulus.clock import MakeId
 from famulus.dispatch import id_of_request
 from famulus.errors import envelope
+from famulus.heads import Cycle
 from famulus.log import Log
 from famulus.open_connections import OpenConnections, Place
 from famulus.safe_headers import ALWAYS, NOT_KEPT, as_text
@@ -157,6 +158,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(self._over)
         if not self._refused:
             super().on_headers_complete()
+            # It begins to answer in a task, which has not begun.
+            self.cycle.__class__ = Cycle
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:

@@ -28,7 +28,7 @@ from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
 from famulus.operations import answer_parts
 from famulus.request_headers import RequestHeaders
-from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT
+from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT, VERSION
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.stream_places import wants_stream
 from famulus.validation import BodyDecoder, QueryDecoder
@@ -69,7 +69,6 @@ REFUSALS = frozenset({401, 403, 429})
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _JSON = b"application/json"
-_VERSION = (b"openai-version", b"2020-10-01")
 _encode = msgspec.json.encode
 
 
@@ -184,7 +183,7 @@ class Exchange:
             (b"content-type", content_type),
             (b"x-request-id", self.request_id.encode()),
             (b"openai-processing-ms", b"%d" % spent_ms),
-            _VERSION,
+            VERSION,
             *ALWAYS,
         ]
         if length is not None:

@@ -13,6 +13,17 @@ ALWAYS: tuple[Header, ...] = (
 NOT_KEPT: Header = (b"cache-control", b"no-store")
 """Answers are one project's own; a cache between might give them to another."""
 
+VERSION: Header = (b"openai-version", b"2020-10-01")
+"""As OpenAI's servers say it."""
+
+CONSTANT: tuple[Header, ...] = (
+    *ALWAYS,
+    NOT_KEPT,
+    VERSION,
+    (b"content-type", b"application/json"),
+)
+"""What nearly every answer has."""
+
 NO_PAGE: Header = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'; sandbox",

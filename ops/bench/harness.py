@@ -125,6 +125,17 @@ def interleave(cells: Mapping[str, Measure], options: Options) -> Rounds:
     return found
 
 
+def least(rounds: Rounds, of: int, figure: str = "cpu_us") -> Rounds:
+    """Of every so many rounds that which the machine disturbed least, for each cell by itself."""
+    return {
+        name: [
+            min(every[at : at + of], key=lambda figures: figures[figure])
+            for at in range(0, len(every), of)
+        ]
+        for name, every in rounds.items()
+    }
+
+
 def column(rounds: Rounds, name: str, figure: str = "cpu_us") -> list[float]:
     """One figure of every round."""
     return [figures[figure] for figures in rounds[name]]
@@ -159,7 +170,14 @@ def row(
     )
 
 
-def load(server: Served, options: Options, requests: Sequence[str], connections: int) -> Figures:
+def load(
+    server: Served,
+    options: Options,
+    requests: Sequence[str],
+    connections: int,
+    *,
+    window_s: float = 1.5,
+) -> Figures:
     """Requests one after the other on so many connections."""
     return _traffic(
         Plan(
@@ -167,8 +185,8 @@ def load(server: Served, options: Options, requests: Sequence[str], connections:
             pids=server.pids,
             requests=list(requests),
             connections=connections,
-            warm_s=options.seconds(0.4),
-            window_s=options.seconds(1.5),
+            warm_s=options.seconds(min(0.4, window_s)),
+            window_s=options.seconds(window_s),
         )
     )
 

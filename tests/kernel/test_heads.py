@@ -1,0 +1,121 @@
+"""Our quicker way of writing answers writes what uvicorn's own would, to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from famulus.heads import Cycle, head_of
+from famulus.safe_headers import CONSTANT
+
+pytestmark = pytest.mark.anyio
+
+NAMES = st.sampled_from(
+    [b"x-thing", b"X-Thing", b"content-length", b"connection", b"transfer-encoding", b"bad name"]
+) | st.binary(min_size=1, max_size=6)
+VALUES = st.sampled_from(
+    [b"", b"0", b"5", b"close", b"keep-alive", b"chunked", b"a\r\nb: c", b"a\tb", b"\xff"]
+) | st.binary(max_size=6)
+HEADERS = st.lists(st.sampled_from(CONSTANT) | st.tuples(NAMES, VALUES), max_size=6)
+BODIES = st.lists(st.tuples(st.sampled_from([b"", b"hello", b"hello!"]), st.booleans()), max_size=3)
+
+
+class Written:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.said += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def answered(
+    kind: type[RequestResponseCycle],
+    messages: list[dict[str, Any]],
+    *,
+    method: str,
+    keep_alive: bool,
+) -> tuple[Any, ...]:
+    """What is written, how it ends, and what went wrong."""
+    transport, ended = Written(), []
+    cycle = kind(
+        scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
+        transport=transport,  # type: ignore[arg-type]
+        flow=FlowControl(transport),  # type: ignore[arg-type]
+        logger=logging.getLogger("test"),
+        access_logger=logging.getLogger("test"),
+        access_log=False,
+        default_headers=[(b"date", b"now")],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: ended.append(True),
+    )
+    fault = ""
+    for message in messages:
+        try:
+            await cycle.send(message)  # type: ignore[arg-type]
+        except (RuntimeError, ValueError) as error:
+            fault = f"{type(error).__name__}: {error}"
+            break
+    state = cycle.response_started, cycle.response_complete, cycle.keep_alive
+    return transport.said, transport.is_closed, ended, state, fault
+
+
+@given(
+    status=st.sampled_from([200, 204, 304, 404]),
+    headers=HEADERS,
+    bodies=BODIES,
+    method=st.sampled_from(["GET", "HEAD"]),
+    keep_alive=st.booleans(),
+)
+async def test_an_answer_is_written_as_uvicorn_writes_it(
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    bodies: list[tuple[bytes, bool]],
+    method: str,
+    keep_alive: bool,
+) -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "http.response.start", "status": status, "headers": headers},
+        *({"type": "http.response.body", "body": body, "more_body": m} for body, m in bodies),
+    ]
+    of_both = [
+        await answered(kind, messages, method=method, keep_alive=keep_alive)
+        for kind in (Cycle, RequestResponseCycle)
+    ]
+    assert of_both[0] == of_both[1]
+
+
+@given(status=st.just(200), value=st.binary(max_size=8))
+async def test_no_value_begins_a_line_of_its_own(status: int, value: bytes) -> None:
+    made = head_of(status, [(b"x-thing", value), (b"x-other", b"1")])
+    if made is None:
+        return
+    lines, _ = made
+    assert b"".join(lines).count(b"\n") == 3
+
+
+async def test_what_every_answer_has_is_known() -> None:
+    lines, length = head_of(200, [*CONSTANT, (b"content-length", b"2")]) or ([], None)
+    assert length == 2
+    assert b"".join(lines).startswith(b"HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\n")
