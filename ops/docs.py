@@ -25,11 +25,13 @@ import msgspec
 
 from famulus import Plugin, Secret, hookspecs
 from famulus.cli import command_line
-from famulus.config import ServerSettings, load_config, settings_fields
+from famulus.config import load_config
 from famulus.discover import Found, discover
 from famulus.gauges import kernel_gauges
 from famulus.kernel import Kernel
 from famulus.operations import Operation
+from famulus.server_settings import ServerSettings
+from famulus.setting_fields import settings_fields
 from famulus_schemas import errors, ports
 from famulus_schemas.errors import Fault
 from famulus_schemas.gauges import Gauge

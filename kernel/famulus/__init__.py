@@ -5,13 +5,14 @@ These are the names that a plugin needs; everything else of the kernel is its ow
 
 from famulus.answers import Bytes, EventStream, Wire
 from famulus.call import Call
-from famulus.config import Secret, setting
 from famulus.forms import FilePart, Form
 from famulus.lists import list_page
 from famulus.markers import hookimpl
 from famulus.operations import Operation, operation, operations
 from famulus.plugin import CannotStart, NoSettings, Plugin, Settings, need, want
 from famulus.resources import found, missing, modify
+from famulus.secret import Secret
+from famulus.setting_fields import setting
 from famulus.sse import encode_event
 from famulus.tools import tool, tools
 from famulus_schemas.errors import Problem

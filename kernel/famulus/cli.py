@@ -18,12 +18,15 @@ import msgspec
 
 from famulus import __version__, failpoints
 from famulus.commands import DEFAULT_FILE, add_options, config_file, config_from, takes_flags
-from famulus.config import ConfigError, ServerSettings, load_config, settings_fields, takes_list
+from famulus.config import load_config
 from famulus.config_commands import check_command, config_command, row
 from famulus.discover import Found, discover
 from famulus.later import Later
 from famulus.lifecycle import BootError, Slot, State, describe
+from famulus.mistakes import ConfigError
 from famulus.plugin import Plugin, Settings
+from famulus.server_settings import ServerSettings
+from famulus.setting_fields import settings_fields, takes_list
 from famulus.variables import CONFIG
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ import click
 import msgspec
 
 from famulus.commands import config_from, takes_flags
-from famulus.config import Config, ConfigError, ServerSettings, plugin_settings
+from famulus.config import Config, plugin_settings
 from famulus.lifecycle import BootError, Slot, State
+from famulus.mistakes import ConfigError
 from famulus.plugin import Settings
+from famulus.server_settings import ServerSettings
 from famulus.showing import Shown, example, shown_settings, toml
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import re
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from famulus.config import ConfigError, ServerSettings
+from famulus.mistakes import ConfigError
+from famulus.server_settings import ServerSettings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EXPOSED = (

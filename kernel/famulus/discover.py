@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus.plugin import Plugin
 
 GROUP = "famulus.plugins"

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import msgspec
 
-from famulus.config import setting
 from famulus.listener_queue import ListenerQueue
 from famulus.plugin import Settings
+from famulus.setting_fields import setting
 from famulus_schemas.errors import TOO_BUSY, Problem
 from famulus_schemas.ports import Emission, EventsStopped, Listener, ListenerDropped
 

@@ -25,9 +25,9 @@ from multipart import (
 )
 from starlette.datastructures import Headers
 
-from famulus.config import ServerSettings
 from famulus.incoming import Incoming
 from famulus.mismatch import shown
+from famulus.server_settings import ServerSettings
 from famulus.validation import QueryDecoder
 from famulus_schemas.errors import (
     BODY_TOO_LARGE,

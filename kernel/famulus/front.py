@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp
 
-from famulus.config import ServerSettings
 from famulus.hosts import Hosts, hosts_of
 from famulus.listening import is_loopback
 from famulus.safe_headers import Header, hsts_of
+from famulus.server_settings import ServerSettings
 from famulus.stream_places import StreamPlaces
 
 

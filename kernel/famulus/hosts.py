@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus_schemas.errors import WRONG_HOST, Problem
 
 ANY = "*"

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import Message, Receive
 
-from famulus.config import ServerSettings
+from famulus.server_settings import ServerSettings
 from famulus_schemas.errors import BODY_STALLED, BODY_TOO_LARGE, Problem
 
 

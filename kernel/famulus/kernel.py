@@ -13,15 +13,17 @@ from starlette.types import Receive, Scope, Send
 
 from famulus.admin import Admin
 from famulus.clock import Clock, IdPool, MakeId, system_clock
-from famulus.config import Config, ConfigError, secrets_in
+from famulus.config import Config
 from famulus.discover import Found, discover
 from famulus.front import Front, with_cors
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks
 from famulus.lifecycle import Lifecycle, Slot, State
 from famulus.log import Log, Redactor, flush, make_log
+from famulus.mistakes import ConfigError
 from famulus.notices import Notices
 from famulus.operations import Operation, operations
+from famulus.secret import secrets_in
 from famulus.variables import strange_variables
 from famulus.world import World, build_world
 

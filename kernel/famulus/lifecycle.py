@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from famulus.clock import Clock, MakeId
-from famulus.config import Config, ConfigError, plugin_settings
+from famulus.config import Config, plugin_settings
 from famulus.discover import Found
 from famulus.hooks import HookError, Relay, collect
-from famulus.mistakes import meant
+from famulus.mistakes import ConfigError, meant
 from famulus.plugin import CannotStart, Host, Plugin, Settings
 from famulus.services import PluginServices, Services
 from famulus_schemas.notices import PluginChanged

@@ -1,4 +1,4 @@
-"""Where a configuration's mistakes are: the lines of its file, and what was perhaps meant."""
+"""A configuration's mistakes: where in its file they are, and what was perhaps meant."""
 
 from __future__ import annotations
 
@@ -56,3 +56,11 @@ _IN_QUERY = re.compile(
 def without_passwords(text: str) -> str:
     """A text without the passwords of the URLs in it."""
     return _IN_QUERY.sub(r"\1***", _PASSWORD.sub(r"\1***", text))
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; says of each mistake where, and what would be accepted."""
+
+    def __init__(self, *mistakes: str) -> None:
+        self.mistakes = tuple(map(without_passwords, mistakes))
+        super().__init__("\n".join(self.mistakes))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from famulus.config import ConfigError, ServerSettings
+from famulus.mistakes import ConfigError
+from famulus.server_settings import ServerSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

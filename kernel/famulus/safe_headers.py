@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from famulus.config import ServerSettings
+from famulus.server_settings import ServerSettings
 
 Header = tuple[bytes, bytes]
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from famulus.config import Config, Secret, settings_fields, variable_of
+from famulus.config import Config
 from famulus.mistakes import place, without_passwords
 from famulus.plugin import Settings
+from famulus.secret import Secret
+from famulus.setting_fields import settings_fields, variable_of
 
 HIDDEN = "***"
 

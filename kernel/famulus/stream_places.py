@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from famulus.config import ServerSettings
+from famulus.server_settings import ServerSettings
 from famulus_schemas.errors import TOO_MANY_STREAMS, Problem
 
 RETRY_S = "5"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from famulus.config import ConfigError, ServerSettings, refuse_readable
+from famulus.mistakes import ConfigError
+from famulus.secret import refuse_readable
+from famulus.server_settings import ServerSettings
 
 
 class Tls:

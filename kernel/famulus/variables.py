@@ -16,7 +16,10 @@ from typing import Any
 import msgspec
 
 from famulus import failpoints
-from famulus.config import Config, ConfigError, ServerSettings, settings_fields
+from famulus.config import Config
+from famulus.mistakes import ConfigError
+from famulus.server_settings import ServerSettings
+from famulus.setting_fields import settings_fields
 
 PREFIX = "FAMULUS_"
 CONFIG = "FAMULUS_CONFIG"

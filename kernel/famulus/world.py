@@ -16,11 +16,11 @@ from famulus.sse import OpenStreams
 
 if TYPE_CHECKING:
     from famulus.clock import MakeId
-    from famulus.config import ServerSettings
     from famulus.front import Front
     from famulus.log import Log
     from famulus.middleware import Layer
     from famulus.notices import Notices
+    from famulus.server_settings import ServerSettings
 
 
 class World:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from famulus import Plugin, hookimpl
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus_fetch.hosts import HOST_REFUSED
 from famulus_fetch.networks import Networks
 from famulus_fetch.resolving import AddressRefused, Resolve, system_resolver

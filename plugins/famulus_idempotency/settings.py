@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from famulus import Settings
-from famulus.config import setting
+from famulus import Settings, setting
 
 
 class IdempotencySettings(Settings, frozen=True, kw_only=True):

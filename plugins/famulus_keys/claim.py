@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus_keys.pepper import digest
 from famulus_keys.store import KeyStore
 

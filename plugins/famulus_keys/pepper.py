@@ -9,8 +9,8 @@ import secrets
 import stat
 from pathlib import Path
 
-from famulus.config import ConfigError
 from famulus.failpoints import failpoint
+from famulus.mistakes import ConfigError
 
 FILE = "pepper"
 _BYTES = 32

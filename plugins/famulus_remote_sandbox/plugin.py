@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from famulus import Plugin, hookimpl
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
 from famulus_schemas.health import Health
 from famulus_schemas.ports import SANDBOX

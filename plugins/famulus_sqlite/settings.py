@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from famulus import Settings
-from famulus.config import setting
+from famulus import Settings, setting
 
 
 class SqliteSettings(Settings, frozen=True):

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from famulus.commands import add_options, configured, started
-from famulus.config import Config, ConfigError, load_config
+from famulus.config import Config, load_config
 from famulus.lifecycle import BootError
+from famulus.mistakes import ConfigError
 
 FILE = """
 from collections.abc import AsyncIterator

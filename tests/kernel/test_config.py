@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from famulus import Plugin, Secret, Settings, setting
-from famulus.config import Config, ConfigError, load_config, plugin_settings
+from famulus.config import Config, load_config, plugin_settings
 from famulus.discover import found_class
 from famulus.kernel import Kernel
+from famulus.mistakes import ConfigError
 from famulus.testing import make_kernel
 
 

@@ -13,12 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from famulus.cli import command_line
-from famulus.config import ConfigError, ServerSettings, load_config, settings_fields
+from famulus.config import load_config
 from famulus.discover import discover
 from famulus.kernel import Kernel
 from famulus.lifecycle import BootError
 from famulus.log import make_log
-from famulus.mistakes import lines_of, without_passwords
+from famulus.mistakes import ConfigError, lines_of, without_passwords
+from famulus.server_settings import ServerSettings
+from famulus.setting_fields import settings_fields
 
 CANARY = "canary-5f3759df"
 

@@ -22,7 +22,7 @@ from famulus import (
     operation,
     operations,
 )
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus.testing import TestServer, kernel_with, live_server, make_kernel
 from famulus_schemas.identity import Principal
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from famulus import NoSettings, Plugin
-from famulus.config import ConfigError
 from famulus.discover import discover, found_class
+from famulus.mistakes import ConfigError
 
 ONE = '''
 from famulus import NoSettings, Plugin

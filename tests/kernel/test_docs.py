@@ -21,9 +21,11 @@ import pytest
 
 from famulus import hookspecs
 from famulus.cli import command_line
-from famulus.config import ServerSettings, load_config, settings_fields
+from famulus.config import load_config
 from famulus.kernel import Kernel
 from famulus.operations import Operation
+from famulus.server_settings import ServerSettings
+from famulus.setting_fields import settings_fields
 from famulus.testing import live_server
 from famulus.testing.kit import quiet_log
 from famulus_schemas import errors, ports

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from famulus.config import ConfigError, ServerSettings
 from famulus.front import Front
 from famulus.hosts import hosts_of
 from famulus.kernel import Kernel
 from famulus.listening import is_loopback
+from famulus.mistakes import ConfigError
+from famulus.server_settings import ServerSettings
 from famulus.testing import live_server, make_kernel
 from famulus_schemas.errors import Problem
 

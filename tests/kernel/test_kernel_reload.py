@@ -25,10 +25,11 @@ from famulus import (
     operation,
     operations,
 )
-from famulus.config import Config, ConfigError, load_config
+from famulus.config import Config, load_config
 from famulus.discover import found_class
 from famulus.kernel import Kernel
 from famulus.lifecycle import BootError
+from famulus.mistakes import ConfigError
 from famulus.testing.kit import Everyone, InProcess, TestServer, quiet_log
 from famulus_schemas.ports import Port
 

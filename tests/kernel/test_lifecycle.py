@@ -27,9 +27,9 @@ from famulus import (
     operations,
     want,
 )
-from famulus.config import ConfigError
 from famulus.lifecycle import BootError
 from famulus.log import make_log
+from famulus.mistakes import ConfigError
 from famulus.testing import TestServer, kernel_with, make_kernel
 from famulus_schemas.notices import Notice, PluginChanged
 from famulus_schemas.ports import EVENTS, Events, Port

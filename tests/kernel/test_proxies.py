@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from famulus import Call, NoSettings, Operation, Plugin, hookimpl, operation, operations
-from famulus.config import ConfigError
 from famulus.kernel import Kernel
+from famulus.mistakes import ConfigError
 from famulus.server import Server
 from famulus.testing import live_server, make_kernel
 

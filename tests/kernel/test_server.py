@@ -26,10 +26,10 @@ from famulus import (
     operation,
     operations,
 )
-from famulus.config import ConfigError
 from famulus.kernel import Kernel
 from famulus.lifecycle import BootError
 from famulus.log import make_log
+from famulus.mistakes import ConfigError
 from famulus.server import Server
 from famulus.testing import live_server, make_kernel
 

@@ -25,7 +25,7 @@ from famulus import (
     operation,
     operations,
 )
-from famulus.config import ServerSettings
+from famulus.server_settings import ServerSettings
 from famulus.stream_places import StreamPlaces, wants_stream
 from famulus.testing import TestServer, kernel_with
 from famulus_schemas.errors import Problem

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from tests.kernel.certificates import write_certificate
 
-from famulus.config import ConfigError
 from famulus.kernel import Kernel
+from famulus.mistakes import ConfigError
 from famulus.server import Server
 from famulus.testing import live_server, make_kernel
 from famulus.tls import Tls

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from famulus.config import ConfigError, load_config
+from famulus.config import load_config
 from famulus.kernel import Kernel
 from famulus.log import make_log
+from famulus.mistakes import ConfigError
 
 pytestmark = pytest.mark.anyio
 

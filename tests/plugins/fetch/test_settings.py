@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus.testing import kernel_with
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from famulus.config import Secret
+from famulus.secret import Secret
 from famulus.testing import FixedClock
 from famulus_keys.keyring import FIXED, FIXED_ADMIN, Keyring, bearer
 from famulus_keys.settings import KeysSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus_keys.pepper import load_pepper, pepper_from
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.plugins.oidc.conftest import KEY, House, house, trusting
 from tests.plugins.oidc.issuer import LocalIssuer, SigningKey, local_issuer
 
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus.testing import FixedClock
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from famulus import Secret
-from famulus.config import ConfigError, load_config, plugin_settings, settings_fields
+from famulus.config import load_config, plugin_settings
+from famulus.mistakes import ConfigError
+from famulus.setting_fields import settings_fields
 from famulus_openai_compatible import OpenAICompatibleSettings
 
 

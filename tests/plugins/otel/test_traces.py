@@ -16,7 +16,7 @@ from tests.plugins.metrics.conftest import run_of
 from tests.plugins.otel.collector import Collector, Span, collecting
 
 from famulus import Plugin, hookimpl, tracing
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus.plugin import NoSettings
 from famulus.testing import Script, ScriptedBackend, TestServer, faults, kernel_with, tool
 from famulus.tools import tool as served_tool

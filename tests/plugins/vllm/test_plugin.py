@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from famulus import NoSettings, Plugin, need
-from famulus.config import ConfigError
+from famulus.mistakes import ConfigError
 from famulus.testing.kit import TestServer, kernel_with
 from famulus.testing.scripted import Script, ScriptedBackend
 from famulus_models import Models
