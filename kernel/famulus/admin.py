@@ -10,13 +10,13 @@ import msgspec
 from famulus.answers import Bytes, Wire
 from famulus.call import Call
 from famulus.dispatch import PUBLIC_PATHS
-from famulus.lifecycle import State
 from famulus.operations import operation
+from famulus.plugin_slot import State
 from famulus_schemas.health import Health
 
 if TYPE_CHECKING:
     from famulus.kernel import Kernel
-    from famulus.lifecycle import Slot
+    from famulus.plugin_slot import Slot
     from famulus.world import World
 
 _AWAY = (State.FAILED, State.BLOCKED, State.LOADED, State.STOPPED)
@@ -130,7 +130,7 @@ class Admin:
     def _bears(self, slot: Slot) -> bool:
         """Whether the server is of no use without this plugin."""
         lifecycle = self._kernel.lifecycle
-        if slot.required or slot.name in lifecycle.filler.values():
+        if slot.required or slot.name in lifecycle.plan.filler.values():
             return True
         # While one that knows keys does not run, whoever it would have let in is turned away.
         return slot.plugin_type is not None and lifecycle.relay.implements(

@@ -22,9 +22,9 @@ from famulus.config import load_config
 from famulus.config_commands import check_command, config_command, row
 from famulus.discover import Found, discover
 from famulus.later import Later
-from famulus.lifecycle import BootError, Slot, State, describe
 from famulus.mistakes import ConfigError
 from famulus.plugin import Plugin, Settings
+from famulus.plugin_slot import BootError, Slot, State, describe
 from famulus.server_settings import ServerSettings
 from famulus.setting_fields import settings_fields, takes_list
 from famulus.variables import CONFIG

@@ -32,16 +32,17 @@ from msgspec.structs import replace
 
 from famulus.config import Config, PluginConfig, load_config
 from famulus.later import Later
-from famulus.lifecycle import BootError, State
 from famulus.log import make_log
 from famulus.plugin import Plugin
+from famulus.plugin_slot import BootError, State
 from famulus_schemas.identity import Principal
 from famulus_schemas.ports import Port
 from famulus_schemas.records import Unit
 
 if TYPE_CHECKING:
     from famulus.kernel import Kernel
-    from famulus.lifecycle import Lifecycle, Slot
+    from famulus.lifecycle import Lifecycle
+    from famulus.plugin_slot import Slot
 
 T = TypeVar("T")
 JoinAs = Callable[[Principal, str, Unit], Awaitable[Unit]]
@@ -151,7 +152,7 @@ async def provided_and_joined(config: Config, port: Port[T]) -> AsyncIterator[tu
 
     planned = Kernel(config, log=make_log("critical"))
     planned.plan()
-    filler = planned.lifecycle.filler.get(port.name)
+    filler = planned.lifecycle.plan.filler.get(port.name)
     if not filler:
         raise NobodyProvides(f"nobody provides {port.name}")
     async with _started(config, filler, {}) as (kernel, _):
@@ -200,7 +201,7 @@ def _needed(lifecycle: Lifecycle, name: str, hooks: Sequence[str]) -> list[Slot]
             continue
         names.append(slot.name)
         ports = [*slot.needs, *slot.wants] if hooks else slot.needs
-        waiting.extend(lifecycle.filler.get(port.name, "") for port in ports)
+        waiting.extend(lifecycle.plan.filler.get(port.name, "") for port in ports)
     return [lifecycle.slots[each] for each in names]
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from famulus.commands import config_from, takes_flags
 from famulus.config import Config, plugin_settings
-from famulus.lifecycle import BootError, Slot, State
 from famulus.mistakes import ConfigError
 from famulus.plugin import Settings
+from famulus.plugin_slot import BootError, Slot, State
 from famulus.server_settings import ServerSettings
 from famulus.showing import Shown, example, shown_settings, toml
 
@@ -80,7 +80,7 @@ def _unable(kernel: Kernel, slot: Slot) -> str:
         if importlib.util.find_spec(module) is None:
             return f'{module} is not installed: pip install "famulus[{extra}]"'
     for port in slot.needs:
-        filler = kernel.lifecycle.filler.get(port.name)
+        filler = kernel.lifecycle.plan.filler.get(port.name)
         if not filler:
             return f"needs {port.name}, which no enabled plugin provides"
         state = kernel.lifecycle.slots[filler].state

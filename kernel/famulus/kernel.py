@@ -18,11 +18,12 @@ from famulus.discover import Found, discover
 from famulus.front import Front, with_cors
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks
-from famulus.lifecycle import Lifecycle, Slot, State
+from famulus.lifecycle import Lifecycle
 from famulus.log import Log, Redactor, flush, make_log
 from famulus.mistakes import ConfigError
 from famulus.notices import Notices
 from famulus.operations import Operation, operations
+from famulus.plugin_slot import Slot, State
 from famulus.secret import secrets_in
 from famulus.variables import strange_variables
 from famulus.world import World, build_world

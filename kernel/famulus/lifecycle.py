@@ -1,25 +1,23 @@
-"""Plugins from found to stopped: order, isolation, and a state with a reason for each.
+"""Plugins from found to stopped, all of a server's.
 
-Each plugin's lifespan lives in a task of its own, because what it opens (a task group, a
-session) must be closed by the task that opened it. A plugin that cannot start is `failed`, those
-that need it are `blocked`, and the rest of the server serves.
+A plugin that cannot start is `failed`, those that need it are `blocked`, and the rest of the server
+serves.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator
-from enum import StrEnum
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from famulus.clock import Clock, MakeId
 from famulus.config import Config, plugin_settings
 from famulus.discover import Found
-from famulus.hooks import HookError, Relay, collect
-from famulus.mistakes import ConfigError, meant
-from famulus.plugin import CannotStart, Host, Plugin, Settings
+from famulus.hooks import Relay, collect
+from famulus.mistakes import ConfigError
+from famulus.planning import Plan
+from famulus.plugin import Host, Settings
+from famulus.plugin_slot import BootError, Slot, State, describe
 from famulus.services import PluginServices, Services
 from famulus_schemas.notices import PluginChanged
 from famulus_schemas.ports import Port
@@ -28,139 +26,7 @@ if TYPE_CHECKING:
     from famulus.log import Log
     from famulus.plugin import HooksView
 
-
-class State(StrEnum):
-    """Where a plugin is in its life."""
-
-    DISABLED = "disabled"
-    OFF = "off"
-    LOADED = "loaded"
-    RUNNING = "running"
-    BLOCKED = "blocked"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-class BootError(Exception):
-    """The server cannot start with this configuration; the message is for its operator."""
-
-
-class Slot:
-    """One plugin and how it is."""
-
-    def __init__(self, found: Found) -> None:
-        self.name = found.name
-        self.source = found.source
-        self.found = found
-        self.state = State.LOADED
-        self.reason = ""
-        self.required = False
-        self.is_hopeless = False
-        """Whether it failed in a way that trying again cannot mend."""
-        self.plugin_type: type[Plugin[Any]] | None = None
-        self.settings: Settings | None = None
-        self.plugin: Plugin[Any] | None = None
-        self.services: PluginServices | None = None
-        self.on_death: Callable[[Slot, Exception], None] = _ignore
-        """Told when the lifespan ends by itself."""
-        self._task: asyncio.Task[None] | None = None
-        self._down = asyncio.Event()
-
-    def become(self, state: State, reason: str = "") -> None:
-        """Take a state, and the reason for it."""
-        self.state, self.reason = state, reason
-
-    @property
-    def alive(self) -> bool:
-        """Whether the plugin is, or may yet be, part of the server."""
-        return self.state in (State.LOADED, State.RUNNING)
-
-    @property
-    def needs(self) -> list[Port[Any]]:
-        """Ports that it cannot do without."""
-        return [one.port for one in self._ports() if not one.optional]
-
-    @property
-    def wants(self) -> list[Port[Any]]:
-        """Ports that it uses where they are filled."""
-        return [one.port for one in self._ports() if one.optional]
-
-    @property
-    def provides(self) -> tuple[Port[Any], ...]:
-        """Ports that it fills."""
-        return self.plugin_type.provides if self.plugin_type else ()
-
-    def _ports(self) -> tuple[Any, ...]:
-        return self.plugin_type.ports() if self.plugin_type else ()
-
-    async def start(self, start_s: float) -> None:
-        """Enter the lifespan. Ends RUNNING or FAILED; never raises."""
-        assert self.plugin is not None
-        up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._down = asyncio.Event()
-        self._task = asyncio.create_task(self._live(up), name=f"plugin {self.name}")
-        try:
-            async with asyncio.timeout(start_s):
-                await asyncio.shield(up)
-        except TimeoutError:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            # Looked at, so that asyncio does not report it as forgotten.
-            up.exception()
-            self.become(State.FAILED, f"did not start within {start_s:g} s (server.start_s)")
-        except Exception as error:  # Isolation: a plugin that cannot start must not stop others.
-            self.is_hopeless = isinstance(error, CannotStart)
-            self.become(State.FAILED, describe(error))
-        else:
-            self.become(State.RUNNING)
-
-    async def _live(self, up: asyncio.Future[None]) -> None:
-        assert self.plugin is not None
-        assert self.services is not None
-        try:
-            async with self.plugin.lifespan():
-                if unfilled := self.services.unfilled():
-                    raise LookupError(f"its lifespan did not fill {', '.join(unfilled)}")
-                up.set_result(None)
-                await self._down.wait()
-        except BaseException as error:  # Told to whoever waits for the start, or to on_death.
-            if not up.done():
-                up.set_exception(_startable(error))
-            elif not self._down.is_set() and isinstance(error, Exception):
-                self.on_death(self, error)
-            else:
-                raise
-
-    async def stop(self, stop_s: float) -> str:
-        """Leave the lifespan; what went wrong with that, if anything."""
-        if self._task is None or self._task.done():
-            return ""
-        self._down.set()
-        done, _ = await asyncio.wait([self._task], timeout=stop_s)
-        if not done:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            return f"did not stop within {stop_s:g} s (server.stop_s)"
-        error = None if self._task.cancelled() else self._task.exception()
-        return describe(error) if error else ""
-
-
-def _ignore(slot: Slot, error: Exception) -> None:
-    """What is told of a death that nobody waits for."""
-
-
-def _startable(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line, for a reason; a group by its first member."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    text = str(error)
-    if isinstance(error, ConfigError | BootError | HookError) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+__all__ = ["BootError", "Lifecycle", "Slot", "State", "describe"]
 
 
 class Lifecycle:
@@ -190,7 +56,7 @@ class Lifecycle:
         self._is_public = is_public
         self._told = {} if told is None else told
         """What was last logged of each plugin, in this lifecycle and those before it."""
-        self._order: list[str] = []
+        self.plan = Plan(self.slots, self.relay)
         self.on_change: Any = None
 
     # --- planning ---------------------------------------------------------------------------
@@ -206,11 +72,10 @@ class Lifecycle:
                 self._load_one(slot, config)
             except ConfigError as error:
                 mistakes += error.mistakes
-        mistakes += self._unknown(config)
+        mistakes += self.plan.unknown(config)
         if mistakes:
             raise ConfigError(*mistakes)
-        self._choose(config)
-        self._order = self._sorted()
+        self.plan.make(config)
         self.refuse_broken_required()
 
     def _load_one(self, slot: Slot, config: Config) -> None:
@@ -229,90 +94,6 @@ class Lifecycle:
         if reason is not None:
             slot.become(State.OFF, reason)
 
-    def _unknown(self, config: Config) -> Iterator[str]:
-        """The mistakes of naming plugins that are not there."""
-        named = [(name, config.origin(name)) for name in config.plugins]
-        named += [(name, config.origin("ports", port)) for port, name in config.ports.items()]
-        for name, origin in named:
-            if name not in self.slots:
-                known = ", ".join(sorted(self.slots))
-                near = meant(name, self.slots)
-                yield f"{origin}: there is no plugin {name!r}; there are {known}{near}"
-
-    def _choose(self, config: Config) -> None:
-        """Settle which plugin fills each port."""
-        chosen = config.ports
-        self.filler: dict[str, str] = {}
-        known = {port.name for slot in self.slots.values() for port in slot.provides}
-        for port in chosen:
-            if port not in known:
-                raise ConfigError(
-                    f"{config.origin('ports', port)}: [ports]: nobody provides {port!r}; there are "
-                    f"{sorted(known)}"
-                )
-        for port in sorted(known):
-            self.filler[port] = self._filler(port, chosen.get(port))
-        for slot in self.slots.values():
-            if slot.alive and slot.provides and slot.name not in self.filler.values():
-                others = {self.filler[port.name] for port in slot.provides} - {""}
-                done = f"{', '.join(sorted(others))} does its job"
-                slot.become(State.OFF, done if others else "[ports] does not name it")
-
-    def _filler(self, port: str, chosen: str | None) -> str:
-        able = [
-            slot
-            for slot in self.slots.values()
-            if slot.alive and port in {one.name for one in slot.provides}
-        ]
-        if chosen is None and "." in port:
-            chosen = self.filler.get(port.partition(".")[0])
-        if chosen is not None:
-            slot = self.slots[chosen]
-            if slot not in able and slot.state is not State.FAILED:
-                raise ConfigError(
-                    f"[ports] {port} = {chosen!r}, but it is {slot.state}: {slot.reason}"
-                )
-            return chosen
-        able = [slot for slot in able if not _by_choice(slot)]
-        first = [slot for slot in able if not _stands_in(slot)] or able
-        if len(first) > 1:
-            names = " and ".join(sorted(slot.name for slot in first))
-            raise ConfigError(
-                f'{names} both provide {port}; say which with [ports] {port} = "NAME", or set '
-                "enabled = false for the other"
-            )
-        return first[0].name if first else ""
-
-    def _sorted(self) -> list[str]:
-        """Start order: providers first, then by name. Raises ConfigError for a cycle."""
-        before: dict[str, set[str]] = {}
-        for slot in self.slots.values():
-            if slot.state is State.LOADED:
-                before[slot.name] = self._starts_before(slot)
-        sorter = TopologicalSorter({name: before[name] for name in sorted(before)})
-        order: list[str] = []
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            raise ConfigError(f"plugins need each other: {' -> '.join(error.args[1])}") from error
-        while sorter.is_active():
-            ready = sorted(sorter.get_ready())
-            order.extend(ready)
-            sorter.done(*ready)
-        return [name for name in order if name in before]
-
-    def _starts_before(self, slot: Slot) -> set[str]:
-        """Live plugins that fill its ports or answer a hook that it gathers."""
-        names = {self.filler.get(port.name, "") for port in (*slot.needs, *slot.wants)}
-        assert slot.plugin_type is not None
-        for hook in slot.plugin_type.gathers:
-            names |= {
-                other.name
-                for other in self.slots.values()
-                if other.plugin_type and self.relay.implements(other.plugin_type, hook)
-            }
-        return {n for n in names if n and n != slot.name and self.slots[n].alive}
-
     def refuse_broken_required(self) -> None:
         """Raise BootError if a plugin that must run cannot."""
         for slot in self.slots.values():
@@ -321,7 +102,7 @@ class Lifecycle:
 
     def refuse_hopeless(self) -> None:
         """Raise BootError if a plugin that fills a port can never start as things are."""
-        for name in sorted(self.filler.values()):
+        for name in sorted(self.plan.filler.values()):
             if name and self.slots[name].is_hopeless:
                 raise BootError(f"plugin {name} is failed: {self.slots[name].reason}")
 
@@ -329,7 +110,7 @@ class Lifecycle:
 
     def construct(self) -> None:
         """Make the plugins that would start; making one has no effect."""
-        for name in self._order:
+        for name in self.plan.order:
             slot = self.slots[name]
             try:
                 if slot.plugin is None:
@@ -341,7 +122,7 @@ class Lifecycle:
 
     def _construct(self, slot: Slot) -> None:
         assert slot.plugin_type is not None
-        mine = {port for port in slot.provides if self.filler[port.name] == slot.name}
+        mine = {port for port in slot.provides if self.plan.filler[port.name] == slot.name}
         slot.services = PluginServices(self.services, slot.name, slot.plugin_type, mine)
         host = Host(
             data_dir=self._data_dir,
@@ -361,7 +142,7 @@ class Lifecycle:
         At the first start of a server also for a provider that can never start: nothing serves
         yet that would be worth keeping, and whoever started it should see why.
         """
-        for name in self._order:
+        for name in self.plan.order:
             await self._start_one(self.slots[name], start_s)
             self.refuse_broken_required()
             if is_first:
@@ -381,7 +162,7 @@ class Lifecycle:
         self._tell(slot)
 
     def _why_empty(self, port: Port[Any]) -> str:
-        name = self.filler.get(port.name)
+        name = self.plan.filler.get(port.name)
         if not name:
             return "which no enabled plugin provides"
         slot = self.slots[name]
@@ -393,9 +174,9 @@ class Lifecycle:
         self._log.error("plugin_died", plugin=slot.name, exc_info=error)
         self._becomes(slot, State.FAILED, f"stopped by itself: {describe(error)}")
         dead = {slot.name}
-        for name in self._order:
+        for name in self.plan.order:
             other = self.slots[name]
-            fillers = {self.filler.get(port.name) for port in other.needs}
+            fillers = {self.plan.filler.get(port.name) for port in other.needs}
             if other.state is State.RUNNING and fillers & dead:
                 dead.add(name)
                 self.services.withdraw(name)
@@ -409,15 +190,15 @@ class Lifecycle:
     def keep_from(self, old: Lifecycle) -> set[str]:
         """Names that run in `old` and would be no different here, down to what they need."""
         kept: set[str] = set()
-        for name in self._order:
+        for name in self.plan.order:
             slot, before = self.slots[name], old.slots.get(name)
             if before is None or before.state is not State.RUNNING:
                 continue
-            fillers = self._starts_before(slot)
+            fillers = self.plan.starts_before(slot)
             same = (
                 slot.plugin_type is before.plugin_type
                 and slot.settings == before.settings
-                and fillers == old._starts_before(before)
+                and fillers == old.plan.starts_before(before)
                 and fillers <= kept
             )
             if same:
@@ -434,7 +215,7 @@ class Lifecycle:
 
     async def stop(self, stop_s: float, but: Collection[str] = ()) -> None:
         """Stop all but those, in the reverse of the order in which they started."""
-        for name in reversed(self._order):
+        for name in reversed(self.plan.order):
             if name in but:
                 continue
             slot = self.slots[name]
@@ -479,7 +260,7 @@ class Lifecycle:
         """Names of plugins that fill a port and whose lifespan failed."""
         return sorted(
             name
-            for name in set(self.filler.values())
+            for name in set(self.plan.filler.values())
             if name and self.slots[name].state is State.FAILED and self.slots[name].plugin
         )
 
@@ -497,11 +278,3 @@ class Lifecycle:
     def is_running(self, name: str) -> bool:
         """Whether a plugin runs now."""
         return name in self.slots and self.slots[name].state is State.RUNNING
-
-
-def _stands_in(slot: Slot) -> bool:
-    return bool(slot.plugin_type and slot.plugin_type.stand_in)
-
-
-def _by_choice(slot: Slot) -> bool:
-    return bool(slot.plugin_type and slot.plugin_type.by_choice)

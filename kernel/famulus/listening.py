@@ -8,7 +8,7 @@ import ipaddress
 import os
 import socket
 
-from famulus.lifecycle import BootError
+from famulus.plugin_slot import BootError
 
 
 def listening(host: str, port: int, *, backlog: int) -> list[socket.socket]:
