@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from famulus.failpoints import failpoint
 from famulus_jobs.desk import Desk, Place
 from famulus_jobs.gates import Gates
-from famulus_jobs.kinds import JobBody, decode_job, job_of, lane, lane_of, moved, new_job
+from famulus_jobs.handing_back import HandingBack
+from famulus_jobs.kinds import JobBody, decode_job, job_of, moved, new_job
+from famulus_jobs.looking import Looking
 from famulus_jobs.turns import fairly
 from famulus_schemas.errors import Problem
 from famulus_schemas.gauges import Values
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 
 WAKE = Emission(name="wake", data=b"{}")
 TOPIC = "jobs"
-LANES_AT_ONCE = 4
-"""Lanes that are looked at in one go, where more wait than can be looked at."""
-COUNT_PAGE = 1_000
 
 
 class Board:
@@ -58,8 +57,8 @@ class Board:
         self._now = now
         self._log = log
         self._desks: dict[str, Desk] = {}
-        self._returning: set[asyncio.Task[bool]] = set()
-        """Hand-backs of jobs that came too late to be begun here."""
+        self._looking = Looking(system, settings)
+        self.back = HandingBack(system, on_back=self.free, log=log)
         self._woken = asyncio.Event()
         self._is_closed = False
         self._may_wait = True
@@ -282,16 +281,7 @@ class Board:
             return
         if desk is not None:
             desk.gates.leave(job)
-        self._hand_back(job)
-
-    def _hand_back(self, job: Job) -> None:
-        task = asyncio.create_task(self._try_to_put_back(job, attempts=0, after_s=0.0))
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
-
-    async def returned(self) -> None:
-        """Wait until jobs that came too late to be begun here are handed back."""
-        await asyncio.gather(*self._returning)
+        self.back.soon(job)
 
     def _begin(self, desk: Desk, job: Job) -> None:
         task = asyncio.create_task(self._do(desk, job), name=f"job {job.kind} {job.key}")
@@ -314,7 +304,7 @@ class Board:
         try:
             await desk.handler(job)
         except asyncio.CancelledError:
-            await self._try_to_put_back(job, attempts=0, after_s=0.0)
+            await self.back.settle(job, attempts=0, after_s=0.0)
             return
         except StoreUnavailable as error:
             # Not the job's fault: it is tried for as long as that takes.
@@ -324,35 +314,8 @@ class Board:
             self._log.error("job_failed", kind=job.kind, key=job.key, exc_info=error)
         # Nothing is left to put back of a job that was finished, parked, or taken over.
         retry_s = self._settings.retry_s
-        while not await self._try_to_put_back(job, attempts=attempts, after_s=retry_s):
+        while not await self.back.settle(job, attempts=attempts, after_s=retry_s):
             await asyncio.sleep(retry_s)
-
-    async def _try_to_put_back(self, job: Job, *, attempts: int, after_s: float) -> bool:
-        """Hand back a job that its handler neither finished nor parked; whether that is settled."""
-        try:
-            await self._put_back(job, attempts=attempts, after_s=after_s)
-        except Conflict:
-            return True
-        except StoreUnavailable as error:
-            self._log.warning("job_not_handed_back", key=job.key, reason=str(error))
-            return False
-        return True
-
-    async def _put_back(self, job: Job, *, attempts: int, after_s: float) -> None:
-        record = await self._system.of(job.project).get("job", job_id(job.kind, job.key))
-        if record is None or record.fence != job.fence:
-            return
-        body = decode_job(record.body)
-        if body.state != "leased":
-            return
-        if after_s:
-            await asyncio.sleep(after_s)
-        waiting = replace(body, state="waiting", worker="", attempt=body.attempt + attempts)
-        held = replace(job, version=record.version)
-        failpoint("job_put_back_before_commit")
-        await self._system.of(job.project).commit([moved(held, waiting, fence=job.fence + 1)])
-        failpoint("job_put_back")
-        self.free()
 
     def holds(self, record: Record) -> bool:
         """Whether a job that names this worker is at work here."""
@@ -421,7 +384,7 @@ class Board:
                 self._may_wait = True
                 if not desk.is_count_due(self._settings.poll_s):
                     continue
-            waiting, is_all = await self._waiting(kind, desk)
+            waiting, is_all = await self._looking.waiting(kind, desk)
             if self._desks.get(kind) is not desk:
                 continue
             room = max(0, self.room_for(kind))
@@ -465,36 +428,6 @@ class Board:
         for record in records:
             desk.gates.leave(taken_from(record))
 
-    async def _waiting(self, kind: str, desk: Desk) -> tuple[Sequence[Record], bool]:
-        """Waiting jobs, the oldest among them, and whether these are all.
-
-        Where they are not, one project may have filled the front: then the urgent ones are looked
-        at too, and of the others some lanes by turns, so that each project's come into sight.
-        """
-        scan_max = self._settings.scan_max
-        oldest = await self._system.scan("job", where={"waiting": kind}, limit=scan_max)
-        if len(oldest) < scan_max:
-            return oldest, True
-        if desk.is_count_due(self._settings.poll_s):
-            desk.count(await self._count(kind))
-        found = {(record.project, record.id): record for record in oldest}
-        lanes = [lane_of(kind, "", -1)]
-        lanes += [lane(kind, desk.looks + more) for more in range(LANES_AT_ONCE)]
-        desk.looks += LANES_AT_ONCE
-        for each in lanes:
-            for record in await self._system.scan("job", where={"lane": each}, limit=scan_max):
-                found.setdefault((record.project, record.id), record)
-        return list(found.values()), False
-
-    async def _count(self, kind: str) -> int:
-        """How many jobs wait."""
-        count = after = 0
-        while page := await self._system.scan(
-            "job", where={"waiting": kind}, after_seq=after, limit=COUNT_PAGE
-        ):
-            count, after = count + len(page), page[-1].seq
-        return count
-
     async def _take(self, desk: Desk, records: Sequence[Record]) -> None:
         """Take these; their places are kept from now on, so that none who comes has them first."""
         desk.kept += len(records)
@@ -509,7 +442,7 @@ class Board:
                     continue
                 self._send_back(desk, [record])
                 if taken is not None:
-                    self._hand_back(taken)
+                    self.back.soon(taken)
                 else:
                     self._look_again()
         finally:

@@ -60,7 +60,7 @@ class JobsPlugin(Plugin[JobSettings]):
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            await board.returned()
+            await board.back.returned()
             await lease.close()
 
     def _lose(self, board: Board) -> None:

@@ -315,7 +315,7 @@ async def test_jobs_of_a_worker_that_died_are_taken_over_with_one_attempt_more(
             await office.promise("a")
             await office.got(1)
             # The heart stops: nothing is handed back, and nothing is said.
-            office.jobs._put_back = _nothing
+            office.jobs.back._put_back = _nothing
             office.jobs.withdraw = _nothing
             raise Dies
     async with open_office() as office:
