@@ -5,16 +5,19 @@ Imported only once there is something to fetch: aiohttp costs as much CPU as the
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from famulus_fetch.holding import HeldConnection
 from famulus_fetch.hosts import HOST_REFUSED, Address
 from famulus_fetch.networks import Networks
 from famulus_fetch.resolving import Resolve, checked_addresses
@@ -32,21 +35,20 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Client:
     """Asks hosts that a stranger named. Every hop has a connection of its own, and no state."""
 
-    def __init__(self, settings: FetchSettings, networks: Networks, resolve: Resolve) -> None:
+    def __init__(self, settings: FetchSettings, networks: Networks) -> None:
         self._settings = settings
         self._networks = networks
-        self._resolve = resolve
         self._trust = ssl.create_default_context(cafile=settings.ca_file)
         self._trust.set_alpn_protocols(["http/1.1"])
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s)
 
-    async def get(self, url: str, *, bytes_max: int, accept: str) -> Fetched:
+    async def get(self, url: str, resolve: Resolve, *, bytes_max: int, accept: str) -> Fetched:
         """What is there, after all redirects. Raises NotFetched; ends when its caller says so."""
         bytes_max = min(bytes_max, self._settings.bytes_max)
         target = target_of(url, self._settings)
         for _ in range(self._settings.redirects_max + 1):
             addresses = await checked_addresses(
-                target, self._resolve, self._networks, self._settings.addresses_max
+                target, resolve, self._networks, self._settings.addresses_max
             )
             try:
                 async with self._asked(target, addresses, accept) as response:
@@ -75,6 +77,11 @@ class Client:
             force_close=True,
             ssl=self._trust,
             socket_factory=pinned.socket,
+        )
+        # There is no public way to say what reads an answer. Should this one go, a test tells.
+        overhead_bytes_max = self._settings.overhead_bytes_max
+        connector._factory = partial(  # type: ignore[assignment]
+            HeldConnection, asyncio.get_running_loop(), overhead_bytes_max
         )
         headers: LooseHeaders = {
             "accept": accept,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from famulus import Plugin, hookimpl
 from famulus.mistakes import ConfigError
 from famulus_fetch.hosts import HOST_REFUSED
 from famulus_fetch.networks import Networks
-from famulus_fetch.resolving import AddressRefused, Resolve, system_resolver
+from famulus_fetch.resolving import AddressRefused, Resolve, resolve_by_system
 from famulus_fetch.settings import FetchSettings
 from famulus_fetch.turns import Turns
 from famulus_schemas.fetching import Fetched, NotFetched
@@ -36,10 +36,12 @@ class FetchPlugin(Plugin[FetchSettings]):
     async def lifespan(self) -> AsyncIterator[None]:
         """Provide the port; what speaks HTTP is imported once there is something to fetch."""
         _hold_readable(self.settings.ca_file)
-        with system_resolver(self.settings.at_once_max) as resolve:
-            self._fetching = Fetching(self.settings, resolve, self.log)
-            self.provide(FETCH, self._fetching)
+        self._fetching = Fetching(self.settings, resolve_by_system, self.log)
+        self.provide(FETCH, self._fetching)
+        try:
             yield
+        finally:
+            await self._fetching.close()
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:
@@ -89,8 +91,13 @@ class Fetching:
     async def get(self, project: str, url: str, *, bytes_max: int, accept: str = "*/*") -> Fetched:
         """See `famulus_schemas.fetching.Fetch`."""
         try:
-            async with asyncio.timeout(self._settings.total_s), self._turns.turn(project):
-                return await self._opened().get(url, bytes_max=bytes_max, accept=accept)
+            async with asyncio.timeout(self._settings.total_s), self._turns.turn(project) as turn:
+
+                async def resolve(host: str, port: int) -> Sequence[str]:
+                    return await turn.held_by(self._resolve(host, port))
+
+                client = self._opened()
+                return await client.get(url, resolve, bytes_max=bytes_max, accept=accept)
         except TimeoutError as error:
             raise NotFetched(f"it takes longer than {self._settings.total_s:g} s") from error
         except AddressRefused as refusal:
@@ -103,11 +110,15 @@ class Fetching:
             )
             raise
 
+    async def close(self) -> None:
+        """Wait for no resolver any more."""
+        await self._turns.close()
+
     def _opened(self) -> Client:
         if self._client is None:
             from famulus_fetch.client import Client
 
-            self._client = Client(self._settings, self._networks, self._resolve)
+            self._client = Client(self._settings, self._networks)
         return self._client
 
 

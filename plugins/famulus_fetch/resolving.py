@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -50,20 +50,35 @@ async def checked_addresses(
     return found
 
 
-@contextmanager
-def system_resolver(threads_max: int) -> Iterator[Resolve]:
-    """The machine's own resolver, in threads that no other work of the server waits for."""
-    threads = ThreadPoolExecutor(threads_max, thread_name_prefix="famulus-fetch-resolve")
+async def resolve_by_system(host: str, port: int) -> Sequence[str]:
+    """As the machine's own resolver answers, in a thread that nothing waits for at the end.
 
-    async def resolve(host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(threads, _look_up, host, port)
-        return list(dict.fromkeys(found))
+    The resolver cannot be told to stop. Whoever asks it counts its threads, as `Turns` does.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[str]] = loop.create_future()
 
-    try:
-        yield resolve
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    def settle(addresses: list[str], error: Exception | None) -> None:
+        if found.done():
+            return
+        if error is None:
+            found.set_result(addresses)
+        else:
+            found.set_exception(error)
+
+    def look_up() -> None:
+        addresses: list[str] = []
+        failure: Exception | None = None
+        try:
+            addresses = _look_up(host, port)
+        except (OSError, ValueError) as error:
+            failure = error
+        # RuntimeError: the server has ended meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, addresses, failure)
+
+    threading.Thread(target=look_up, name="famulus-fetch-resolve", daemon=True).start()
+    return list(dict.fromkeys(await found))
 
 
 def _look_up(host: str, port: int) -> list[str]:

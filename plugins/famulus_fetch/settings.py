@@ -46,6 +46,13 @@ class FetchSettings(Settings, frozen=True, kw_only=True):
     bytes_max: Annotated[
         Count, setting(why="Size of what is fetched; whoever asks for it may want less.")
     ] = 20_971_520
+    overhead_bytes_max: Annotated[
+        Count,
+        setting(
+            why="What a host may send besides content, such as headers; and once more as much as "
+            "its content."
+        ),
+    ] = 65_536
     total_s: Annotated[
         Seconds,
         setting(why="Seconds from being asked for to the last byte: all waits and redirects."),

@@ -64,6 +64,7 @@ HTTP_CLIENTS = {
     "plugins/famulus_conformance/streams_asking.py": "the same",
     "plugins/famulus_conformance/target.py": "the same",
     "plugins/famulus_fetch/client.py": "asks whom clients and contents name, after checking whom",
+    "plugins/famulus_fetch/holding.py": "reads what that is answered",
     "plugins/famulus_http_models/link.py": "asks model servers, which the configuration names",
     "plugins/famulus_oidc/documents.py": "asks issuers, which the configuration names, for keys",
     "plugins/famulus_oidc/plugin.py": "opens the client that asks them",

@@ -49,8 +49,8 @@ def names() -> Names:
 def fetching(host: StrangeHost, names: Names) -> Any:
     """Makes clients that may ask that host."""
 
-    def make(**settings: Any) -> Fetching:
+    def make(resolver: Names = names, **settings: Any) -> Fetching:
         given = {"networks": (f"{ADDRESS}/32",), "ports": (80, 443, host.port), **settings}
-        return Fetching(FetchSettings(**given), names, quiet_log())
+        return Fetching(FetchSettings(**given), resolver, quiet_log())
 
     return make

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +132,144 @@ async def test_what_comes_packed_is_not_unpacked(
     assert "accept-encoding: identity" in host.heard[0].lower()
 
 
-@pytest.mark.parametrize("says", [silent, dripping])
+async def trickling(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n")
+    for _ in range(900):
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def moving_slowly(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.1)
+    writer.write(moved(PATH))
+
+
+@pytest.mark.parametrize("says", [silent, dripping, trickling, moving_slowly])
 async def test_all_of_it_takes_no_longer_than_it_may(
     fetching: Any, host: StrangeHost, url: str, says: Any
 ) -> None:
     host.says[PATH] = says
-    assert await refusal_of(fetching(total_s=0.3), url) == "it takes longer than 0.3 s"
+    client = fetching(total_s=0.3, redirects_max=1_000)
+    assert await refusal_of(client, url) == "it takes longer than 0.3 s"
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"),
+        (b"", b"\r\n"),
+        (b"HTTP/1.1 200 ", b"OK"),
+        (b"HTTP/1.1 200 OK\r\nx: ", b"y"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 8_000 + b"\r\n"),
+        (CHUNKED, b"0"),
+        (CHUNKED + b"1;", b"a"),
+        (CHUNKED, b"1\r\nx\r\n"),
+        (CHUNKED, b"1;" + b"a" * 500 + b"\r\nx\r\n"),
+        (CHUNKED + b"0\r\n", b"x: y\r\n"),
+    ],
+)
+async def test_of_what_is_no_content_only_so_much_is_read(
+    fetching: Any, host: StrangeHost, url: str, begin: bytes, again: bytes
+) -> None:
+    """It is over long before its time, and before as much has come as content may have."""
+
+    async def flooding(writer: asyncio.StreamWriter) -> None:
+        writer.write(begin)
+        while True:
+            writer.write(again * (65_536 // len(again)))
+            await writer.drain()
+
+    host.says[PATH] = flooding
+    client = fetching(total_s=600)
+    assert "not answer as a web server does" in await refusal_of(client, url, 20_000_000)
+
+
+async def test_content_in_small_chunks_is_content(
+    fetching: Any, host: StrangeHost, url: str
+) -> None:
+    host.says[PATH] = (
+        CHUNKED + b"a\r\n" + b"\r\na\r\n".join([b"x" * 10] * 50_000) + b"\r\n0\r\n\r\n"
+    )
+    assert (await fetching().get("p", url, bytes_max=500_000)).content == b"x" * 500_000
+
+
+async def test_headers_may_be_as_large_as_they_are_elsewhere(
+    fetching: Any, host: StrangeHost, url: str
+) -> None:
+    host.says[PATH] = ok(b"x", more="".join(f"x-{n}: {'y' * 1000}\r\n" for n in range(50)))
+    assert (await fetching().get("p", url, bytes_max=9)).content == b"x"
+    assert "as a web server does" in await refusal_of(fetching(overhead_bytes_max=20_000), url)
+
+
+# --- resolvers -----------------------------------------------------------------------------------
+
+
+class Hanging(Names):
+    """Knows the same, but of some names only once it is let."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__()
+        self.known = names.known
+        self.let = asyncio.Event()
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        found = await super().__call__("pictures.example", port)
+        if host.startswith("slow"):
+            await self.let.wait()
+        return found
+
+
+async def test_a_resolver_that_hangs_is_not_asked_more_often_than_a_project_may(
+    fetching: Any, names: Names, url: str
+) -> None:
+    """It cannot be told to stop: a place is taken until it does, whoever has given up."""
+    hanging = Hanging(names)
+    client = fetching(resolver=hanging, total_s=0.2, at_once_per_project_max=2)
+    slow = url.replace("pictures", "slow")
+    for _ in range(4):
+        assert await refusal_of(client, slow, project="slow") == "it takes longer than 0.2 s"
+    assert len(hanging.asked) == 2
+    assert client.counts == {("busy",): 2, ("waiting",): 0}
+    assert (await client.get("other", url, bytes_max=9)).content == b"content"
+    hanging.let.set()
+    while client.counts[("busy",)]:
+        await asyncio.sleep(0.01)
+    assert (await client.get("slow", url, bytes_max=9)).content == b"content"
+
+
+async def test_the_end_waits_for_no_resolver(fetching: Any, names: Names, url: str) -> None:
+    client = fetching(resolver=Hanging(names), total_s=0.1)
+    await refusal_of(client, url.replace("pictures", "slow"))
+    await client.close()
+    assert client.counts == {("busy",): 0, ("waiting",): 0}
+
+
+def test_a_process_ends_though_the_systems_resolver_does_not_answer() -> None:
+    code = (
+        "import asyncio, socket, threading\n"
+        "from famulus_fetch.resolving import resolve_by_system\n"
+        "asked = threading.Event()\n"
+        "def hang(*_, **__):\n"
+        "    asked.set()\n"
+        "    threading.Event().wait()\n"
+        "socket.getaddrinfo = hang\n"
+        "async def main():\n"
+        "    task = asyncio.ensure_future(resolve_by_system('slow.example', 80))\n"
+        "    await asyncio.to_thread(asked.wait)\n"
+        "    task.cancel()\n"
+        "    print('ends')\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("ends\n", "")
 
 
 async def test_slow_hosts_of_one_project_hold_up_no_other(
@@ -183,6 +318,9 @@ async def test_redirects_are_followed_up_to_a_number(
     assert (await fetching().get("p", first, bytes_max=9)).content == b"content"
     assert host.paths == ["/1", "/2?a=%2F", "/3", PATH]
     assert await refusal_of(fetching(redirects_max=2), first) == "it redirects more than 2 times"
+    host.says["/4"] = moved("/4")
+    again = await refusal_of(fetching(), url.replace(PATH, "/4"))
+    assert again == "it redirects more than 3 times"
     assert not [head for head in host.heard if "cookie" in head.lower()]
 
 
