@@ -9,6 +9,9 @@ from starlette.types import Receive, Send
 
 DONE = b"[DONE]"
 HEARTBEAT = b": keep-alive\n\n"
+PIECE_BYTES = 65_536
+"""What is sent at once: what was sent is held for its reader, besides the item that it is of."""
+
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -71,10 +74,10 @@ async def serve_frames(
     send_s: float,
     among: OpenStreams | None = None,
 ) -> None:
-    """Send every item as one message until `frames` ends or the client leaves.
+    """Send every item until `frames` ends or the client leaves, a large one in pieces.
 
     While nothing is sent, a comment goes out every `heartbeat_s`. A reader that takes longer
-    than `send_s` for one item is dropped. `frames` is closed in every case. `among` are those that
+    than `send_s` for one piece is dropped. `frames` is closed in every case. `among` are those that
     may be ended before, after a whole item.
     """
     loop = asyncio.get_running_loop()
@@ -143,8 +146,11 @@ async def _beaten(send: Send, send_s: float) -> bool:
 async def _send_all(frames: AsyncIterator[bytes], send: Send, progress: _Progress) -> None:
     clock = asyncio.get_running_loop().time
     async for data in frames:
-        progress.sending, progress.since = True, clock()
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+        progress.sending = True
+        for at in range(0, len(data) or 1, PIECE_BYTES):
+            piece = data if len(data) <= PIECE_BYTES else data[at : at + PIECE_BYTES]
+            progress.since = clock()
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         progress.sending, progress.since = False, clock()
         if progress.is_ended:
             break

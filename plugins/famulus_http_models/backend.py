@@ -125,8 +125,12 @@ class HttpBackend:
         try:
             reader = ChatReader(self.name)
             splitter = Splitter(self._limits.event_bytes_max, backend=self.name)
+            left_bytes = self._limits.stream_bytes_max
             while not reader.is_done:
                 piece = await exchange.read_unjudged()
+                left_bytes -= len(piece)
+                if left_bytes < 0:
+                    raise self._too_much()
                 chunks = reader.read(splitter.feed(piece) if piece else splitter.flush())
                 if chunks:
                     # Comments and empty chunks come from a server that hangs, too.
@@ -142,6 +146,11 @@ class HttpBackend:
             await exchange.settle()
         finally:
             exchange.close()
+
+    def _too_much(self) -> BackendFault:
+        most = self._limits.stream_bytes_max
+        reason = f"its answer is longer than {most} bytes; raise stream_bytes_max"
+        return BackendFault("broken", reason, backend=self.name)
 
     def relay(self, request: RelayRequest) -> AbstractAsyncContextManager[Relay]:
         """Send a client's request on. Entering raises BackendFault unless it is accepted."""

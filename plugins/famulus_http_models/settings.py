@@ -61,6 +61,14 @@ class Limits(Settings, frozen=True, kw_only=True):
     answer_bytes_max: Annotated[
         int, Meta(ge=1024, description="Bytes of an answer that is not streamed.")
     ] = 67_108_864
+    stream_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            description="Bytes of an answer that a run streams, with all its events: some "
+            "hundreds for each token.",
+        ),
+    ] = 134_217_728
     embed_texts_max: Annotated[
         int, Meta(ge=1, description="Texts sent in one call for embeddings.")
     ] = 128

@@ -163,6 +163,23 @@ async def test_each_item_is_one_send_however_many_events_it_holds() -> None:
     assert source.is_closed
 
 
+async def test_a_large_item_is_sent_in_pieces_with_nothing_between() -> None:
+    item = encode_event(b"x" * 300_000, name="tick")
+    source, reader = Source(item), Reader()
+    source.end()
+    await reader.read(source.frames(), heartbeat_s=0.001)
+    assert b"".join(reader.got) == item
+    assert max(map(len, reader.got)) == 65_536
+
+
+async def test_a_reader_that_stops_in_the_middle_of_an_item_is_dropped() -> None:
+    source, reader = Source(b"x" * 300_000), Reader()
+    reader.stops_reading = lambda data: len(reader.got) == 2
+    await reader.read(source.frames(), send_s=0.01)
+    assert len(reader.got) == 2
+    assert source.is_closed
+
+
 async def test_a_silent_stream_sends_a_comment_again_and_again() -> None:
     source, reader = Source(), Reader()
     reading = asyncio.create_task(reader.read(source.frames(), heartbeat_s=0.01))

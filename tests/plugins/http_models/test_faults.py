@@ -272,6 +272,14 @@ async def test_a_whole_answer_over_the_limit_is_a_fault(reach):
             await read_relay(backend, stream=False)
 
 
+async def test_a_streamed_answer_over_the_limit_is_a_fault(reach):
+    scripted = ScriptedBackend(Script().says("x" * 5000).cut_by(10))
+    async with reach(scripted, limits=Limits(stream_bytes_max=20_000)) as backend:
+        with pytest.raises(BackendFault, match="stream_bytes_max") as caught:
+            await read_chat(backend)
+    assert caught.value.kind == "broken"
+
+
 async def test_a_whole_answer_that_breaks_off_is_a_fault(reach):
     fault = ScriptedFault(
         manner="raw_body", kind="broken", message="", data=b'{"id":"x","choices":[{"mess'
