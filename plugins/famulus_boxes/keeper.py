@@ -8,25 +8,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import msgspec
 
 from famulus_boxes.box import LiveBox
 from famulus_boxes.environment import Environment
+from famulus_boxes.findings import Findings
+from famulus_boxes.places import Key, Places
 from famulus_boxes.probing import tried
 from famulus_boxes.settings import BoxSettings
 from famulus_boxes.starting import StartFailed, start
 from famulus_boxes.wall import Wall
 from famulus_boxes.watching import watch
 from famulus_schemas.health import Health
-from famulus_schemas.sandbox import Box, BoxLimits, Probe, SandboxBusy, SandboxUnavailable
+from famulus_schemas.sandbox import Box, BoxLimits, Probe, SandboxUnavailable
 
 _TEND_S = 1.0
-_AGAIN_S = 60.0
-"""After so long a sandbox that did not work is tried again: its operator may have mended it."""
-
-Key = tuple[str, str]
 
 
 class Keeper:
@@ -48,27 +45,17 @@ class Keeper:
         self._folder = folder
         self._make_id = make_id
         self._log = log
-        self._boxes: dict[Key, LiveBox] = {}
-        self._opening: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._places: Places[LiveBox] = Places(settings)
         self._warm: list[LiveBox] = []
         self._all: set[LiveBox] = set()
         """Those of which anything is left, also while they end."""
-        self._places = asyncio.Semaphore(settings.boxes_max)
-        self._probing = asyncio.Lock()
-        self._probe: Probe | None = None
-        self._probed_at = 0.0
-        self._tending: asyncio.Event = asyncio.Event()
-        self._closed = False
-
-    @property
-    def last_probe(self) -> Probe | None:
-        """What was found, if it was looked already."""
-        return self._probe
+        self._tending = asyncio.Event()
+        self._findings = Findings(self._look, on_found=self._tending.set, log=log)
 
     @property
     def boxes(self) -> list[LiveBox]:
         """Those that are alive, warm ones too."""
-        return [each for each in (*self._boxes.values(), *self._warm) if each.is_alive]
+        return [each for each in (*self._places.boxes, *self._warm) if each.is_alive]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -80,7 +67,7 @@ class Keeper:
         try:
             yield
         finally:
-            self._closed = True
+            self._places.is_closed = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,21 +77,7 @@ class Keeper:
 
     async def probe(self) -> Probe:
         """What boxes are worth here; see `Sandbox`."""
-        async with self._probing:
-            now = asyncio.get_running_loop().time()
-            old = self._probe
-            if old is None or (old.level == "none" and now - self._probed_at > _AGAIN_S):
-                self._probe = await self._look()
-                self._probed_at = asyncio.get_running_loop().time()
-                self._log.info(
-                    "sandbox_probed",
-                    provider=self._probe.provider,
-                    boxes=self._probe.level,
-                    reasons=list(self._probe.reasons),
-                )
-                self._tending.set()
-            assert self._probe is not None
-            return self._probe
+        return await self._findings.ask()
 
     async def _look(self) -> Probe:
         wall = self._wall
@@ -127,34 +100,19 @@ class Keeper:
 
     def health(self) -> Health:
         """What is known of boxes, without looking."""
-        probe = self._probe
-        if probe is None:
-            return Health(detail="boxes have not been tried out yet")
-        if probe.level == "none":
-            # What is only not installed is nobody's fault; a wall with a hole is.
-            is_broken = not self._wall.unusable()
-            return Health(
-                status="degraded" if is_broken else "ok",
-                detail="code cannot be run: " + "; ".join(probe.reasons),
-            )
-        lacks = "".join(f"; {each}" for each in probe.reasons)
-        return Health(detail=f"boxes are {probe.level}{lacks}")
+        # What is only not installed is nobody's fault; a wall with a hole is.
+        return self._findings.health(is_broken=lambda: not self._wall.unusable())
 
     # -- boxes -----------------------------------------------------------------------------
 
     def find(self, session: str, *, project: str) -> Box | None:
         """The open box of a session; see `Sandbox`."""
-        box = self._boxes.get((project, session))
-        return box if box is not None and box.is_alive else None
+        return self._places.find((project, session))
 
     async def open(self, session: str, *, project: str, limits: BoxLimits | None = None) -> Box:
         """The session's box, or a new one; see `Sandbox`."""
-        key = (project, session)
-        # Kept as long as anybody waits for it: with another one, a session would get two boxes.
-        opening = self._opening.setdefault(key, asyncio.Lock())
-        async with opening:
-            found = self.find(session, project=project)
-            return found or await self._open(key, self._narrowed(limits))
+        key, narrowed = (project, session), self._narrowed(limits)
+        return await self._places.found_or(key, lambda: self._open(key, narrowed))
 
     def _narrowed(self, limits: BoxLimits | None) -> BoxLimits:
         most = self._settings.box_limits()
@@ -163,50 +121,24 @@ class Keeper:
         wanted, allowed = msgspec.structs.asdict(limits), msgspec.structs.asdict(most)
         return BoxLimits(**{name: min(wanted[name], allowed[name]) for name in allowed})
 
-    async def _open(self, key: Key, limits: BoxLimits) -> Box:
+    async def _open(self, key: Key, limits: BoxLimits) -> LiveBox:
         probe = await self.probe()
         if probe.level == "none":
             raise SandboxUnavailable(probe.reasons)
-        await self._take_place()
-        try:
-            box = self._from_warm(limits) or await self._started(limits)
-        except BaseException as error:
-            self._places.release()
-            if isinstance(error, StartFailed):
+        async with self._places.taken():
+            try:
+                box = self._from_warm(limits) or await self._started(limits)
+            except StartFailed as error:
                 raise SandboxUnavailable((f"{self._wall.name}: {error}",)) from error
-            raise
         box.project, box.session = key
         box.on_gone = lambda: self._gone(key, box)
-        self._boxes[key] = box
+        self._places.move_in(key, box)
         self._tending.set()
         return box
 
-    async def _take_place(self) -> None:
-        if self._closed:
-            raise SandboxUnavailable(("the server is being stopped",))
-        if self._places.locked():
-            await self._make_room()
-        try:
-            async with asyncio.timeout(self._settings.wait_s):
-                await self._places.acquire()
-        except TimeoutError:
-            raise SandboxBusy(self._settings.boxes_max) from None
-
-    async def _make_room(self) -> None:
-        """End the box that was unused for longest, if that is long enough."""
-        idle = [each for each in self._boxes.values() if not each.is_busy and each.is_alive]
-        box = min(idle, key=lambda each: each.used_at, default=None)
-        if box is not None and self._unused_s(box) >= self._settings.spare_s:
-            await box.end("evicted", "another session needed its place")
-
-    def _unused_s(self, box: LiveBox) -> float:
-        return asyncio.get_running_loop().time() - box.used_at
-
     def _gone(self, key: Key, box: LiveBox) -> None:
-        if self._boxes.get(key) is box:
-            del self._boxes[key]
         self._all.discard(box)
-        self._places.release()
+        self._places.leave(key, box)
 
     async def _started(self, limits: BoxLimits) -> LiveBox:
         started = await start(self._wall, limits, self._settings)
@@ -234,9 +166,9 @@ class Keeper:
                     await self._probe_later()
                 self._tending.clear()
                 self._warm = [each for each in self._warm if each.is_alive]
-                if self._probe is not None and self._probe.level != "none":
+                if self._findings.is_able:
                     await self._warm_up()
-                await self._end_unused()
+                await self._places.end_unused()
             except Exception as error:  # Isolation: one trouble must not end all tending.
                 self._log.error("boxes_not_tended", exc_info=error)
             with contextlib.suppress(TimeoutError):
@@ -258,8 +190,3 @@ class Keeper:
                 self._log.warning("box_not_started", reason=str(error))
                 await asyncio.sleep(_TEND_S)
                 return
-
-    async def _end_unused(self) -> None:
-        for box in list(self._boxes.values()):
-            if not box.is_busy and self._unused_s(box) >= self._settings.idle_s:
-                await box.end("evicted", "it was not used for too long")

@@ -7,24 +7,21 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
+from famulus_boxes.findings import AGAIN_S, Findings
+from famulus_boxes.places import Key, Places
 from famulus_remote_sandbox.box import RemoteBox
 from famulus_remote_sandbox.marks import Marks
 from famulus_remote_sandbox.probing import look
 from famulus_remote_sandbox.settings import RemoteSandboxSettings
 from famulus_remote_sandbox.starting import Started, StartFailed, end, leave, start
 from famulus_schemas.health import Health
-from famulus_schemas.sandbox import Box, BoxLimits, Probe, SandboxBusy, SandboxUnavailable
+from famulus_schemas.sandbox import Box, BoxLimits, Probe, SandboxUnavailable
 
 if TYPE_CHECKING:
     from famulus_remote_sandbox.gateway import Gateway
 
 _TEND_S = 1.0
-_AGAIN_S = 60.0
-"""After so long what did not work is tried again: a gateway, or the end of a kernel."""
-
-Key = tuple[str, str]
 
 
 class Keeper:
@@ -44,18 +41,13 @@ class Keeper:
         self._marks = marks
         self._make_id = make_id
         self._log = log
-        self._boxes: dict[Key, RemoteBox] = {}
-        self._opening: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._places: Places[RemoteBox] = Places(settings)
         self._all: set[RemoteBox] = set()
         """Those whose kernels may be there, also while they end."""
         self._warm: list[Started] = []
         self._used = asyncio.Event()
         """Set where one of those kept ready may be missing."""
-        self._places = asyncio.Semaphore(settings.boxes_max)
-        self._probing = asyncio.Lock()
-        self._probe: Probe | None = None
-        self._probed_at = 0.0
-        self._closed = False
+        self._findings = Findings(self._look, on_found=self._used.set, log=log)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -64,7 +56,7 @@ class Keeper:
         try:
             yield
         finally:
-            self._closed = True
+            self._places.is_closed = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -75,64 +67,38 @@ class Keeper:
 
     async def probe(self) -> Probe:
         """What boxes are worth here; see `Sandbox`."""
-        async with self._probing:
-            now = asyncio.get_running_loop().time()
-            old = self._probe
-            if old is None or (old.level == "none" and now - self._probed_at > _AGAIN_S):
-                self._probe = await look(self._gateway, self._settings, self._marks)
-                self._probed_at = asyncio.get_running_loop().time()
-                self._log.info(
-                    "sandbox_probed",
-                    provider=self._probe.provider,
-                    boxes=self._probe.level,
-                    reasons=list(self._probe.reasons),
-                )
-                self._used.set()
-            assert self._probe is not None
-            return self._probe
+        return await self._findings.ask()
+
+    async def _look(self) -> Probe:
+        return await look(self._gateway, self._settings, self._marks)
 
     def health(self) -> Health:
         """What is known of boxes, without asking."""
-        probe = self._probe
-        if probe is None:
-            return Health(detail="boxes have not been tried out yet")
-        if probe.level == "none":
-            return Health(
-                status="degraded", detail="code cannot be run: " + "; ".join(probe.reasons)
-            )
-        lacks = "".join(f"; {each}" for each in probe.reasons)
-        return Health(detail=f"boxes are {probe.level}{lacks}")
+        return self._findings.health(is_broken=lambda: True)
 
     # -- boxes -----------------------------------------------------------------------------
 
     def find(self, session: str, *, project: str) -> Box | None:
         """The open box of a session; see `Sandbox`."""
-        box = self._boxes.get((project, session))
-        return box if box is not None and box.is_alive else None
+        return self._places.find((project, session))
 
     async def open(self, session: str, *, project: str, limits: BoxLimits | None = None) -> Box:
         """The session's box, or a new one; see `Sandbox`."""
         key = (project, session)
-        # Kept as long as anybody waits for it: with another one, a session would get two boxes.
-        opening = self._opening.setdefault(key, asyncio.Lock())
-        async with opening:
-            return self.find(session, project=project) or await self._open(key, limits)
+        return await self._places.found_or(key, lambda: self._open(key, limits))
 
-    async def _open(self, key: Key, limits: BoxLimits | None) -> Box:
+    async def _open(self, key: Key, limits: BoxLimits | None) -> RemoteBox:
         probe = await self.probe()
         if probe.level == "none":
             raise SandboxUnavailable(probe.reasons)
-        await self._take_place()
-        try:
-            started = await self._from_warm() or await self._start()
-        except BaseException as error:
-            self._places.release()
-            if isinstance(error, StartFailed):
+        async with self._places.taken():
+            try:
+                started = await self._from_warm() or await self._start()
+            except StartFailed as error:
                 raise SandboxUnavailable((f"remote_sandbox: {error}",)) from error
-            raise
         box = self._box(key, started, limits)
         self._used.set()
-        if self._closed:
+        if self._places.is_closed:
             await box.close()
             raise SandboxUnavailable(("the server is being stopped",))
         return box
@@ -157,7 +123,7 @@ class Keeper:
             interrupt=lambda: self._interrupt(started.kernel),
             end=ended,
         )
-        self._boxes[key] = box
+        self._places.move_in(key, box)
         self._all.add(box)
         return box
 
@@ -170,32 +136,9 @@ class Keeper:
             # The box is ended once its grace is over.
             self._log.warning("kernel_not_interrupted", kernel=kernel, reason=str(error))
 
-    async def _take_place(self) -> None:
-        if self._closed:
-            raise SandboxUnavailable(("the server is being stopped",))
-        if self._places.locked():
-            await self._make_room()
-        try:
-            async with asyncio.timeout(self._settings.wait_s):
-                await self._places.acquire()
-        except TimeoutError:
-            raise SandboxBusy(self._settings.boxes_max) from None
-
-    async def _make_room(self) -> None:
-        """End the box that was unused for longest, if that is long enough."""
-        idle = [each for each in self._boxes.values() if not each.is_busy and each.is_alive]
-        box = min(idle, key=lambda each: each.used_at, default=None)
-        if box is not None and self._unused_s(box) >= self._settings.spare_s:
-            await box.end("evicted", "another session needed its place")
-
-    def _unused_s(self, box: RemoteBox) -> float:
-        return asyncio.get_running_loop().time() - box.used_at
-
     def _gone(self, key: Key, box: RemoteBox) -> None:
-        if self._boxes.get(key) is box:
-            del self._boxes[key]
         self._all.discard(box)
-        self._places.release()
+        self._places.leave(key, box)
 
     # -- keeping some ready ----------------------------------------------------------------
 
@@ -232,12 +175,11 @@ class Keeper:
             except StartFailed as error:
                 self._log.warning("kernel_not_started", reason=str(error))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_AGAIN_S):
+                async with asyncio.timeout(AGAIN_S):
                     await self._used.wait()
 
     def _may_be_warm(self) -> bool:
-        is_able = self._probe is not None and self._probe.level != "none"
-        return is_able and len(self._warm) < self._settings.warm
+        return self._findings.is_able and len(self._warm) < self._settings.warm
 
     # -- ending what nobody uses -----------------------------------------------------------
 
@@ -246,11 +188,9 @@ class Keeper:
         again_at = clock()
         while True:
             try:
-                for box in list(self._boxes.values()):
-                    if not box.is_busy and self._unused_s(box) >= self._settings.idle_s:
-                        await box.end("evicted", "it was not used for too long")
+                await self._places.end_unused()
                 if clock() >= again_at:
-                    again_at = clock() + _AGAIN_S
+                    again_at = clock() + AGAIN_S
                     await self._end_left()
             except Exception as error:  # Isolation: one trouble must not end all tending.
                 self._log.error("boxes_not_tended", exc_info=error)

@@ -28,7 +28,10 @@ MAY_IMPORT = {
     ("famulus_landlock", "famulus_boxes"): "shuts in boxes that are run like all others",
     ("famulus_pgvector", "famulus_indexes"): "takes texts apart and brings stores in as others do",
     ("famulus_openai_compatible", "famulus_http_models"): "every server of this API speaks alike",
-    ("famulus_remote_sandbox", "famulus_boxes"): "tells what cells show as local boxes do",
+    (
+        "famulus_remote_sandbox",
+        "famulus_boxes",
+    ): "gives places and tells what cells show as they do",
     ("famulus_sandbox", "famulus_boxes"): "installs packages where boxes look for them",
     ("famulus_vllm", "famulus_http_models"): "vLLM's own endpoints are added to the same client",
 }
