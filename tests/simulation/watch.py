@@ -13,7 +13,7 @@ from famulus_schemas.messages import Message
 from famulus_schemas.records import Clear, Delete, Guard, Insert, Record, Unit
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
-from famulus_threads.order import behind_of
+from famulus_threads.order import extra_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -126,7 +126,7 @@ class Watch:
         come_with_it = {write.id for write in unit if write.kind == "run"}
         before = [run for run in self._runs_at(project, record.parent) if run not in come_with_it]
         promise = "nobody writes to a thread that a run has, but behind all its runs"
-        self.hold(promise, list(behind_of(record.extra)) == before, (id, before))
+        self.hold(promise, list(extra_of(record.extra).behind) == before, (id, before))
 
     def _runs_at(self, project: str, thread_id: str) -> list[str]:
         """The run that has the thread, and those that wait for it."""
