@@ -133,8 +133,9 @@ class GuardedProtocol(HttpToolsProtocol):
         waiting = self._header_timer is not None
         self._unparsed_bytes += len(data)
         super().data_received(data)
-        # One header without an end is never parsed, so what came of it is counted too.
-        if waiting and self._header_timer is not None:
+        # One header without an end is never parsed, so what came of it is counted too; and so is
+        # what comes for a body and never becomes any, as the mark of a chunk without an end.
+        if waiting is (self._header_timer is not None):
             self._hold_header_bytes(self._unparsed_bytes)
 
     def on_message_begin(self) -> None:
@@ -148,8 +149,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
         self._header_bytes += len(name) + len(value) + len(": \r\n")
+        if self._header_timer is not None:
+            super().on_header(name, value)
+            return
+        # It comes after the body. Who asks and from where has been said by then, by a proxy too,
+        # which may pass on what stands here without a look at it.
+        self._hold_header_bytes(self._header_bytes)
 
     def on_headers_complete(self) -> None:
         self._headers_done()
@@ -162,6 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.__class__ = Cycle
 
     def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
         if not self._refused:
             super().on_body(body)
 
@@ -179,6 +186,10 @@ class GuardedProtocol(HttpToolsProtocol):
             not self._refused and cycle is not None and cycle.response_complete and cycle.more_body
         )
 
+    def _unsupported_upgrade_warning(self) -> None:
+        # Nothing is upgraded here, and what clients ask for is no matter for warnings.
+        pass
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem(NOT_HTTP))
 
@@ -194,6 +205,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _hold_header_bytes(self, size: int) -> None:
         if size > self.limits.header_bytes_max:
+            if self.transport.is_closing():
+                # It was answered, and only the rest of its body was waited for.
+                self.transport.close()
             self._refuse(Problem(HEADERS_TOO_LARGE, limit=self.limits.header_bytes_max))
 
     def _too_slow(self) -> None:
