@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from famulus import Problem
+from famulus import Problem, missing
 from famulus_schemas.errors import INVALID
+from famulus_schemas.identity import SYSTEM_PROJECT
 from famulus_schemas.keys import ALL, StoredAccount, StoredKey, StoredProject, normal_scopes
 from famulus_schemas.lists import ListPage
 from famulus_schemas.organization import (
@@ -79,6 +80,13 @@ def listed(page: Page[T], form: Callable[[T], Listed]) -> ListPage[Any]:
         last_id=data[-1].id if data else None,
         has_more=page.has_more,
     )
+
+
+def of_path(project_id: str) -> str:
+    """The project that a path names. Raises Problem (404) for that of admin keys: it is none."""
+    if project_id == SYSTEM_PROJECT:
+        raise missing("project", project_id)
+    return project_id
 
 
 def scopes_of(given: list[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from famulus import Call, Problem, operation
-from famulus_admin.forms import admin_key, listed, project_key, scopes_of
+from famulus_admin.forms import admin_key, listed, of_path, project_key, scopes_of
 from famulus_schemas.identity import SYSTEM_PROJECT
 from famulus_schemas.keys import StoredAccount, StoredKey
 from famulus_schemas.lists import ListPage
@@ -43,7 +43,9 @@ class KeyOperations:
         self, call: Call, project_id: str, query: KeyQuery
     ) -> ListPage[ProjectApiKey]:
         """List the keys of a project."""
-        page = await self._plugin.keys.keys(project_id, after=query.after, limit=query.limit)
+        page = await self._plugin.keys.keys(
+            of_path(project_id), after=query.after, limit=query.limit
+        )
         owners = {key.id: await self._owner(project_id, key) for key in page.data}
         found: ListPage[ProjectApiKey] = listed(page, lambda key: project_key(key, owners[key.id]))
         # Whoever a key speaks for here is in its project, or gone together with it.
@@ -54,7 +56,9 @@ class KeyOperations:
         self, call: Call, project_id: str, api_key_id: str
     ) -> ProjectApiKey:
         """Retrieve a key of a project."""
-        return await self._answer(project_id, await self._plugin.keys.key(project_id, api_key_id))
+        return await self._answer(
+            project_id, await self._plugin.keys.key(of_path(project_id), api_key_id)
+        )
 
     @operation("POST", f"{_KEYS}/{{api_key_id}}", action=WRITE, keeps_answer=False)
     async def modify_project_api_key(
@@ -63,7 +67,7 @@ class KeyOperations:
         """Give a key other scopes or another end."""
         plugin, lifetime = self._plugin, body.expires_in_seconds
         changed = await plugin.keys.change_key(
-            project_id,
+            of_path(project_id),
             api_key_id,
             by=call.principal,
             scopes=None if body.scopes is UNSET else scopes_of(body.scopes),
@@ -76,7 +80,7 @@ class KeyOperations:
         self, call: Call, project_id: str, api_key_id: str
     ) -> ApiKeyDeleted:
         """Delete a key of a project: it lets nobody in any more."""
-        await self._plugin.keys.revoke_key(project_id, api_key_id, by=call.principal)
+        await self._plugin.keys.revoke_key(of_path(project_id), api_key_id, by=call.principal)
         return ApiKeyDeleted(id=api_key_id)
 
     @operation("GET", _ADMIN_KEYS, action=READ)

@@ -53,6 +53,8 @@ def keys() -> click.Group:
         """Make a key and print it; it cannot be shown again."""
         if admin and (scopes or project != DEFAULT_PROJECT):
             raise click.UsageError("an admin key has no --project and no --scope")
+        if not admin and project == SYSTEM_PROJECT:
+            raise click.UsageError("there is no such project; an admin key is made by --admin")
         allowed = _scopes(scopes)
         project = SYSTEM_PROJECT if admin else project
         asyncio.run(_create(config, name=name, days=days, project=project, scopes=allowed))

@@ -204,7 +204,7 @@ class KeyService:
         self, project: str, name: str, *, by: Principal, role: Role
     ) -> StoredAccount:
         """A new service account."""
-        await self._open(project)
+        await self._open_project(project)
         plugin = self._plugin
         account = StoredAccount(
             id=plugin.new_id("svc_acct_"), name=name, role=role, created_at=plugin.now()
@@ -221,14 +221,14 @@ class KeyService:
 
     async def account(self, project: str, id: str) -> StoredAccount:
         """One service account."""
-        await self._known(project)
+        await self.project(project)
         return account_of(
             await found(self._of(project), "service_account", id, thing="service account")
         )
 
     async def accounts(self, project: str, *, after: str | None, limit: int) -> Page[StoredAccount]:
         """The service accounts of a project, oldest first."""
-        await self._known(project)
+        await self.project(project)
         return await _page(
             self._of(project), "service_account", account_of, after=after, limit=limit
         )
@@ -243,7 +243,7 @@ class KeyService:
         role: Role | None = None,
     ) -> StoredAccount:
         """Call a service account otherwise, or let its keys do more or less."""
-        await self._open(project)
+        await self._open_project(project)
 
         def rewrite(record: Record) -> Replace:
             kept = account_of(record)
@@ -299,14 +299,19 @@ class KeyService:
         except Conflict as conflict:
             raise missing(thing, unit[0].id) from conflict
 
-    async def _known(self, project: str) -> StoredProject | None:
-        """Raise Problem (404) where there is no such project."""
-        return None if project == SYSTEM_PROJECT else await self.project(project)
+    async def _known(self, project: str) -> None:
+        """Raise Problem (404) where there is no such project, nor is it that of admin keys."""
+        if project != SYSTEM_PROJECT:
+            await self.project(project)
 
     async def _open(self, project: str) -> None:
         """Raise Problem where there is no such project, or nobody is let in to it."""
-        known = await self._known(project)
-        if known is not None and known.archived_at is not None:
+        if project != SYSTEM_PROJECT:
+            await self._open_project(project)
+
+    async def _open_project(self, project: str) -> None:
+        """As `_open`, where the keys of admins are those of no project."""
+        if (await self.project(project)).archived_at is not None:
             raise Problem(IS_ARCHIVED, id=project)
 
 

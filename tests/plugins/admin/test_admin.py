@@ -278,3 +278,33 @@ async def test_no_answer_with_a_secret_is_kept_for_who_asks_again() -> None:
             assert response.status_code == 400
             assert response.json()["error"]["code"] == "idempotency_key_not_taken"
         assert [each.name async for each in await house.admin_keys.list()] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "", None),
+        ("POST", "", {"name": "x"}),
+        ("POST", "/archive", {}),
+        ("GET", "/api_keys", None),
+        ("GET", "/api_keys/{key}", None),
+        ("POST", "/api_keys/{key}", {"scopes": ["api.all"]}),
+        ("DELETE", "/api_keys/{key}", None),
+        ("GET", "/service_accounts", None),
+        ("POST", "/service_accounts", {"name": "x"}),
+        ("GET", "/service_accounts/svc_acct_x", None),
+        ("POST", "/service_accounts/svc_acct_x", {"name": "x"}),
+        ("DELETE", "/service_accounts/svc_acct_x", None),
+    ],
+)
+async def test_what_admin_keys_belong_to_is_no_project(method: str, path: str, body: Any) -> None:
+    """Otherwise one could be given scopes there, and be no admin key any more."""
+    async with opened() as house:
+        made = await house.admin_keys.create(name="deploys")
+        where = f"/organization/projects/system{path.format(key=made.id)}"
+        more = {} if body is None else {"json": body}
+        refused = await house.ask(method, where, ADMIN, **more)
+        assert refused.status_code == 404, refused.text
+        assert "No project found with id 'system'" in refused.json()["error"]["message"]
+        assert (await house.admin_keys.retrieve(made.id)).name == "deploys"
+        assert [key.id async for key in house.admin_keys.list()] == [made.id]

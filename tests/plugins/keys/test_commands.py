@@ -178,3 +178,10 @@ async def test_a_command_names_the_server_that_has_the_store(tmp_path: Path) -> 
 
 
 FIXED = {"api_key": "the key of the deployment"}
+
+
+def test_an_admin_key_is_made_by_its_own_flag_alone(tmp_path: Path) -> None:
+    refused = famulus_keys(tmp_path, "create", "--project", "system")
+    assert refused.exit_code == 2
+    assert "an admin key is made by --admin" in refused.stderr
+    assert refused.stdout == ""
