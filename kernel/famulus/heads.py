@@ -1,7 +1,8 @@
-"""The head of an answer, written with one check where uvicorn makes two of every header.
+"""The head of an answer, made with one check where uvicorn makes two of every header, and written
+together with a small body.
 
 Nearly all headers of nearly all answers are always the same, and of the others the names are: what
-was found good once is known.
+was found good once is known. And each write is a system call, and a packet.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _NAMES_MAX = 1_000
 _LEFT_TO_UVICORN = frozenset({b"connection", b"transfer-encoding"})
 """Of these the values mean something to a connection."""
 _NO_BODY = frozenset({204, 304})
+_TOGETHER_BYTES_MAX = 65_536
+"""Of a longer body the head is sent before: it may take its time, and to join them costs more."""
 
 
 class _Done:
@@ -43,16 +46,24 @@ _DONE = _Done()
 class Cycle(RequestResponseCycle):
     """uvicorn's request and answer, its head made by `head_of`."""
 
+    _head: bytes | None = None
+    """What is to be written with the body, which is said to be short."""
+
     def send(self, message: ASGISendEvent) -> Awaitable[None]:  # type: ignore[override]
         """As ASGI's; what need not be waited for is done when it is called."""
-        if self.disconnected or self.flow.write_paused:
-            return super().send(message)
-        if not self.response_started:
-            if message["type"] == "http.response.start" and self._begin(message):
+        if not self.disconnected and not self.flow.write_paused:
+            if not self.response_started:
+                if message["type"] == "http.response.start" and self._begin(message):
+                    return _DONE
+            elif message["type"] == "http.response.body" and self._end(message):
                 return _DONE
-        elif message["type"] == "http.response.body" and self._end(message):
-            return _DONE
+        if self._head is not None:
+            self.transport.write(self._taken_head())
         return super().send(message)
+
+    def _taken_head(self) -> bytes:
+        head, self._head = self._head or b"", None
+        return head
 
     def _begin(self, message: Any) -> bool:
         """Write the head, where it is an ordinary one."""
@@ -71,7 +82,11 @@ class Cycle(RequestResponseCycle):
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
-        self.transport.write(b"".join(lines))
+        head = b"".join(lines)
+        if length is not None and length <= _TOGETHER_BYTES_MAX:
+            self._head = head
+        else:
+            self.transport.write(head)
         return True
 
     def _end(self, message: Any) -> bool:
@@ -86,7 +101,7 @@ class Cycle(RequestResponseCycle):
         ):
             return False
         self.expected_content_length = 0
-        self.transport.write(body)
+        self.transport.write(self._taken_head() + body)
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:

@@ -24,7 +24,9 @@ VALUES = st.sampled_from(
     [b"", b"0", b"5", b"close", b"keep-alive", b"chunked", b"a\r\nb: c", b"a\tb", b"\xff"]
 ) | st.binary(max_size=6)
 HEADERS = st.lists(st.sampled_from(CONSTANT) | st.tuples(NAMES, VALUES), max_size=6)
-BODIES = st.lists(st.tuples(st.sampled_from([b"", b"hello", b"hello!"]), st.booleans()), max_size=3)
+BODIES = st.lists(
+    st.tuples(st.sampled_from([b"", b"hello", b"hello!"]), st.booleans()), min_size=1, max_size=3
+)
 
 
 class Written:
@@ -32,10 +34,12 @@ class Written:
 
     def __init__(self) -> None:
         self.said = b""
+        self.writes = 0
         self.is_closed = False
 
     def write(self, data: bytes) -> None:
         self.said += data
+        self.writes += 1
 
     def close(self) -> None:
         self.is_closed = True
@@ -54,9 +58,10 @@ async def answered(
     *,
     method: str,
     keep_alive: bool,
+    transport: Written | None = None,
 ) -> tuple[Any, ...]:
     """What is written, how it ends, and what went wrong."""
-    transport, ended = Written(), []
+    transport, ended = transport or Written(), []
     cycle = kind(
         scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
         transport=transport,  # type: ignore[arg-type]
@@ -104,6 +109,18 @@ async def test_an_answer_is_written_as_uvicorn_writes_it(
         for kind in (Cycle, RequestResponseCycle)
     ]
     assert of_both[0] == of_both[1]
+
+
+async def test_a_small_answer_is_one_write_and_a_stream_begins_at_once() -> None:
+    small = [
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]},
+        {"type": "http.response.body", "body": b"hello"},
+    ]
+    stream = [{"type": "http.response.start", "status": 200, "headers": []}]
+    for messages in (small, stream):
+        transport = Written()
+        await answered(Cycle, messages, method="GET", keep_alive=True, transport=transport)
+        assert transport.writes == 1
 
 
 @given(status=st.just(200), value=st.binary(max_size=8))
