@@ -55,6 +55,11 @@ class Dump:
         return [row for row in self.rows.values() if row.kind == kind]
 
 
+POOL_MAX = "4"
+"""Connections of a server for reads. Several servers are killed at once, their connections stay for a
+while, and the usual PostgreSQL takes a hundred in all."""
+
+
 class Store(Protocol):
     """What the tests want of a store."""
 
@@ -166,7 +171,11 @@ class PostgresSchema:
         return True
 
     def environment(self, number: int) -> dict[str, str]:
-        return {"FAMULUS_POSTGRES__DSN": self.dsn, "FAMULUS_POSTGRES__SCHEMA": self.schema}
+        return {
+            "FAMULUS_POSTGRES__DSN": self.dsn,
+            "FAMULUS_POSTGRES__SCHEMA": self.schema,
+            "FAMULUS_POSTGRES__POOL_MAX": POOL_MAX,
+        }
 
     async def dump(self) -> Dump:
         connection = await asyncpg.connect(self.dsn, timeout=10)
