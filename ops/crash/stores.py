@@ -56,8 +56,8 @@ class Dump:
 
 
 POOL_MAX = "4"
-"""Connections of a server for reads. Several servers are killed at once, their connections stay for a
-while, and the usual PostgreSQL takes a hundred in all."""
+"""Connections of a server for reads. Several servers are killed at once, what they had open stays
+for a while, and the usual PostgreSQL takes a hundred in all."""
 
 
 class Store(Protocol):
