@@ -73,6 +73,14 @@ ALONE = STARTING.keys() | EXPIRING
 PARTICULAR = FRESH | KEYS | STARTING.keys() | ENDING | EXPIRING
 
 
+def shared(store: str, points: Sequence[str]) -> list[str]:
+    """Half of the points that both stores pass, such that the other has the rest; its own all."""
+    mine = ("sqlite", "postgres").index(store)
+    both = [name for name in POINTS if not name.startswith(("sqlite_", "postgres_"))]
+    elsewhere = {name for at, name in enumerate(both) if at % 2 != mine}
+    return [point for point in points if point.partition(":")[0] not in elsewhere]
+
+
 def points_of(store: str, passages: Sequence[int]) -> list[str]:
     """The points that a store is tested at: all that the load passes but those of the other."""
     others = "postgres_" if store == "sqlite" else "sqlite_"

@@ -20,7 +20,7 @@ from campaign import MUTANTS, WAYS, Campaign, Options
 from cluster import Zygote
 from ledger import Ledger
 from model import MODEL, answer
-from points import points_of
+from points import points_of, shared
 from stores import PostgresSchema, SqliteFile, Store
 
 from famulus.failpoints import POINTS
@@ -103,6 +103,8 @@ async def _run(asked: argparse.Namespace, profile: Profile, folder: Path) -> lis
 def _chapters(store: str, asked: argparse.Namespace, profile: Profile) -> list[Options]:
     rounds = profile.rounds if asked.rounds is None else asked.rounds
     points = [] if asked.no_points else asked.points or points_of(store, profile.passages)
+    if asked.shared:
+        points = shared(store, points)
     options = Options(
         seed=asked.seed,
         rounds=rounds,
@@ -161,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="Kills at random times, for each store.")
     parser.add_argument("--points", nargs="+", type=_point, help="Only these; `name` or `name:n`.")
     parser.add_argument("--ways", nargs="+", choices=WAYS["postgres"], help="Of ending servers.")
+    parser.add_argument("--shared", action="store_true", help="A point on one of the stores only.")
     parser.add_argument("--no-points", action="store_true", help="Only kills at random times.")
     parser.add_argument("--reach-s", type=float, default=90, help="For a point to be reached.")
     parser.add_argument("--first", action="store_true", help="Stop at the first finding.")
