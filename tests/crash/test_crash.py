@@ -25,8 +25,8 @@ pytestmark = [
     pytest.mark.timeout(WITHIN_S + 60),
     pytest.mark.skipif(
         not os.environ.get("FAMULUS_CRASH_TESTS"),
-        reason="NOT TESTED: set FAMULUS_CRASH_TESTS=1 to kill servers at every point of either store "
-        "(10 minutes), or to `whole` for every point of both",
+        reason="NOT TESTED: set FAMULUS_CRASH_TESTS=1 to kill servers at every point (10 minutes), "
+        "or to `whole` for every point of both stores",
     ),
 ]
 
