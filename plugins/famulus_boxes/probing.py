@@ -39,7 +39,8 @@ VARIABLES = (
 )
 """What the environment of a box may have."""
 _CELL_S = 10.0
-_OVERFILL_S = 5.0
+_OVERFILL_S = 15.0
+"""Boxes come last: on a busy machine it takes theirs seconds to be given what is too much."""
 
 
 class Bait(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ def settings(collector: Collector) -> Mapping[str, str]:
         "FAMULUS_OTEL__ENDPOINT": collector.url,
         "FAMULUS_OTEL__PAUSE_S": "0.05",
         "FAMULUS_OTEL__SAMPLE_RATIO": "0",
+        "FAMULUS_OTEL__SAMPLE_AS_CLIENTS": "true",
     }
 
 
