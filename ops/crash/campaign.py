@@ -28,6 +28,8 @@ WAYS = {
 
 CLIENTS = 8
 LEAVE_S = 1.5
+ENDS_MAX = 3
+"""Whether a run is at work there when a server is told to end is chance."""
 WARM_S = 0.3
 THAWED_S = 1.2
 SHORT_RUNS = {"FAMULUS_RUNS__RUN_S": "1"}
@@ -184,8 +186,12 @@ class Campaign:
     async def _at_end(self, point: str) -> None:
         """Die while ending in good order."""
         server = self._cluster.servers[0]
-        await server.arm(point)
-        await self._load(self._told_to_end(server), is_patient=True)
+        for _ in range(ENDS_MAX):
+            await server.arm(point)
+            await self._load(self._told_to_end(server), is_patient=True)
+            if server.died_at() == point:
+                break
+            await self._look()
         await self._reached(server, point)
         await self._look()
 
