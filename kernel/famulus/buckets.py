@@ -17,9 +17,9 @@ class _Bucket:
 
     __slots__ = ("at", "level")
 
-    def __init__(self) -> None:
-        self.level = 0.0
-        self.at = math.inf
+    def __init__(self, level: float, at: float) -> None:
+        self.level = level
+        self.at = at
 
 
 class Buckets:
@@ -118,10 +118,7 @@ class Buckets:
             if level <= 0.0:
                 buckets.pop(place, None)
                 continue
-            bucket = buckets.get(place)
-            if bucket is None:
-                bucket = buckets[place] = _Bucket()
-            bucket.level, bucket.at = level, now
+            buckets[place] = _Bucket(level, now)
             buckets.move_to_end(place)
         while len(buckets) > self._keys_max:
             buckets.popitem(last=False)
