@@ -110,7 +110,7 @@ class Admin:
                 principal = await hooks.authenticate(call.headers, call.client)
                 if principal is None:
                     return False
-                await hooks.authorize(principal, "plugins.read", None)
+                await hooks.authorize(principal=principal, action="plugins.read", resource=None)
         except Exception:  # Isolation: a probe is answered, whatever is wrong with keys.
             return False
         return True

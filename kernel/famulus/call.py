@@ -19,7 +19,7 @@ class Call:
     __slots__ = (
         "answer",
         "body",
-        "brought_headers",
+        "brought_lines",
         "client",
         "form",
         "headers",
@@ -58,8 +58,9 @@ class Call:
         self.response_headers: dict[str, str] = {}
         """Headers to send with the answer, lower-case names; an answer that is kept to be given
         again is kept with them."""
-        self.brought_headers: list[tuple[bytes, bytes]] = []
-        """Headers to send as they are, of this request alone, with whatever it is answered."""
+        self.brought_lines = b""
+        """Headers to send as they are, of this request alone, with whatever it is answered: lines,
+        each with its end, of names in small letters and values that cannot end a line."""
         self.resume_path: str | None = None
         """Where the answer, if it is a stream, can be read again by GET; set before a commit."""
         self.reserved: Reserved | None = None

@@ -48,6 +48,7 @@ class Lingering:
         self._transport = transport
         self._protocol = protocol
         self._timer: asyncio.TimerHandle | None = None
+        self.write = transport.write
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -97,13 +98,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Lingering(transport, self))  # type: ignore[arg-type]
+        self._awaits_headers = True
         self._unparsed_bytes = 0
-        self._header_bytes = 0
+        self._piece_bytes = 0
+        """Of what came last; the message that is read now may have begun in the middle of it."""
+        self._header_bytes_max = 0
+        """What its headers come to at most."""
         self._refused = False
         self._header_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._over = self.take_place(self.client[0] if self.client else None).over
-        self._await_headers()
+        self._time_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.leave_place()
@@ -130,42 +135,40 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        waiting = self._header_timer is not None
+        waited = self._awaits_headers
+        self._piece_bytes = len(data)
         self._unparsed_bytes += len(data)
+        self._header_bytes_max += len(data)
         super().data_received(data)
+        if self._awaits_headers and self._header_timer is None:
+            self._time_headers()
         # One header without an end is never parsed, so what came of it is counted too; and so is
         # what comes for a body and never becomes any, as the mark of a chunk without an end.
-        if waiting is (self._header_timer is not None):
+        if waited is self._awaits_headers:
             self._hold_header_bytes(self._unparsed_bytes)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._header_bytes = 0
-        if self._header_timer is None:
-            self._await_headers()
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._header_bytes += len(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value) + len(": \r\n")
-        if self._header_timer is not None:
-            super().on_header(name, value)
-            return
-        # It comes after the body. Who asks and from where has been said by then, by a proxy too,
-        # which may pass on what stands here without a look at it.
-        self._hold_header_bytes(self._header_bytes)
+        self._header_bytes_max = self._piece_bytes
+        if not self._awaits_headers:
+            # Nearly always all of them have come by now: a timer is made for those that have not.
+            self._awaits_headers = True
+            self._unparsed_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._headers_done()
-        self._hold_header_bytes(self._header_bytes)
+        if self._header_bytes_max > self.limits.header_bytes_max:
+            lines = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+            self._hold_header_bytes(len(self.url) + lines)
         if self._over is not None and not self._refused:
             self._refuse(self._over)
         if not self._refused:
             super().on_headers_complete()
             # It begins to answer in a task, which has not begun.
             self.cycle.__class__ = Cycle
+            # What comes after the body is none of it. Who asks and from where has been said by
+            # now, by a proxy too, which may pass on what stands there without a look at it.
+            self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
@@ -193,12 +196,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem(NOT_HTTP))
 
-    def _await_headers(self) -> None:
-        self._unparsed_bytes = 0
+    def _time_headers(self) -> None:
         within_s = self.limits.header_s if self._over is None else min(OVER_S, self.limits.header_s)
         self._header_timer = self.loop.call_later(within_s, self._too_slow)
 
     def _headers_done(self) -> None:
+        self._awaits_headers = False
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
@@ -233,7 +236,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _given_id(self) -> str | None:
         """The client's own id, where it came before the request was refused."""
-        for name, value in self.headers or ():
+        for name, value in self.scope["headers"] if self.scope else ():
             if name == b"x-request-id":
                 return value.decode("latin-1")
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,10 +28,11 @@ from famulus.incoming import ClientLeft, Incoming
 from famulus.log import request_log
 from famulus.operations import answer_parts
 from famulus.request_headers import RequestHeaders
-from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT, VERSION
+from famulus.safe_headers import ALWAYS, NO_PAGE, NOT_KEPT, VERSION, Header, as_text
 from famulus.sse import OpenStreams, close_frames, serve_frames, until_left
 from famulus.stream_places import wants_stream
 from famulus.validation import BodyDecoder, QueryDecoder
+from famulus.written_heads import WrittenHead, headers_in
 from famulus_schemas.errors import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
@@ -69,6 +70,10 @@ REFUSALS = frozenset({401, 403, 429})
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _JSON = b"application/json"
+_USUAL_LINES = (
+    as_text(((b"content-type", _JSON), VERSION, *ALWAYS, NOT_KEPT)).encode()
+    + b"x-request-id: %s\r\nopenai-processing-ms: %d\r\ncontent-length: %d\r\n"
+)
 _encode = msgspec.json.encode
 
 
@@ -195,13 +200,25 @@ class Exchange:
         if (call := self.call) is None:
             headers.append(NOT_KEPT)
             return headers
-        headers += call.brought_headers
+        headers += headers_in(call.brought_lines)
         more = call.response_headers
         if not more or "cache-control" not in more:
             headers.append(NOT_KEPT)
         if more:
             headers += [(k.encode("latin-1"), v.encode("latin-1")) for k, v in more.items()]
         return headers
+
+    def written_head(self, length: int) -> WrittenHead | None:
+        """The headers of an answer in JSON that says nothing of its own, as nearly all do not."""
+        call = self.call
+        if call is None or call.response_headers or self.has_unread_body:
+            return None
+        spent_ms = int((time.perf_counter() - self.started) * 1000)
+        said = (self.request_id.encode(), spent_ms, length)
+        lines = _USUAL_LINES % said + call.brought_lines
+        if self.hsts is not None:
+            lines += b"%s: %s\r\n" % self.hsts
+        return WrittenHead(lines, length)
 
     def headers_of_bytes(
         self, content_type: bytes, length: int | None
@@ -227,8 +244,11 @@ class Dispatcher:
         notices: Notices,
         streams: OpenStreams,
         front: Front,
+        writes_heads: bool = False,
     ) -> None:
         self._streams = streams
+        self._writes_heads = writes_heads
+        """Whether nothing is around it that would want its headers one by one."""
         self._hosts = front.hosts
         self._places = front.places
         self._hsts = front.hsts
@@ -279,7 +299,11 @@ class Dispatcher:
         found = self._router.find(path)
         client = scope.get("client")
         address = client[0] if client else ""
-        principal = await self._principal(path, headers, address)
+        if path in PUBLIC_PATHS:
+            principal = NOBODY
+        else:
+            known = self._hooks.recognize(headers)
+            principal = known or await self._principal(headers, address)
         endpoint, values = self._endpoint(found, scope["method"], path, scope["query_string"])
         exchange.endpoint = endpoint
         slot = endpoint.slot
@@ -313,7 +337,9 @@ class Dispatcher:
             arguments["query"] = endpoint.query.decode(call.query_string)
         resource = values[endpoint.resource_at] if values else None
         if not endpoint.is_public:
-            await self._hooks.authorize(principal, endpoint.operation.action, resource)
+            await self._hooks.authorize(
+                principal=principal, action=endpoint.operation.action, resource=resource
+            )
         if endpoint.will_stream(arguments.get("body")):
             self._places.take(principal.id)
             exchange.streams_for = principal.id
@@ -324,9 +350,7 @@ class Dispatcher:
             return await _while_client_waits(serving, receive)
         return await serving
 
-    async def _principal(self, path: str, headers: Headers, client: str) -> Principal:
-        if path in PUBLIC_PATHS:
-            return NOBODY
+    async def _principal(self, headers: Headers, client: str) -> Principal:
         principal = await self._hooks.authenticate(headers, client)
         if principal is None:
             raise Problem(NO_API_KEY)
@@ -389,7 +413,11 @@ class Dispatcher:
         send: Send,
     ) -> None:
         if isinstance(answer, Wire):
-            await _send_whole(exchange, 200, _JSON, answer.data, send)
+            data = answer.data
+            head = exchange.written_head(len(data)) if self._writes_heads else None
+            headers = exchange.headers(_JSON, len(data)) if head is None else head
+            await send(_start(exchange, 200, headers))
+            await _send_body(exchange, data, send)
         elif isinstance(answer, EventStream):
             await self._stream(exchange, answer.frames, receive, send)
         else:
@@ -491,17 +519,22 @@ class Dispatcher:
         is_heard = self._hooks.hears_requests
         if log_request is None and not is_heard:
             return
-        principal = call.principal if call else None
+        name, route = "unknown", ""
+        if endpoint is not None:
+            name, route = endpoint.operation.name, endpoint.operation.path
+        project = principal = None
+        if call is not None:
+            project, principal = call.principal.project, call.principal.id
         served = RequestServed(
-            operation=endpoint.operation.name if endpoint else "unknown",
+            operation=name,
             status=exchange.status,
             seconds=time.perf_counter() - exchange.started,
             request_id=exchange.request_id,
             ended_at=time.time(),
-            project=principal.project if principal else None,
-            principal=principal.id if principal else None,
+            project=project,
+            principal=principal,
             method=method,
-            route=endpoint.operation.path if endpoint else "",
+            route=route,
             span=tracing.span.get(),
         )
         if is_heard:
@@ -510,7 +543,7 @@ class Dispatcher:
             log_request(served, has_own_id=exchange.has_own_id)
 
 
-async def _while_client_waits(serving: Coroutine[Any, Any, Any], receive: Receive) -> Any:
+async def _while_client_waits(serving: Awaitable[Any], receive: Receive) -> Any:
     """What is served, unless the client leaves first; then it is cancelled.
 
     It is served in this task and only the watching in another: a task and a wait for it would
@@ -563,16 +596,9 @@ def _resource(endpoint: Endpoint | None, call: Call | None) -> str | None:
     return call.path.rpartition("/")[2]
 
 
-def _start(exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+def _start(exchange: Exchange, status: int, headers: Sequence[Header]) -> Message:
     exchange.status = status
     return {"type": "http.response.start", "status": status, "headers": headers}
-
-
-async def _send_whole(
-    exchange: Exchange, status: int, content_type: bytes, data: bytes, send: Send
-) -> None:
-    await send(_start(exchange, status, exchange.headers(content_type, len(data))))
-    await _send_body(exchange, data, send)
 
 
 async def _send_body(exchange: Exchange, data: bytes, send: Send) -> None:

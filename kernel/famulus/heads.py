@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from famulus.safe_headers import CONSTANT
+from famulus.safe_headers import CONSTANT, Header
+from famulus.written_heads import WrittenHead
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -67,7 +68,12 @@ class Cycle(RequestResponseCycle):
 
     def _begin(self, message: Any) -> bool:
         """Write the head, where it is an ordinary one."""
-        made = head_of(message["status"], [*self.default_headers, *message.get("headers", ())])
+        made: tuple[list[bytes], int | None] | None = None
+        headers = message.get("headers", ())
+        if not isinstance(headers, WrittenHead):
+            made = head_of(message["status"], [*self.default_headers, *headers])
+        elif before := _lines_before(message["status"], self.default_headers):
+            made = [before, headers.lines], headers.length
         if made is None or self.access_log or self.chunked_encoding is not None:
             return False
         lines, length = made
@@ -138,6 +144,18 @@ def head_of(
     if HEADER_VALUE_RE.search(b"".join(values)):
         return None
     return lines, length
+
+
+_before: tuple[int, list[Header], bytes | None] = (0, [], None)
+
+
+def _lines_before(status: int, defaults: list[Header]) -> bytes | None:
+    """The lines of what uvicorn makes once a second for all answers; None as `head_of`."""
+    global _before
+    if _before[0] != status or _before[1] is not defaults:
+        made = head_of(status, defaults)
+        _before = status, defaults, None if made is None else b"".join(made[0])
+    return _before[2]
 
 
 def _learnt(name: bytes) -> bytes | None:

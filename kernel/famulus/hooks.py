@@ -11,9 +11,9 @@ import asyncio
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 _SPEC = f"{PROJECT_NAME}_spec"
 
 Implementation = tuple[str, Callable[..., Any]]
+
+
+class Authorize(Protocol):
+    """As the hook of that name."""
+
+    async def __call__(self, principal: Principal, action: str, resource: str | None) -> None:
+        """Raise Problem to refuse."""
 
 
 class HookError(Exception):
@@ -142,12 +149,15 @@ class Hooks:
         self._authenticate = of("authenticate")
         idle = relay.implementations("authenticate", lambda name: not running(name))
         self._cannot_authenticate = [name for name, _ in idle]
-        self._only_authenticate: Callable[..., Any] | None = None
-        if len(self._authenticate) == 1 and not self._cannot_authenticate:
-            self._only_authenticate = self._authenticate[0]
         self._inside_out_authenticate = of("around_authenticate")[::-1]
-        self._authorize = of("authorize")
-        self._inside_out_call = of("around_call")[::-1]
+        self._inside_out_login = of("around_login")[::-1]
+        self._recognize = _recognizers(relay, running)
+        self.authorize: Authorize = _all_agree(of("authorize"))
+        """Ask whether a principal may; all must agree, and a refusal propagates."""
+        self._inside_out_call = [
+            _in_order(function, ("call", "operation", "proceed"))
+            for function in of("around_call")[::-1]
+        ]
         self._prepare_messages = of("prepare_messages")
         self._join_unit = of("join_unit")
         self._handle_exception = tuple(relay.implementations("handle_exception", running))
@@ -162,22 +172,38 @@ class Hooks:
         self._on_drain = tuple(relay.implementations("on_drain", running))
         self._check_health = tuple(relay.implementations("check_health", running))
 
+    def recognize(self, headers: Headers) -> Principal | None:
+        """Who sent these headers, where that is known by now and nobody is to be asked about it."""
+        if self._inside_out_authenticate:
+            return None
+        return self._recognized(headers)
+
+    def _recognized(self, headers: Headers) -> Principal | None:
+        for function in self._recognize:
+            principal: Principal | None = function(headers=headers)
+            if principal is not None:
+                return principal
+        return None
+
     async def authenticate(self, headers: Headers, client: str) -> Principal | None:
         """The first plugin's answer that knows the credential; a wrong one raises Problem.
 
         Nobody knowing it means nothing while one that might does not run: that is a Problem too.
         """
-        proceed: Identify
-        if self._only_authenticate is not None:
-            # As most servers have it, and what each request does: nobody else is to be asked.
-            proceed = partial(self._only_authenticate, headers=headers)
-        else:
-            proceed = partial(self._identify, headers)
+        proceed: Identify = partial(self._recognize_or_ask, headers, client)
         for function in self._inside_out_authenticate:
             proceed = partial(function, headers=headers, client=client, proceed=proceed)
         return await proceed()
 
-    async def _identify(self, headers: Headers) -> Principal | None:
+    async def _recognize_or_ask(self, headers: Headers, client: str) -> Principal | None:
+        if (principal := self._recognized(headers)) is not None:
+            return principal
+        proceed: Identify = partial(self._ask, headers)
+        for function in self._inside_out_login:
+            proceed = partial(function, headers=headers, client=client, proceed=proceed)
+        return await proceed()
+
+    async def _ask(self, headers: Headers) -> Principal | None:
         for function in self._authenticate:
             principal: Principal | None = await function(headers=headers)
             if principal is not None:
@@ -186,16 +212,11 @@ class Hooks:
             raise Problem(KEYS_UNCHECKED, plugin=self._cannot_authenticate[0])
         return None
 
-    async def authorize(self, principal: Principal, action: str, resource: str | None) -> None:
-        """All must agree; a refusal propagates."""
-        for function in self._authorize:
-            await function(principal=principal, action=action, resource=resource)
-
-    async def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
+    def around_call(self, call: Call, operation: Operation, proceed: Proceed) -> Awaitable[Any]:
         """Serve a call through every plugin that is around it, the first one outermost."""
         for function in self._inside_out_call:
-            proceed = partial(function, call=call, operation=operation, proceed=proceed)
-        return await proceed()
+            proceed = partial(function, call, operation, proceed)
+        return proceed()
 
     async def prepare_messages(
         self, run: Run, messages: list[PromptMessage]
@@ -267,6 +288,38 @@ class Hooks:
         answers = await asyncio.gather(*(ask(function) for _, function in self._check_health))
         names = (plugin for plugin, _ in self._check_health)
         return dict(zip(names, answers, strict=True))
+
+
+def _recognizers(relay: Relay, running: Callable[[str], bool]) -> tuple[Callable[..., Any], ...]:
+    """Who may say who somebody is before anybody is asked: none whose turn comes later than that
+    of one who cannot, as that one may know the same headers as somebody else's.
+    """
+    quick = dict(relay.implementations("recognize", running))
+    found = []
+    for plugin, _ in relay.implementations("authenticate", running):
+        if plugin not in quick:
+            break
+        found.append(quick[plugin])
+    return tuple(found)
+
+
+def _all_agree(functions: Sequence[Authorize]) -> Authorize:
+    if len(functions) == 1:
+        # As most servers have it, and what each request does.
+        return functions[0]
+
+    async def authorize(principal: Principal, action: str, resource: str | None) -> None:
+        for function in functions:
+            await function(principal=principal, action=action, resource=resource)
+
+    return authorize
+
+
+def _in_order(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    """The function, to be called with its arguments in this order: that is quicker than by name."""
+    if tuple(inspect.signature(function, follow_wrapped=False).parameters) == tuple(names):
+        return function
+    return lambda *arguments: function(**dict(zip(names, arguments, strict=True)))
 
 
 def _kinds_heard(function: Callable[..., Any]) -> frozenset[type] | None:

@@ -100,8 +100,18 @@ async def authenticate(headers: Headers) -> Principal | None:
 
 
 @hookspec
+def recognize(headers: Headers) -> Principal | None:
+    """Say what `authenticate` would, where you know it by now; None has `authenticate` asked."""
+
+
+@hookspec
 async def around_authenticate(headers: Headers, client: str, proceed: Identify) -> Principal | None:
     """Say who asks, by `await proceed()`, or refuse before or after; `client` is the address."""
+
+
+@hookspec
+async def around_login(headers: Headers, client: str, proceed: Identify) -> Principal | None:
+    """As `around_authenticate`, but only around whom nobody recognizes: who is new, or wrong."""
 
 
 @hookspec

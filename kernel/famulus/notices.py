@@ -54,13 +54,17 @@ class Notices:
     def tell_request(self, notice: RequestServed) -> None:
         """Queue what somebody hears of, to be told with others."""
         waiting = self._waiting
-        if len(waiting) >= self._waiting_max:
-            self.lost += 1
-            return
         waiting.append(notice)
-        if len(waiting) == self._waiting_max:
+        if self._timer is None or len(waiting) >= self._waiting_max:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        if len(self._waiting) > self._waiting_max:
+            self._waiting.pop()
+            self.lost += 1
+        elif len(self._waiting) == self._waiting_max:
             self._is_due.set()
-        elif self._timer is None:
+        else:
             self._timer = asyncio.get_running_loop().call_later(SOON_S, self._soon_is_over)
 
     def hurry(self) -> None:

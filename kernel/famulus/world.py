@@ -34,8 +34,7 @@ class World:
         self.hooks = hooks
         self.operations = operations
         self._guests = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._waits_for_empty: set[asyncio.Event] = set()
 
     @property
     def guests(self) -> int:
@@ -50,13 +49,13 @@ class World:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; it ends in the world in which it began."""
         self._guests += 1
-        self._empty.clear()
         try:
             await self._app(scope, receive, send)
         finally:
             self._guests -= 1
-            if not self._guests:
-                self._empty.set()
+            if self._waits_for_empty and not self._guests:
+                for each in self._waits_for_empty:
+                    each.set()
 
     def end_streams(self) -> None:
         """End the streams that are still open, each after a whole event."""
@@ -64,11 +63,17 @@ class World:
 
     async def drained(self, limit_s: float) -> bool:
         """Wait until all guests have left, but no longer than that; whether they have."""
+        is_empty = asyncio.Event()
+        self._waits_for_empty.add(is_empty)
         try:
             async with asyncio.timeout(limit_s):
-                await self._empty.wait()
+                while self._guests:
+                    await is_empty.wait()
+                    is_empty.clear()
         except TimeoutError:
             return False
+        finally:
+            self._waits_for_empty.discard(is_empty)
         return True
 
 
@@ -109,6 +114,7 @@ def build_world(
         notices=notices,
         streams=streams,
         front=front,
+        writes_heads=not layers and not settings.cors_origins,
     )
     for name, layer in reversed(_outermost_first(layers)):
         try:

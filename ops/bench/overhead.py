@@ -78,8 +78,13 @@ class Everybody(Plugin[NoSettings]):
     name = "everybody"
 
     @hookimpl
-    async def authenticate(self, headers):
+    def recognize(self, headers):
         """Whoever it is."""
+        return WHO
+
+    @hookimpl
+    async def authenticate(self, headers):
+        """As at once."""
         return WHO
 '''
 

@@ -38,9 +38,6 @@ def bearer(authorization: str | None) -> str | None:
     """The token of an Authorization header; None where there is none of this scheme."""
     if authorization is None:
         return None
-    if authorization[:7] == "Bearer ":
-        # As nearly everybody writes it.
-        return authorization[7:].strip() or None
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != _SCHEME:
         return None
@@ -80,7 +77,8 @@ class Keyring:
 
     def seen(self, token: str) -> Principal | None:
         """Who sent this token, where that was looked up a moment ago: nothing is waited for."""
-        seen = self._seen.get(self._glimpse(token.encode("latin-1")))
+        # Headers come decoded as Latin-1; so these are the bytes that were sent.
+        seen = self._seen.get(blake2b(self._salt + token.encode("latin-1")).digest())
         # A clock that was set back must not make a key valid for longer.
         if seen is not None and 0 <= self._clock() - seen[0] < self._cache_s:
             return seen[1]
@@ -93,9 +91,8 @@ class Keyring:
         """
         if (who := self.seen(token)) is not None:
             return who
-        # Headers come decoded as Latin-1; so these are the bytes that were sent.
         sent = token.encode("latin-1")
-        glimpse, now = self._glimpse(sent), self._clock()
+        glimpse, now = blake2b(self._salt + sent).digest(), self._clock()
         self._seen.pop(glimpse, None)
         times_forgotten = self._times_forgotten
         principal = await self._checked(token, self.digest(sent), now)
@@ -103,9 +100,6 @@ class Keyring:
         if principal is not None and times_forgotten == self._times_forgotten:
             self._remember(glimpse, now, principal)
         return principal
-
-    def _glimpse(self, sent: bytes) -> bytes:
-        return blake2b(self._salt + sent).digest()
 
     def forget(self) -> None:
         """Look every key up again."""

@@ -111,12 +111,21 @@ class Keys(Plugin[KeysSettings]):
         yield
 
     @hookimpl
+    def recognize(self, headers: Headers) -> Principal | None:
+        """Who sent the bearer token, where it was looked up a moment ago."""
+        given = headers.get("authorization")
+        # As nearly everybody writes it; of others, and of nobody, `authenticate` is asked.
+        if given is None or given[:7] != "Bearer ":
+            return None
+        return self.keyring.seen(given[7:])
+
+    @hookimpl
     async def authenticate(self, headers: Headers) -> Principal | None:
         """Who sent the bearer token; raises Problem where it is no valid key."""
         token = bearer(headers.get("authorization"))
         if token is None:
             return None
-        principal = self.keyring.seen(token) or await self.keyring.principal(token)
+        principal = await self.keyring.principal(token)
         if principal is None:
             if is_well_formed(token):
                 await self._refuse_with_other_pepper()

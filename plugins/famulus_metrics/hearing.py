@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from famulus_metrics.catalog import Catalog
@@ -33,10 +34,13 @@ class Hearing:
 
     def hear_requests(self, served: Sequence[RequestServed]) -> None:
         """Count requests."""
-        counted, timed = self._catalog.requests.add, self._catalog.request_seconds.observe
+        seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
         for each in served:
-            counted(each.operation, _CLASSES.get(each.status) or f"{each.status // 100}xx")
-            timed(each.operation, value=each.seconds)
+            seconds[each.operation, each.status].append(each.seconds)
+        for (operation, status), spent in seconds.items():
+            kind = _CLASSES.get(status) or f"{status // 100}xx"
+            self._catalog.requests.add(operation, kind, by=len(spent))
+            self._catalog.request_seconds.observe_all((operation,), spent)
 
     def hear(self, event: Counted) -> None:
         """Count one notice."""

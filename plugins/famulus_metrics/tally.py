@@ -60,11 +60,17 @@ class Histogram:
 
     def observe(self, *labels: str, value: float) -> None:
         """One more."""
+        self.observe_all(labels, (value,))
+
+    def observe_all(self, labels: Labels, values: Sequence[float]) -> None:
+        """As many."""
         buckets = self._values.get(labels)
         if buckets is None:
             buckets = self._values[labels] = Buckets([0] * (len(self.bounds) + 1))
-        buckets.counts[bisect_left(self.bounds, value)] += 1
-        buckets.sum += value
+        counts, bounds = buckets.counts, self.bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        buckets.sum += sum(values)
 
     def read(self) -> Mapping[Labels, Buckets]:
         """As it is now; without labels, one that saw nothing is told too."""

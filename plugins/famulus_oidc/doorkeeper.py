@@ -42,6 +42,18 @@ class Doorkeeper:
         self._clock = clock
         self._seen: dict[tuple[bytes, str | None], tuple[float, float, Principal]] = {}
 
+    def seen(self, token: str, chosen: str | None) -> Principal | None:
+        """Who sent this, where that was looked at a moment ago."""
+        if len(token) > self._settings.token_bytes_max:
+            return None
+        known = self._seen.get(_place(token, chosen))
+        if known is None:
+            return None
+        at, expires, who = known
+        now = self._clock()
+        # A clock that was set back must not make a token valid for longer.
+        return who if 0 <= now - at < self._settings.cache_s and now < expires else None
+
     async def principal(self, token: str, chosen: str | None) -> Principal | None:
         """Who sent this, to the project that was chosen; None where no issuer here made it.
 
@@ -49,15 +61,10 @@ class Doorkeeper:
         """
         if len(token) > self._settings.token_bytes_max:
             raise refused(f"it is longer than {self._settings.token_bytes_max} bytes")
-        place = (hashlib.sha256(token.encode("latin-1")).digest(), chosen)
-        now = self._clock()
-        seen = self._seen.get(place)
-        if seen is not None:
-            at, expires, who = seen
-            # A clock that was set back must not make a token valid for longer.
-            if 0 <= now - at < self._settings.cache_s and now < expires:
-                return who
-            del self._seen[place]
+        if (who := self.seen(token, chosen)) is not None:
+            return who
+        place, now = _place(token, chosen), self._clock()
+        self._seen.pop(place, None)
         try:
             found = take_apart(token)
         except BadToken:
@@ -110,3 +117,7 @@ class Doorkeeper:
             kept = await self._projects.create_project(project, by=SERVER, id=project)
         if kept.archived_at is not None:
             raise Problem(PROJECT_ARCHIVED)
+
+
+def _place(token: str, chosen: str | None) -> tuple[bytes, str | None]:
+    return hashlib.sha256(token.encode("latin-1")).digest(), chosen

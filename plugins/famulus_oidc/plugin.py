@@ -82,6 +82,14 @@ class Oidc(Plugin[OidcSettings]):
             found[issuer.issuer] = Trusted(issuer, keys)
         return found
 
+    @hookimpl
+    def recognize(self, headers: Headers) -> Principal | None:
+        """Who sent the token, where it was looked at a moment ago."""
+        token = _token(headers)
+        if token is None:
+            return None
+        return self._doorkeeper.seen(token, headers.get("openai-project"))
+
     @hookimpl(tryfirst=True)
     async def authenticate(self, headers: Headers) -> Principal | None:
         """Who sent the token, where one of our issuers made it; raises Problem if it is wrong."""
@@ -91,7 +99,7 @@ class Oidc(Plugin[OidcSettings]):
         return await self._doorkeeper.principal(token, headers.get("openai-project"))
 
     @hookimpl
-    async def around_authenticate(
+    async def around_login(
         self, headers: Headers, client: str, proceed: Identify
     ) -> Principal | None:
         """Say what is wrong with a token that is nobody's, rather than that it is no API key."""

@@ -31,9 +31,9 @@ from famulus_rate_limits.operations import RateLimitOperations
 from famulus_rate_limits.policy import Claim, Claims, Place, Policy, corrections
 from famulus_rate_limits.run_gate import RunGate
 from famulus_rate_limits.settings import RateLimitsSettings
-from famulus_rate_limits.stored import KIND, NONE, ByModel, StoredLimits
+from famulus_rate_limits.stored import KIND, ByModel, StoredLimits
 from famulus_rate_limits.usage import Ending, Metered, used
-from famulus_rate_limits.words import full_problem, limit_headers, problem
+from famulus_rate_limits.words import full_problem, limit_lines, problem
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.identity import Principal
 from famulus_schemas.jobs import Gate
@@ -138,7 +138,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
     # --- who asks -----------------------------------------------------------------------------
 
     @hookimpl(tryfirst=True)
-    async def around_authenticate(
+    async def around_login(
         self, headers: Headers, client: str, proceed: Identify
     ) -> Principal | None:
         """Refuse an address that has sent too many wrong keys; count one that is wrong."""
@@ -168,26 +168,24 @@ class RateLimits(Plugin[RateLimitsSettings]):
         # What is served to everybody has no project.
         if not principal.project:
             return await proceed()
-        is_for_model = operation.action in RELAYED or operation.name in RUNS
-        stored = await self.stored.of(principal.project) if is_for_model else NONE
-        if not stored and not self.policy.limits_anything:
-            return await proceed()
-        if is_for_model:
-            return await self._answered_by_model(call, operation, stored, proceed)
-        taken = self.policy.claims(principal)
+        if operation.action in RELAYED or operation.name in RUNS:
+            return await self._answered_by_model(call, operation, proceed)
+        taken = self.policy.usual_claims(principal)
         if not taken.limits:
             return await proceed()
-        outcome = await self._limits.take(principal.project, taken.limits)
+        outcome = self._limits.take_now(principal.project, taken.limits)
+        if outcome is None:
+            outcome = await self._limits.take(principal.project, taken.limits)
         if not isinstance(outcome, Taken):
             raise self._refusal(call, taken.claims, (), outcome)
-        call.brought_headers += limit_headers(taken.claims, outcome.standings)
+        call.brought_lines += limit_lines(taken.claims, outcome.standings)
         return await proceed()
 
-    async def _answered_by_model(
-        self, call: Call, operation: Operation, stored: ByModel, proceed: Proceed
-    ) -> Any:
+    async def _answered_by_model(self, call: Call, operation: Operation, proceed: Proceed) -> Any:
         """As `around_call`, of what a model is asked for: it has tokens and a place, too."""
-        policy = self.policy
+        policy, stored = self.policy, await self.stored.of(call.project)
+        if not stored and not policy.limits_anything:
+            return await proceed()
         wanted = await self._wanted(call, operation, stored)
         model = None if wanted is None else wanted.model
         taken = policy.claims(
@@ -207,7 +205,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
         standings = await self._take(call, name, taken, places)
         if operation.name in RUNS:
             call.reserved = taken.reserved
-        call.brought_headers += limit_headers(taken.claims, standings)
+        call.brought_lines += limit_lines(taken.claims, standings)
         answering = proceed
         if wanted is not None and taken.tokens:
             answering = partial(self._settled, call, operation, wanted, taken, proceed)
@@ -234,7 +232,7 @@ class RateLimits(Plugin[RateLimitsSettings]):
         outcome: Refused | Full,
     ) -> Problem:
         """Count it, and word it."""
-        call.brought_headers += limit_headers(claims, outcome.standings)
+        call.brought_lines += limit_lines(claims, outcome.standings)
         if isinstance(outcome, Refused):
             self._refused[claims[outcome.which].what] += 1
             return problem(claims, outcome)

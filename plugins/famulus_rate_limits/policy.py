@@ -30,8 +30,6 @@ class Claim(msgspec.Struct, frozen=True):
     """Whose limit it is, as a client is told."""
     amount: int
     """How much of it in a minute, or in a day."""
-    shown: bytes
-    """The same, as a header has it."""
     limit: Limit
     is_of_day: bool = False
     is_of_model: bool = False
@@ -122,6 +120,16 @@ class Policy:
         self.limits_anything = any(each != Allowance() for each in every)
         """Whether there is any limit that a request could meet."""
 
+    def usual_claims(self, principal: Principal) -> Claims:
+        """What a request takes that is for no model: always the same of each key."""
+        place = (principal.id, principal.project)
+        known = self._known.get(place)
+        if known is None:
+            while len(self._known) >= KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+            known = self._known[place] = self._claims(*place, None, None, NONE)
+        return known
+
     def claims(
         self,
         principal: Principal,
@@ -131,16 +139,9 @@ class Policy:
         stored: ByModel = NONE,
     ) -> Claims:
         """What a request takes, of each of its limits; tokens only where it has any."""
-        if model is not None or tokens is not None:
-            return self._claims(principal.id, principal.project, model, tokens, stored)
-        # Most requests: always the same of each key.
-        place = (principal.id, principal.project)
-        known = self._known.get(place)
-        if known is None:
-            while len(self._known) >= KNOWN_MAX:
-                del self._known[next(iter(self._known))]
-            known = self._known[place] = self._claims(*place, None, None, NONE)
-        return known
+        if model is None and tokens is None:
+            return self.usual_claims(principal)
+        return self._claims(principal.id, principal.project, model, tokens, stored)
 
     def _claims(
         self,
@@ -222,9 +223,7 @@ def claim_of(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
         burst=per_minute,
         cost=min(wanted, per_minute),
     )
-    return Claim(
-        what, whose.whom, per_minute, b"%d" % per_minute, limit, is_of_model=whose.is_model
-    )
+    return Claim(what, whose.whom, per_minute, limit, is_of_model=whose.is_model)
 
 
 def claim_of_day(whose: Whose, per_day: int) -> Claim:
@@ -234,7 +233,6 @@ def claim_of_day(whose: Whose, per_day: int) -> Claim:
         "requests",
         whose.whom,
         per_day,
-        b"%d" % per_day,
         limit,
         is_of_day=True,
         is_of_model=whose.is_model,

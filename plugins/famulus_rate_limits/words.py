@@ -41,36 +41,30 @@ def wait_headers(seconds: float) -> dict[str, str]:
     }
 
 
-def limit_headers(
-    claims: Sequence[Claim], standings: Sequence[Standing]
-) -> list[tuple[bytes, bytes]]:
-    """What tells, of requests and of tokens, of the limit that least is left of."""
+def limit_lines(claims: Sequence[Claim], standings: Sequence[Standing]) -> bytes:
+    """What tells, of requests and of tokens, of the limit that least is left of: as headers."""
     if len(standings) == 2 and claims[0].what == claims[1].what:
         # As of most requests: of a key, and of its project.
-        at = standings[1].remaining < standings[0].remaining
-        return _told(claims[at], standings[at])
-    least: dict[str, tuple[Claim, Standing]] = {}
+        least = standings[1].remaining < standings[0].remaining
+        return _told(claims[least], standings[least])
+    found: dict[str, tuple[Claim, Standing]] = {}
     for claim, standing in zip(claims, standings, strict=True):
-        known = least.get(claim.what)
+        known = found.get(claim.what)
         if known is None or standing.remaining < known[1].remaining:
-            least[claim.what] = claim, standing
-    headers = []
-    for claim, standing in least.values():
-        headers += _told(claim, standing)
-    return headers
+            found[claim.what] = claim, standing
+    return b"".join(_told(claim, standing) for claim, standing in found.values())
 
 
-def _told(claim: Claim, standing: Standing) -> list[tuple[bytes, bytes]]:
-    limit, remaining, reset = _NAMES[claim.what]
-    return [
-        (limit, claim.shown),
-        (remaining, b"%d" % (standing.remaining + 1e-6)),
-        (reset, duration(standing.reset_s).encode()),
-    ]
+def _told(claim: Claim, standing: Standing) -> bytes:
+    reset = duration(standing.reset_s).encode()
+    return _LINES[claim.what] % (claim.amount, standing.remaining + 1e-6, reset)
 
 
-_NAMES = {
-    what: tuple(f"x-ratelimit-{name}-{what}".encode() for name in ("limit", "remaining", "reset"))
+_LINES = {
+    what: "".join(
+        f"x-ratelimit-{name}-{what}: {value}\r\n"
+        for name, value in (("limit", "%d"), ("remaining", "%d"), ("reset", "%s"))
+    ).encode()
     for what in typing.get_args(What)
 }
 

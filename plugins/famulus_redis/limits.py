@@ -74,6 +74,10 @@ class SharedLimits:
             return self._local.take(project, [self._share(limit) for limit in limits])
         return _refused(limits, answer) or _taken(limits, answer)
 
+    def take_now(self, project: str, limits: Sequence[Limit]) -> Taken | Refused | None:
+        """Nothing: Redis is asked first, whether or not it answers."""
+        return None
+
     async def settle(self, project: str, limits: Sequence[Limit]) -> None:
         """Correct what was taken; what was taken elsewhere than it is settled evens out in time."""
         if limits and await self._ask("settle", project, limits) is None:

@@ -116,6 +116,10 @@ class Limits(Protocol):
         """
         ...
 
+    def take_now(self, project: str, limits: Sequence[Limit]) -> Taken | Refused | None:
+        """As `take`, where nobody has to be waited for; None, and nothing taken, where one has."""
+        ...
+
     async def settle(self, project: str, limits: Sequence[Limit]) -> None:
         """Correct what was taken, once it is known what was used: `cost` is the difference.
 

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from famulus.heads import Cycle, head_of
 from famulus.safe_headers import CONSTANT
+from famulus.written_heads import WrittenHead
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +110,33 @@ async def test_an_answer_is_written_as_uvicorn_writes_it(
         for kind in (Cycle, RequestResponseCycle)
     ]
     assert of_both[0] == of_both[1]
+
+
+@given(
+    status=st.sampled_from([200, 404]),
+    said=st.lists(st.sampled_from([b"x-a: 1", b"x-b: ", b"x-c: a: b"])),
+    body=st.sampled_from([b"", b"hello"]),
+    method=st.sampled_from(["GET", "HEAD"]),
+    keep_alive=st.booleans(),
+)
+async def test_lines_are_written_as_the_headers_that_they_are(
+    status: int, said: list[bytes], body: bytes, method: str, keep_alive: bool
+) -> None:
+    lines = b"".join(b"%s\r\n" % line for line in (*said, b"content-length: %d" % len(body)))
+    head = WrittenHead(lines, len(body))
+    of_all = [
+        await answered(
+            kind,
+            [
+                {"type": "http.response.start", "status": status, "headers": headers},
+                {"type": "http.response.body", "body": body},
+            ],
+            method=method,
+            keep_alive=keep_alive,
+        )
+        for kind, headers in ((Cycle, head), (Cycle, list(head)), (RequestResponseCycle, head))
+    ]
+    assert of_all[0] == of_all[1] == of_all[2]
 
 
 async def test_a_small_answer_is_one_write_and_a_stream_begins_at_once() -> None:

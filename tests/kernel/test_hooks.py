@@ -90,7 +90,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 22
+    assert len(hook_names()) == 24
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -480,6 +480,100 @@ async def test_hook_around_authenticate() -> None:
         assert (await server.get("/hello", headers={"x-key": "wrong"})).status_code == 401
         assert seen == ["a 429", "b 401", "a 401"]
         assert (await server.get("/health/live", headers={"x-stop-at": "a"})).status_code == 200
+
+
+def doorman(name: str, asked: list[str], *, known: str | None = None) -> type[Plugin[Any]]:
+    """Lets in whoever says its name, and recognizes one at once."""
+
+    async def authenticate(self: Any, headers: Headers) -> Principal | None:
+        asked.append(name)
+        return Principal(id=f"{name} asked") if name in headers.get("x-key", "") else None
+
+    def recognize(self: Any, headers: Headers) -> Principal | None:
+        return Principal(id=f"{name} knew") if headers.get("x-key") == known else None
+
+    hooks: dict[str, Callable[..., Any]] = {"authenticate": authenticate}
+    return with_hooks(name, **(hooks if known is None else {**hooks, "recognize": recognize}))
+
+
+async def said(server: Any, key: str) -> str:
+    answer = await server.get("/hello", headers={"x-key": key})
+    assert answer.status_code == 200
+    by: str = answer.json()["by"]
+    return by
+
+
+async def test_hook_recognize() -> None:
+    asked: list[str] = []
+    plugins = doorman("a", asked, known="a1"), doorman("b", asked, known="b1")
+    async with kernel_with(Greeter, *plugins) as server:
+        assert await said(server, "a1") == "a knew"
+        assert await said(server, "b1") == "b knew"
+        assert asked == []
+        assert await said(server, "b2") == "b asked"
+        assert asked == ["a", "b"]
+
+
+async def test_nobody_recognizes_whom_one_that_is_asked_before_may_know() -> None:
+    asked: list[str] = []
+    plugins = doorman("a", asked), doorman("b", asked, known="a and b")
+    async with kernel_with(Greeter, *plugins) as server:
+        assert await said(server, "a and b") == "a asked"
+        assert await said(server, "b") == "b asked"
+
+
+async def test_what_is_around_authentication_is_around_who_is_recognized_too() -> None:
+    async def around_authenticate(
+        self: Any, headers: Headers, client: str, proceed: Identify
+    ) -> Principal | None:
+        passed.append(headers["x-key"])
+        return await proceed()
+
+    passed: list[str] = []
+    fence = with_hooks("fence", around_authenticate=around_authenticate)
+    async with kernel_with(Greeter, doorman("a", [], known="a1"), fence) as server:
+        assert await said(server, "a1") == "a knew"
+        assert await said(server, "a2") == "a asked"
+    assert passed == ["a1", "a2"]
+
+
+async def test_hook_around_login() -> None:
+    def around(name: str) -> Any:
+        async def around_login(
+            self: Any, headers: Headers, client: str, proceed: Identify
+        ) -> Principal | None:
+            if headers.get("x-key") == "stopped":
+                raise Problem(Fault(429, None, f"stopped by {name}, from {client}"))
+            principal = await proceed()
+            passed.append(f"{name}: {principal.id if principal else None}")
+            return principal
+
+        return around_login
+
+    passed: list[str] = []
+    around_both = [with_hooks(name, around_login=around(name)) for name in ("x", "y")]
+    async with kernel_with(Greeter, doorman("a", [], known="a1"), *around_both) as server:
+        assert await said(server, "a1") == "a knew"
+        assert passed == []
+        assert await said(server, "a2") == "a asked"
+        assert passed == ["y: a asked", "x: a asked"]
+        stopped = await server.get("/hello", headers={"x-key": "stopped"})
+        assert stopped.status_code == 429
+        assert stopped.json()["error"]["message"].startswith("stopped by x, from ")
+
+
+async def test_arguments_may_stand_in_any_order() -> None:
+    async def around_call(self: Any, proceed: Proceed, call: Call, operation: Operation) -> Any:
+        return {"by": f"{operation.name} {call.method}"}
+
+    async def authorize(self: Any, resource: str | None, principal: Principal, action: str) -> None:
+        asked.append((principal.id, action, resource))
+
+    asked: list[tuple[str, str, str | None]] = []
+    other = with_hooks("other", around_call=around_call, authorize=authorize)
+    async with kernel_with(Greeter, other) as server:
+        assert (await server.get("/hello")).json() == {"by": "hello GET"}
+    assert asked == [("tester", "hello.read", None)]
 
 
 async def test_hook_around_call() -> None:

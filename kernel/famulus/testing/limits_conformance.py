@@ -27,7 +27,7 @@ from famulus.testing.slots_conformance import (
     hold,
     new_project,
 )
-from famulus_schemas.limits import Limit, Limits, Refused, Taken
+from famulus_schemas.limits import Limit, Limits, Refused, Standing, Taken
 
 # Numbers that floats hold exactly, so that the model's answer is the only right one.
 RATES = st.integers(1, 64).map(lambda eighths: eighths / 8)
@@ -77,6 +77,16 @@ class LimitsConformance(SlotsConformance):
         assert [type(one) for one in outcomes] == [Taken, Taken, Taken, Refused, Refused]
         assert [one.standings[0].remaining for one in outcomes] == [2, 1, 0, 0, 0]
         assert [one.standings[0].reset_s for one in outcomes] == [1, 2, 3, 3, 3]
+
+    async def test_what_is_taken_now_is_taken_or_left_to_be_asked_for(self, limits: Limits) -> None:
+        wanted = [limit(burst=3)]
+        outcomes = [limits.take_now("p", wanted) for _ in range(5)]
+        if outcomes[0] is None:
+            assert outcomes == [None] * 5
+            assert await limits.take("p", wanted) == Taken(standings=(Standing(2, 1),))
+            return
+        assert [type(one) for one in outcomes] == [Taken, Taken, Taken, Refused, Refused]
+        assert isinstance(await limits.take("p", wanted), Refused)
 
     async def test_what_is_refused_is_admitted_after_the_time_that_it_was_told(
         self, limits: Limits, fixed_clock: FixedClock
