@@ -177,6 +177,7 @@ def load(
     connections: int,
     *,
     window_s: float = 1.5,
+    is_awake: bool = False,
 ) -> Figures:
     """Requests one after the other on so many connections."""
     return _traffic(
@@ -187,6 +188,7 @@ def load(
             connections=connections,
             warm_s=options.seconds(min(0.4, window_s)),
             window_s=options.seconds(window_s),
+            is_awake=is_awake,
         )
     )
 

@@ -2,8 +2,9 @@
 
 The floor is a bare request: an empty ASGI app behind uvicorn and httptools on a socket, as Famulus
 has them, its CPU by the scheduler's account. Over the socket it is compared with whole servers,
-each a process. What is added is also measured in one process and without sockets, where next to
-nothing else is: of many short batches, in turn, the least is least disturbed by neighbours.
+each a process; all are sent what the official client sends. What is added is also measured in one
+process and without sockets, where next to nothing else is: of many short batches, in turn, the
+least is least disturbed by neighbours.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ from harness import (
 )
 from harness import row as told_row
 from msgspec.structs import replace
+from sample import CLIENT_HEADERS
 from servers import HERE, Served, floor
 
 ABOUT = "overhead: authentication, rate limits, metrics and the log's line, against none of them"
 READERS = 32
-WINDOW_S = 0.4
-WINDOWS = 8
+WINDOW_S = 0.3
+WINDOWS = 16
 """In each round, of which the least disturbed counts: what is added is little beside what a
 machine's other work adds and takes away."""
 HALF = Target("<=", 0.5)
@@ -140,6 +142,7 @@ def _over_the_socket(options: Options, servers: Mapping[str, Mapping[str, str]])
     compared = [name for name in (NOTHING, TOGETHER, SHARED) if name in servers]
     with ExitStack() as opened:
         bare = opened.enter_context(floor("whole", options.folder / "floor.log"))
+        bare.headers = CLIENT_HEADERS
         cells = {BARE: _cell(bare, bare.request("GET", "/"), options)}
         for number, name in enumerate(compared):
             folder = options.folder / f"socket{number}"
@@ -148,6 +151,7 @@ def _over_the_socket(options: Options, servers: Mapping[str, Mapping[str, str]])
             server = opened.enter_context(
                 famulus(folder, environment=servers[name], has_key=has_key)
             )
+            server.headers = {**CLIENT_HEADERS, **server.headers}
             cells[f"{name}: models"] = _cell(server, server.request("GET", "/v1/models"), options)
             made = json.loads(server.ask("POST", "/v1/assistants", sample.CREATE_ASSISTANT))
             path = f"/v1/assistants/{made['id']}"
@@ -174,7 +178,7 @@ def _over_the_socket(options: Options, servers: Mapping[str, Mapping[str, str]])
 
 
 def _cell(server: Served, request: str, options: Options) -> Measure:
-    return lambda: load(server, options, [request], READERS, window_s=WINDOW_S)
+    return lambda: load(server, options, [request], READERS, window_s=WINDOW_S, is_awake=True)
 
 
 def _more(found: Rounds, name: str, what: str, target: Target | None) -> Row:

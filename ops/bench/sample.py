@@ -17,6 +17,25 @@ CREATE_MESSAGE = json.dumps(
 ).encode()
 """The body of a POST, about 700 bytes."""
 
+CLIENT_HEADERS = {
+    "accept-encoding": "gzip, deflate",
+    "connection": "keep-alive",
+    "authorization": "Bearer sk-fam-0000000000000000000000000000000000000000000",
+    "accept": "application/json",
+    "user-agent": "OpenAI/Python 3.54.0",
+    "x-stainless-lang": "python",
+    "x-stainless-package-version": "3.54.0",
+    "x-stainless-os": "Linux",
+    "x-stainless-arch": "x64",
+    "x-stainless-runtime": "CPython",
+    "x-stainless-runtime-version": "3.11.7",
+    "x-stainless-async": "false",
+    "openai-beta": "assistants=v2",
+    "x-stainless-retry-count": "0",
+    "x-stainless-read-timeout": "600",
+}
+"""What the official client for Python sends with a GET, beside the host."""
+
 CREATE_ASSISTANT = b'{"model":"famulus-builtin","name":"Bench","instructions":"Be brief."}'
 """The body of a small assistant."""
 

@@ -36,6 +36,9 @@ class Plan(msgspec.Struct, kw_only=True):
     streams: bool = False
     """Each connection sends one request and reads its stream, instead of one after the other."""
     event_mark: str = "\ndata: "
+    is_awake: bool = False
+    """Whether answers are looked for without sleeping: who sleeps on the same machine is woken by
+    the server, which pays for that, and the more the longer it takes."""
     drain_s: float = 0.0
     """How long streams are read on behind the window, so that they end in peace."""
 
@@ -123,7 +126,7 @@ def drive(plan: Plan) -> dict[str, float]:
     cpu_before: float | None = None
     now = 0.0
     while now < end:
-        for fd, _ in poll.poll(POLL_S):
+        for fd, _ in poll.poll(0 if plan.is_awake else POLL_S):
             peer = peers[fd]
             data = peer.socket.recv(READ_BYTES)
             if not data:
