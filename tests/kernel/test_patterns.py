@@ -14,6 +14,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
@@ -190,12 +191,15 @@ def too_slow(pattern: str | bytes, flags: int) -> str | None:
     return None
 
 
-PATTERNS = {**literals(), **compiled()}
+@cache
+def patterns() -> dict[str, tuple[str | bytes, int]]:
+    """All of them, by their place. They take seconds to find, in which other tests can be read."""
+    return {**literals(), **compiled()}
 
 
 def test_there_are_patterns_of_every_folder() -> None:
-    places = " ".join(PATTERNS)
-    assert len(PATTERNS) > 150
+    places = " ".join(patterns())
+    assert len(patterns()) > 150
     for name in ("famulus.validation", "famulus_runs", "famulus_schemas", "famulus_extraction"):
         assert name in places
 
@@ -204,7 +208,7 @@ def test_there_are_patterns_of_every_folder() -> None:
 def test_no_pattern_is_slow(folder: str) -> None:
     slow = {}
     seen = set()
-    for place, (pattern, flags) in PATTERNS.items():
+    for place, (pattern, flags) in patterns().items():
         owner = place.split("/")[1] if "/" in place else place.partition(".")[0]
         group = owner if owner in ("famulus", "famulus_schemas") else "others"
         if group == folder and (pattern, flags) not in seen:
