@@ -161,6 +161,7 @@ class Hooks:
         self._prepare_messages = of("prepare_messages")
         self._join_unit = of("join_unit")
         self._handle_exception = tuple(relay.implementations("handle_exception", running))
+        self._on_started = tuple(relay.implementations("on_started", running))
         self._on_event = [
             (_kinds_heard(function), (plugin, function))
             for plugin, function in relay.implementations("on_event", running)
@@ -241,6 +242,15 @@ class Hooks:
             return None
         problem: Problem | None = await first(self._handle_exception, call=call, error=error)
         return problem
+
+    async def on_started(self, limit_s: float, failed: Callable[[str, Exception], None]) -> None:
+        """Tell all, one at a time; one that is slow or raises is reported."""
+        for plugin, function in self._on_started:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await function()
+            except Exception as error:  # Isolation: what one cannot do keeps no other.
+                failed(plugin, error)
 
     def listeners(self, kind: type[Notice]) -> tuple[Implementation, ...]:
         """Who hears notices of this kind."""

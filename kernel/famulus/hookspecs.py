@@ -143,6 +143,11 @@ async def handle_exception(call: Call, error: Exception) -> Problem | None:
 
 
 @hookspec
+async def on_started() -> None:
+    """Do first what needs all plugins, before anybody is served; whoever raises has failed."""
+
+
+@hookspec
 async def on_event(event: Notice) -> None:
     """Hear what happened, of the kinds you annotate `event` with; later, or never under load."""
 

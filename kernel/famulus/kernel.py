@@ -18,7 +18,7 @@ from famulus.discover import Found, discover
 from famulus.front import Front, with_cors
 from famulus.gauges import kernel_gauges
 from famulus.hooks import Hooks
-from famulus.lifecycle import Lifecycle
+from famulus.lifecycle import Lifecycle, describe
 from famulus.log import Log, Redactor, flush, make_log
 from famulus.mistakes import ConfigError
 from famulus.notices import Notices
@@ -129,6 +129,7 @@ class Kernel:
         try:
             await self.lifecycle.start(self.settings.start_s, is_first=True)
             self._rebuild()
+            await self._tell_started()
             self.lifecycle.refuse_broken_required()
         except BaseException:
             await self.lifecycle.stop(self.settings.stop_s)
@@ -164,6 +165,17 @@ class Kernel:
             for world in worlds:
                 world.end_streams()
             await self._drained(worlds, END_S)
+
+    async def _tell_started(self) -> None:
+        """Have plugins do what needs all others; that of one that cannot is served by 503."""
+        failed: list[tuple[str, Exception]] = []
+        await self.world.hooks.on_started(
+            self.settings.start_s, lambda plugin, error: failed.append((plugin, error))
+        )
+        for plugin, error in failed:
+            self.lifecycle.fail(plugin, f"on_started: {describe(error)}")
+        if failed:
+            self._rebuild()
 
     def _drain_failed(self, plugin: str, error: Exception) -> None:
         self.log.error("on_drain_failed", plugin=plugin, exc_info=error)
@@ -212,6 +224,7 @@ class Kernel:
                 await planned.start(self.settings.start_s)
             finally:
                 self._rebuild()
+            await self._tell_started()
 
     def needs_restart(self, config: Config) -> list[str]:
         """Settings of the server's own table that differ from those it runs with."""

@@ -91,7 +91,7 @@ class Keys(Plugin[KeysSettings]):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Find the pepper, and make a first key where there is none at all."""
+        """Find the pepper, and whether it is that of the stored keys."""
         self._refuse_weak_keys()
         self.store = KeyStore(self.records)
         await self.store.declare()
@@ -105,10 +105,14 @@ class Keys(Plugin[KeysSettings]):
         )
         self.service = KeyService(self)
         self.provide(KEYS, self.service)
+        yield
+
+    @hookimpl
+    async def on_started(self) -> None:
+        """Make a first key where there is none at all; only now, so that others can tell of it."""
         wants_first = self.host.serves and self.settings.first_key
         if wants_first and not self.settings.api_key and await self.store.is_empty():
             await self._make_first()
-        yield
 
     @hookimpl
     def recognize(self, headers: Headers) -> Principal | None:

@@ -90,7 +90,7 @@ def hook_names() -> list[str]:
 
 
 def test_every_hook_has_a_test() -> None:
-    assert len(hook_names()) == 24
+    assert len(hook_names()) == 25
     missing = [name for name in hook_names() if f"test_hook_{name}" not in globals()]
     assert missing == []
 
@@ -744,6 +744,34 @@ async def test_hook_on_requests() -> None:
     assert {(each.operation, each.status, each.principal) for each in told} == {
         ("hello", 200, "tester")
     }
+
+
+async def test_hook_on_started() -> None:
+    told: list[str] = []
+
+    async def on_started(self: Any) -> None:
+        # Also of those that start later.
+        told.extend(await self.joined(Principal(id="p"), "things.create", []))
+
+    async def join_unit(self: Any, principal: Any, action: str, unit: Any) -> list[str]:
+        return [action]
+
+    plugins = with_hooks("a", on_started=on_started), with_hooks("b", join_unit=join_unit)
+    async with kernel_with(*plugins) as server:
+        assert told == ["things.create"]
+        await server.kernel.reload(server.kernel.config)
+        assert told == ["things.create"] * 2
+
+
+async def test_a_plugin_that_cannot_begin_is_failed_and_the_others_serve() -> None:
+    async def raises(self: Any) -> None:
+        raise OSError("gone")
+
+    async with kernel_with(Greeter, with_hooks("a", on_started=raises)) as server:
+        plugins = {each["name"]: each for each in (await server.get("/-/plugins")).json()["data"]}
+        assert plugins["a"]["state"] == "failed"
+        assert plugins["a"]["reason"] == "on_started: OSError: gone"
+        assert (await server.get("/hello")).status_code == 200
 
 
 async def test_hook_on_drain() -> None:
