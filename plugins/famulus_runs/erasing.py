@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from famulus_runs.kinds import ENDS, STEP_SHAPE, decode_run, decode_step, encode_extra, step_extra
+from famulus_runs.forgetting import Forgetting
+from famulus_runs.kinds import ENDS, decode_run, decode_step
 from famulus_schemas.errors import NOT_CANCELLABLE, NOT_CANCELLED, TOO_BUSY, Problem
 from famulus_schemas.identity import Principal
-from famulus_schemas.records import Conflict, Delete, Record, Records, Replace, Unit, Write
+from famulus_schemas.records import Conflict, Delete, Record, Unit
 from famulus_schemas.retention import Data, DataKind, Idle, Removed
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ ATTEMPTS_MAX = 16
 """What is kept of a run that is over changes only so often while the run is being erased."""
 AT_ONCE = 100
 """Records read, and events deleted, in one go."""
-AT_WORK = ("in_progress", "cancelling")
 
 
 class RunData:
@@ -27,6 +25,7 @@ class RunData:
 
     def __init__(self, plugin: Runs) -> None:
         self._plugin = plugin
+        self._forgetting = Forgetting(plugin)
 
     def kinds(self) -> list[Data]:
         """Runs, which have no age of their own: they go with their threads."""
@@ -40,7 +39,7 @@ class RunData:
                     "step": lambda record: decode_step(record.body).run_id,
                     "run_event": lambda record: record.id.partition(".")[0],
                 },
-                forget=self._forget,
+                forget=self._forgetting.forget,
             )
         ]
 
@@ -112,55 +111,3 @@ class RunData:
             found += [each.id for each in page.records]
             has_more = page.has_more
         return found
-
-    # --- what others were shown ---------------------------------------------------------------
-
-    async def _forget(self, project: str, thread_id: str) -> bool:
-        """Forget what models were shown on a thread; False while a run may still write it down.
-
-        A prompt is the conversation as it was: messages that were erased since are in it.
-        """
-        is_free = not await self._is_at_work(project, thread_id)
-        for _ in range(ATTEMPTS_MAX):
-            if await self._forget_all(project, thread_id):
-                return is_free
-        return False
-
-    async def _is_at_work(self, project: str, thread_id: str) -> bool:
-        """Whether a run is at work that has read the thread before."""
-        occupancy = await self._plugin.threads.occupancy(project, thread_id)
-        if occupancy is None:
-            return False
-        run = await self._plugin.records.of(project).get("run", occupancy.run)
-        return run is not None and decode_run(run.body).status in AT_WORK
-
-    async def _forget_all(self, project: str, thread_id: str) -> bool:
-        """Whether each step has no prompt now; False where one was changed meanwhile."""
-        records = self._plugin.records.of(project)
-        is_done, after = True, None
-        while True:
-            page = await records.page("step", thread_id, order="asc", after=after, limit=AT_ONCE)
-            for record in page.records:
-                is_done &= await _forgotten(records, record)
-            if not page.has_more:
-                return is_done
-            after = page.records[-1].id
-
-
-async def _forgotten(records: Records, record: Record) -> bool:
-    """Whether a step has no prompt now; False where it was changed meanwhile."""
-    kept = step_extra(record)
-    if not kept.prompt:
-        return True
-    write: Write = Replace(
-        kind="step",
-        id=record.id,
-        version=record.version,
-        extra=encode_extra(replace(kept, prompt=b"")),
-        shape=STEP_SHAPE,
-    )
-    try:
-        await records.commit([write])
-    except Conflict:
-        return False
-    return True

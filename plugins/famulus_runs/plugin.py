@@ -20,6 +20,7 @@ from famulus_runs.engine import Engine
 from famulus_runs.erasing import RunData
 from famulus_runs.event_operations import EventOperations
 from famulus_runs.fetched_images import FetchedImages
+from famulus_runs.forgetting import FORGET, Forgetting
 from famulus_runs.journal import Join, Journal
 from famulus_runs.kinds import (
     AWAITS_CLIENT,
@@ -132,6 +133,9 @@ class Runs(Plugin[RunSettings]):
             ends=ends,
             log=self.log,
         )
+        self._forgetting = Forgetting(self)
+        forgetting_max = self.settings.forgetting_at_once_max
+        self.jobs.handle(FORGET, self._forgetting.do, at_once_max=forgetting_max)
         gates = self.gather("register_run_gates")
         at_once_max = self.settings.runs_at_once_max
         if self.host.serves:
@@ -144,6 +148,7 @@ class Runs(Plugin[RunSettings]):
             with self.threads.let_to(self):
                 yield
         finally:
+            await self.jobs.withdraw(FORGET, grace_s=0.0)
             await self.jobs.withdraw(JOB, grace_s=self.settings.finish_s)
             loops += self._leaving
             for loop in loops:
@@ -171,10 +176,17 @@ class Runs(Plugin[RunSettings]):
 
     @hookimpl
     async def join_unit(self, principal: Principal, action: str, unit: Unit) -> list[Write]:
-        """A deleted thread takes its runs, steps and events along, in the same commit."""
-        if action != "threads.delete":
-            return []
+        """A deleted thread takes its runs, steps and events along, in the same commit.
+
+        What runs keep of a deleted message is forgotten soon after it.
+        """
         writes: list[Write] = []
+        if action == "messages.delete":
+            for write in unit:
+                if isinstance(write, Delete) and write.kind == "message":
+                    writes += await self._forgetting.joined_by(principal.project, write)
+        if action != "threads.delete":
+            return writes
         for write in unit:
             if isinstance(write, Delete) and write.kind == "thread":
                 writes += [Clear(kind=kind, parent=write.id) for kind in KINDS]

@@ -68,6 +68,10 @@ class RunSettings(Settings, frozen=True, kw_only=True):
     runs_at_once_max: Annotated[
         int, setting(why="Runs that are at work at the same time; others stay queued.")
     ] = 256
+    forgetting_at_once_max: Annotated[
+        int,
+        setting(why="Deleted messages that runs forget at the same time; nobody waits."),
+    ] = 2
     runs_waiting_max: Annotated[int, setting(why="Queued runs; further ones are answered 503.")] = (
         10_000
     )

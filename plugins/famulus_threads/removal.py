@@ -128,7 +128,7 @@ class Removal:
     ) -> Removed | None:
         message = decode_message(record.body)
         unit: Unit = [Delete(kind="message", id=message.id)]
-        joined = await self._plugin.joined(principal, "messages.delete", unit)
+        joined = await self._plugin.joined(principal, "messages.erase", unit)
         try:
             await self._plugin.records.of(principal.project).commit(joined)
         except Conflict:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,23 @@ async def found_in_tables(dsn: str, schema: str, words: Sequence[str]) -> list[s
         for word in words
         if any(word.encode() in part for part in _unpacked(data))
     ]
+
+
+def found_in_rows(file: Path, words: Sequence[str]) -> list[str]:
+    """Likewise of a file of SQLite: what is in its tables, and not what was in them before."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        tables = connection.execute("select name from sqlite_schema where type = 'table'")
+        names = [name for (name,) in tables]
+        assert names
+        return [
+            f"{table}.{column} of {_name(dict(row))}: {word}"
+            for table in names
+            for row in connection.execute(f'select * from "{table}"')
+            for column, value in dict(row).items()
+            for word in words
+            if any(word.encode() in part for part in _unpacked(_bytes(value)))
+        ]
 
 
 def found_in_files(folder: Path, words: Sequence[str]) -> list[str]:
