@@ -86,8 +86,8 @@ def make_log(
     pretty = log_format == "pretty" or (log_format == "auto" and out.isatty())
     hides = redactor or Redactor()
     logger: Log = structlog.wrap_logger(
-        Lines(out),
-        wrapper_class=_with_requests(structlog.make_filtering_bound_logger(level), hides, pretty),
+        Lines(out, hides.text),
+        wrapper_class=_with_requests(structlog.make_filtering_bound_logger(level), pretty),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -141,7 +141,7 @@ def _tell_slowly(log: Log, served: RequestServed, *, has_own_id: bool = False) -
     log.info(line.event, **fields)
 
 
-def _with_requests(base: type[Log], hides: Redactor, pretty: bool) -> type[Log]:
+def _with_requests(base: type[Log], pretty: bool) -> type[Log]:
     class Logger(base, TellsRequests):  # type: ignore[misc, valid-type]
         """The logger of one level."""
 
@@ -151,15 +151,7 @@ def _with_requests(base: type[Log], hides: Redactor, pretty: bool) -> type[Log]:
                 return None
             if pretty:
                 return partial(_tell_slowly, self)
-            soon = self._logger.soon
-
-            def tell(served: RequestServed, *, has_own_id: bool = False) -> None:
-                if not has_own_id:
-                    shown = hides.text(served.request_id)
-                    served = msgspec.structs.replace(served, request_id=shown)
-                soon(served)
-
-            return tell
+            return self._logger.soon
 
     return Logger
 

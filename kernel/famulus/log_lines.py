@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
@@ -55,8 +56,10 @@ class Lines:
     waited before it.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, hide: Callable[[str], str] = str) -> None:
         self._out = out
+        self._hide = hide
+        """What is done to ids that clients have chosen, and may look like a key."""
         self._waiting: list[RequestServed] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -67,8 +70,11 @@ class Lines:
     # structlog calls the method that is named after the level.
     debug = info = warning = error = critical = exception = fatal = log = msg
 
-    def soon(self, served: RequestServed) -> None:
+    def soon(self, served: RequestServed, *, has_own_id: bool = False) -> None:
         """Write a request's line before long. Without an event loop that is now."""
+        if not has_own_id:
+            hidden = self._hide(served.request_id)
+            served = msgspec.structs.replace(served, request_id=hidden)
         waiting = self._waiting
         waiting.append(served)
         if self._timer is None or len(waiting) >= WAITING_MAX:

@@ -9,6 +9,7 @@ import msgspec
 
 from famulus_rate_limits.settings import Allowance, RateLimitsSettings
 from famulus_rate_limits.stored import NONE, ByModel
+from famulus_rate_limits.words import lines_of
 from famulus_schemas.identity import Principal
 from famulus_schemas.limits import Limit, Reserved, Slot
 from famulus_schemas.rate_limits import AMOUNT_MAX
@@ -30,6 +31,8 @@ class Claim(msgspec.Struct, frozen=True):
     """Whose limit it is, as a client is told."""
     amount: int
     """How much of it in a minute, or in a day."""
+    lines: bytes
+    """What a client is told of it, as `lines_of`."""
     limit: Limit
     is_of_day: bool = False
     is_of_model: bool = False
@@ -223,7 +226,8 @@ def claim_of(what: What, whose: Whose, per_minute: int, wanted: int) -> Claim:
         burst=per_minute,
         cost=min(wanted, per_minute),
     )
-    return Claim(what, whose.whom, per_minute, limit, is_of_model=whose.is_model)
+    told = lines_of(what, per_minute)
+    return Claim(what, whose.whom, per_minute, told, limit, is_of_model=whose.is_model)
 
 
 def claim_of_day(whose: Whose, per_day: int) -> Claim:
@@ -233,6 +237,7 @@ def claim_of_day(whose: Whose, per_day: int) -> Claim:
         "requests",
         whose.whom,
         per_day,
+        lines_of("requests", per_day),
         limit,
         is_of_day=True,
         is_of_model=whose.is_model,

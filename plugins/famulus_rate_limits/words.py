@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import typing
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from famulus import Problem
-from famulus_rate_limits.policy import Claim, Place, What
 from famulus_schemas.errors import (
     TOO_MANY_AT_ONCE,
     TOO_MANY_REQUESTS,
@@ -16,13 +15,19 @@ from famulus_schemas.errors import (
 )
 from famulus_schemas.limits import Full, Refused, Standing
 
+if TYPE_CHECKING:
+    from famulus_rate_limits.policy import Claim, Place, What
+
 FULL_WAIT_S = 1.0
 """When to come again where nobody knows when there is room."""
 
 
 def duration(seconds: float) -> str:
     """A time as OpenAI's headers have it: `20ms`, `7.5s`, `6m0s`, `1h2m3s`."""
-    milliseconds = math.ceil(seconds * 1000 - 1e-6)
+    return _duration(math.ceil(seconds * 1000 - 1e-6))
+
+
+def _duration(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds > 0 else "0s"
     minutes, milliseconds = divmod(milliseconds, 60_000)
@@ -45,28 +50,31 @@ def limit_lines(claims: Sequence[Claim], standings: Sequence[Standing]) -> bytes
     """What tells, of requests and of tokens, of the limit that least is left of: as headers."""
     if len(standings) == 2 and claims[0].what == claims[1].what:
         # As of most requests: of a key, and of its project.
-        least = standings[1].remaining < standings[0].remaining
-        return _told(claims[least], standings[least])
-    found: dict[str, tuple[Claim, Standing]] = {}
+        at = standings[1].remaining < standings[0].remaining
+        return _told(claims[at], standings[at])
+    least: dict[str, tuple[Claim, Standing]] = {}
     for claim, standing in zip(claims, standings, strict=True):
-        known = found.get(claim.what)
+        known = least.get(claim.what)
         if known is None or standing.remaining < known[1].remaining:
-            found[claim.what] = claim, standing
-    return b"".join(_told(claim, standing) for claim, standing in found.values())
+            least[claim.what] = claim, standing
+    return b"".join(_told(claim, standing) for claim, standing in least.values())
 
 
 def _told(claim: Claim, standing: Standing) -> bytes:
-    reset = duration(standing.reset_s).encode()
-    return _LINES[claim.what] % (claim.amount, standing.remaining + 1e-6, reset)
+    # Of a number that is whole %d takes half as long as of one that it has to make whole.
+    left, milliseconds = int(standing.remaining + 1e-6), math.ceil(standing.reset_s * 1000 - 1e-6)
+    if 0 < milliseconds < 1000:
+        return claim.lines % (left, b"%dms" % milliseconds)
+    return claim.lines % (left, _duration(milliseconds).encode())
 
 
-_LINES = {
-    what: "".join(
-        f"x-ratelimit-{name}-{what}: {value}\r\n"
-        for name, value in (("limit", "%d"), ("remaining", "%d"), ("reset", "%s"))
+def lines_of(what: What, amount: int) -> bytes:
+    """The lines that tell of a limit, but for what is left of it and when all will be."""
+    return (
+        f"x-ratelimit-limit-{what}: {amount}\r\n"
+        f"x-ratelimit-remaining-{what}: %d\r\n"
+        f"x-ratelimit-reset-{what}: %s\r\n"
     ).encode()
-    for what in typing.get_args(What)
-}
 
 
 def problem(claims: Sequence[Claim], refused: Refused) -> Problem:
