@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from famulus.buckets import standing, wait_s
 from famulus.local_limits import LocalLimits
+from famulus_redis.asking import Asking
 from famulus_redis.script import ARITHMETIC
 from famulus_schemas.limits import (
     Full,
@@ -55,7 +56,7 @@ class SharedLimits:
         log: Log,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._script = client.register_script(ARITHMETIC)
+        self._asking = Asking(client, ARITHMETIC, timeout_s=settings.timeout_s)
         self._settings = settings
         self._clock = clock
         self._log = log
@@ -63,6 +64,10 @@ class SharedLimits:
         self._ask_again_at = 0.0
         self.away_because: str | None = None
         """Why Redis is not used now, or None while it is."""
+
+    async def close(self) -> None:
+        """Wait for no answer any more."""
+        await self._asking.close()
 
     async def take(self, project: str, limits: Sequence[Limit]) -> Taken | Refused:
         """Take all or nothing."""
@@ -156,9 +161,8 @@ class SharedLimits:
         lease += [str(slot.at_once_max) for slot in hold.slots]
         arguments = [what, now, str(len(limits)), *numbers, *lease]
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                asked = self._script(keys=self._keys(project, limits, hold), args=arguments)
-                fits, *rest = await cast(Awaitable[list[Any]], asked)
+            keys = self._keys(project, limits, hold)
+            fits, *rest = await self._asking.ask(keys, arguments)
         except AWAY as error:
             self._is_away(error)
             return None

@@ -48,7 +48,8 @@ class Redis(Plugin[RedisSettings]):
             try:
                 yield
             finally:
-                self._limits = None
+                limits, self._limits = self._limits, None
+                await limits.close()
 
     @hookimpl
     def register_gauges(self) -> list[Gauge]:
