@@ -64,7 +64,7 @@ class Asking:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answers = await self._asked([question.command for question in questions])
-        except BaseException as error:
+        except BaseException as error:  # Whatever it is, it is the answer to those who wait.
             for question in questions:
                 _give(question.answer, error)
             if not isinstance(error, Exception):
