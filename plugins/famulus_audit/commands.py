@@ -13,6 +13,7 @@ import msgspec
 
 from famulus.commands import configured, started
 from famulus.config import Config
+from famulus.visible import visible, visible_json
 from famulus_audit.plugin import Audit
 from famulus_audit.queries import Search
 from famulus_schemas.records import SEQ_MAX, Record
@@ -86,7 +87,7 @@ def writer(form: str, output: IO[str]) -> Callable[[Record], None]:
         rows = csv.writer(output)
         rows.writerow(COLUMNS)
         return lambda record: rows.writerow([_cell(value) for value in _row(record)])
-    return lambda record: print(record.body.decode(), file=output)
+    return lambda record: print(visible_json(record.body), file=output)
 
 
 def _row(record: Record) -> list[Any]:
@@ -107,11 +108,11 @@ def _row(record: Record) -> list[Any]:
         event["user_agent"],
         event["request_id"],
         event["id"],
-        msgspec.json.encode(details).decode(),
+        visible_json(msgspec.json.encode(details)),
     ]
 
 
 def _cell(value: str | None) -> str:
-    """A value as text, and never as what a spreadsheet would take for a formula."""
-    text = "" if value is None else value
+    """A value as text that does nothing, neither on a terminal nor in a spreadsheet."""
+    text = "" if value is None else visible(value)
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from famulus.commands import configured, provided_and_joined, started
 from famulus.config import Config
+from famulus.visible import visible
 from famulus_keys.plugin import Keys
 from famulus_keys.store import JoinIn, KeyStore
 from famulus_schemas.errors import Problem
@@ -233,6 +234,7 @@ def _cells(project: str, key: StoredKey) -> tuple[str, ...]:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows in columns. The head is for people only: it goes beside the rows, to stderr."""
+    rows = [tuple(map(visible, row)) for row in rows]
     widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
     for row in (head, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -13,6 +13,7 @@ import msgspec
 from famulus.commands import NobodyProvides, configured, provided, started
 from famulus.config import Config
 from famulus.showing import shown_settings
+from famulus.visible import visible, visible_json
 from famulus_rate_limits.effective import Effective, Per, effective
 from famulus_rate_limits.plugin import RateLimits
 from famulus_rate_limits.stored import KIND, NONE, ByModel, StoredLimits
@@ -75,7 +76,7 @@ async def _show(
         places = {each.key: each.origin for each in shown}
     lines = [_line(each, key, left.get(at), places) for at, each in enumerate(found)]
     if as_json:
-        click.echo(msgspec.json.encode(lines))
+        click.echo(visible_json(msgspec.json.encode(lines)))
         return
     have_own = {"key": bool(ours.settings.keys), "model": True}
     _table([_cells(*each, have_own) for each in zip(found, lines, strict=True)])
@@ -167,6 +168,7 @@ def _table(rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         click.echo("Nothing is limited.", err=True)
         return
+    rows = [tuple(map(visible, row)) for row in rows]
     widths = [max(len(row[at]) for row in (HEAD, *rows)) for at in range(len(HEAD))]
     for row in (HEAD, *rows):
         cells = [

@@ -12,6 +12,7 @@ import click
 from famulus import Problem
 from famulus.commands import configured, started_among
 from famulus.config import Config
+from famulus.visible import visible
 from famulus_retention import report
 from famulus_retention.collecting import Collected, collect
 from famulus_retention.inventory import Inventory
@@ -150,7 +151,7 @@ async def _erase_project(
         if not is_dry:
             if not yes:
                 click.echo(report.inventory(before), err=True)
-                click.confirm(f"Erase all of project {id} for good?", abort=True, err=True)
+                click.confirm(f"Erase all of project {visible(id)} for good?", abort=True, err=True)
             after = await erasure.erase()
     if as_json:
         click.echo(report.erased_json(id, before, after, erasure.staying))

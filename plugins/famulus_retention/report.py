@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from famulus.visible import visible, visible_json
 from famulus_retention.collecting import Collected
 from famulus_retention.inventory import Inventory
 from famulus_retention.persons import Found, sorted_by_name
@@ -16,7 +17,7 @@ UNSETTLED = "Some contents are still being removed: other processes have to fini
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Rows in columns, the numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    cells = [[visible(str(cell)) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
     lines = []
     for row in cells:
@@ -27,7 +28,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 # --- gc ---------------------------------------------------------------------------------------
@@ -81,9 +82,9 @@ def erased(
         rows = [(name, before.counts.get(name, 0), after.counts.get(name, 0)) for name in names]
         lines = [table(("KIND", "BEFORE", "AFTER"), rows)]
         lines.append(
-            f"Project {project} is erased: nothing of it was found in any table, blob or index."
+            f"Project {visible(project)} is erased: nothing of it was found in any table, blob or index."
             if after.is_empty
-            else f"Project {project} is NOT erased: see AFTER. Is somebody still writing to it? "
+            else f"Project {visible(project)} is NOT erased: see AFTER. Is somebody still writing to it? "
             "Give the command again."
         )
     lines += [f"Kept: {name}, {why}." for name, why in staying.items()]
@@ -118,7 +119,9 @@ def found(theirs: Sequence[Found], parts: Sequence[Found]) -> str:
 
 
 def _listed(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("  ".join(cells).rstrip() for cells in rows) or "Nothing was found."
+    return (
+        "\n".join("  ".join(map(visible, cells)).rstrip() for cells in rows) or "Nothing was found."
+    )
 
 
 def persons(
@@ -133,7 +136,7 @@ def persons(
     lines = [_listed([(each.name, each.id) for each in sorted_by_name(erased)])]
     if left:
         lines.append("LEFT, and for you to decide: give the ids of what shall go by --id")
-        lines += [f"{each.name}  {each.id}  {each.why}" for each in sorted_by_name(left)]
+        lines += [visible(f"{each.name}  {each.id}  {each.why}") for each in sorted_by_name(left)]
     elif erased:
         lines.append(f"{len(erased)} erased: nothing of it was found in any table or blob.")
     lines += [f"Kept: {name}, {why}." for name, why in staying.items()]

@@ -13,6 +13,7 @@ import msgspec
 
 from famulus.commands import configured, started
 from famulus.config import Config
+from famulus.visible import visible, visible_json
 from famulus_schemas.errors import Problem
 from famulus_usage.kinds import Entry
 from famulus_usage.plugin import Usage
@@ -92,7 +93,8 @@ async def _show(
         currency = ours.settings.currency
     ordered = sorted(sums.items(), key=lambda item: (-item[1].cost, -item[1].input, item[0]))
     if as_json:
-        click.echo(msgspec.json.encode([_line(by, *each, currency) for each in ordered]))
+        lines = [_line(by, *each, currency) for each in ordered]
+        click.echo(visible_json(msgspec.json.encode(lines)))
         return
     _table(by, ordered, currency)
 
@@ -181,7 +183,7 @@ def _table(by: Names, ordered: Sequence[tuple[Names, Sum]], currency: str) -> No
         total.add(found)
     head = [*map(str.upper, by), "REQUESTS", "INPUT", "CACHED", "OUTPUT", currency.upper()]
     last = ["total", *[""] * (len(by) - 1), *_cells(total)]
-    rows = [[*names, *_cells(found)] for names, found in ordered]
+    rows = [[*map(visible, names), *_cells(found)] for names, found in ordered]
     widths = [max(len(row[at]) for row in (head, last, *rows)) for at in range(len(head))]
     for row in (head, *rows, last):
         cells = [
