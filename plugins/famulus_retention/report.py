@@ -81,10 +81,11 @@ def erased(
         names = sorted({*before.counts, *after.counts})
         rows = [(name, before.counts.get(name, 0), after.counts.get(name, 0)) for name in names]
         lines = [table(("KIND", "BEFORE", "AFTER"), rows)]
+        name = visible(project)
         lines.append(
-            f"Project {visible(project)} is erased: nothing of it was found in any table, blob or index."
+            f"Project {name} is erased: nothing of it was found in any table, blob or index."
             if after.is_empty
-            else f"Project {visible(project)} is NOT erased: see AFTER. Is somebody still writing to it? "
+            else f"Project {name} is NOT erased: see AFTER. Is somebody still writing to it? "
             "Give the command again."
         )
     lines += [f"Kept: {name}, {why}." for name, why in staying.items()]
