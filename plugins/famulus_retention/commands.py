@@ -187,6 +187,8 @@ async def _erase_user(
             records=plugin.records,
             blobs=plugin.blobs,
             known=plugin.known,
+            id=plugin.new_id("erasure_"),
+            now=plugin.now(),
         )
         theirs, parts = await erasure.find()
         left: list[Found] | None = None

@@ -9,14 +9,16 @@ it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
+from msgspec.structs import replace
 
 from famulus_retention.jobs import settled
 from famulus_retention.known import Known
 from famulus_retention.naming import Wanted, named_in
+from famulus_retention.plans import PLAN, Plan, Plans
 from famulus_retention.settings import RetentionSettings
 from famulus_retention.sweep import ACTOR
 from famulus_schemas.blobs import Blobs
@@ -52,8 +54,12 @@ class PersonErasure:
         records: SystemRecords,
         blobs: Blobs,
         known: Known,
+        id: str,
+        now: int,
     ) -> None:
         self._project = project
+        self._plans = Plans(records, project)
+        self._id, self._now = id, now
         self._wanted = wanted
         self._settings = settings
         self._records = records
@@ -68,7 +74,11 @@ class PersonErasure:
         self._blob_keys: set[str] = set()
 
     async def find(self) -> tuple[list[Found], list[Found]]:
-        """What is theirs, and what would go with it unless something else names it."""
+        """What is theirs, and what would go with it unless something else names it.
+
+        What an erasure of anybody was about that was not done to its end is theirs, too.
+        """
+        await self._take_up()
         theirs = await self._theirs()
         parts = await self._parts({record.id for _, record in theirs})
         found = [Found(name=data.name, id=record.id) for data, record in theirs]
@@ -76,14 +86,25 @@ class PersonErasure:
 
     async def erase(self) -> tuple[list[Found], list[Found]]:
         """Erase it; what was erased, and what is left of it, which should be nothing."""
+        before = await self._take_up()
         theirs = await self._theirs()
-        parts = await self._parts({record.id for _, record in theirs})
-        parents = {record.parent for _, record in theirs} - {"", *(each.id for _, each in theirs)}
+        ids = frozenset(record.id for _, record in theirs)
+        parts = await self._parts(ids)
         named = await self._named()
-        stores = {record.parent for _, record in theirs}
-        stores |= await self._stores_of({*parts, *(record.id for _, record in theirs)})
-        stores -= {""}
-        shelves = {id for parent in parents for id in named.get(parent, ())}
+        parents = frozenset(record.parent for _, record in theirs) - {"", *ids}
+        stores = frozenset(record.parent for _, record in theirs)
+        plan = before | Plan(
+            ids=ids,
+            parts=frozenset(parts),
+            under=await self._under(ids, parents, named),
+            parents=parents,
+            stores=(stores | await self._stores_of({*parts, *ids})) - {""},
+            shelves=frozenset(id for parent in parents for id in named.get(parent, ())),
+        )
+        if theirs or before != Plan():
+            await self._plans.begin(plan, id=self._id, now=self._now)
+        parents, stores, shelves = plan.parents, plan.stores, plan.shelves
+        parts |= await self._parts_left(plan)
         for data, record in theirs:
             await self._delete(data, record)
         # Some went with something else, such as the answers of a run.
@@ -98,8 +119,48 @@ class PersonErasure:
             await self._settle()
         await self._forget_copies()
         rest = await self._rest(parents, stores)
+        if not rest:
+            await self._plans.end()
         await self._records.scrub()
         return list(self._erased.values()), [*rest, *await self._left()]
+
+    # --- what was begun before ----------------------------------------------------------------
+
+    async def _take_up(self) -> Plan:
+        """What was begun and not done, which is wanted, too."""
+        plan = await self._plans.begun()
+        self._wanted = replace(self._wanted, ids=self._wanted.ids | plan.ids)
+        return plan
+
+    async def _under(
+        self,
+        ids: AbstractSet[str],
+        parents: AbstractSet[str],
+        named: Mapping[str, Mapping[str, DataKind]],
+    ) -> dict[str, list[str]]:
+        """Files and stores by the id of what names them, of all that goes with these ids."""
+        found = {}
+        async for record in self._all():
+            goes = record.id in ids or record.parent in ids
+            if not goes and record.parent in parents:
+                goes = not ids.isdisjoint(named_in(record))
+            if goes:
+                found[record.id] = sorted(named.get(record.id, ()))
+        return found
+
+    async def _parts_left(self, plan: Plan) -> dict[str, DataKind]:
+        """Of what was planned, the files and stores that are still there."""
+        able = {each.kind: each for each in self._known.kinds if each.is_part}
+        there: set[str] = set()
+        parts: dict[str, DataKind] = {}
+        async for record in self._all():
+            there.add(record.id)
+            if record.kind in able:
+                parts[record.id] = able[record.kind]
+        gone = plan.under.keys() - there
+        self._gone |= gone
+        wanted = {*plan.parts, *(part for id in gone for part in plan.under[id])} - plan.ids
+        return {id: data for id, data in parts.items() if id in wanted}
 
     # --- finding ------------------------------------------------------------------------------
 
@@ -107,6 +168,8 @@ class PersonErasure:
         if kinds is None:
             kinds = (await self._records.census(self._project)).records
         for kind in kinds:
+            if kind == PLAN.name:
+                continue
             after = 0
             while found := await self._records.scan(kind, after_seq=after):
                 after = found[-1].seq

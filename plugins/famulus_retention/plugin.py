@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from famulus import Plugin, hookimpl, need, want
 from famulus_retention.known import Known
 from famulus_retention.lease import KIND, Lease
+from famulus_retention.plans import PLAN
 from famulus_retention.settings import RetentionSettings
 from famulus_schemas.gauges import Gauge
 from famulus_schemas.ports import BLOBS, KEYS, RECORDS
@@ -36,7 +37,7 @@ class Retention(Plugin[RetentionSettings]):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Sweep until stopped, where anything has an age."""
-        await self.records.declare(KIND)
+        await self.records.declare(KIND, PLAN)
         self.known = Known(self.gather("register_data_kinds"))
         settings = self.settings
         holder = self.new_id("sweeper_")
