@@ -154,6 +154,7 @@ POINTS: Final = (
     "usage_rolled",
     # What is kept no longer.
     "retention_batch_done",
+    "person_partly_erased",
 )
 """Every point there is; each is passed in exactly one place."""
 

@@ -64,8 +64,8 @@ TELLING = frozenset({"tool_progress_told", "resume_calls_told_anew"})
 USAGE = frozenset({"usage_before_written", "usage_written"})
 """Not passed by this load, which relays nothing: `tests/plugins/usage/test_killed.py` does."""
 
-RETENTION = frozenset({"retention_batch_done"})
-"""Not passed by this load, in which nothing is kept for a time only."""
+RETENTION = frozenset({"retention_batch_done", "person_partly_erased"})
+"""Not passed by this load, in which nothing is kept for a time only, and nobody is erased."""
 
 ALONE = STARTING.keys() | EXPIRING
 """Passed for certain only where no other process does instead what is to be done."""

@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 from msgspec.structs import replace
 
+from famulus.failpoints import failpoint
 from famulus_retention.jobs import settled
 from famulus_retention.known import Known
 from famulus_retention.naming import Wanted, named_in
@@ -239,6 +240,7 @@ class PersonErasure:
         self._blob_keys.update(removed.blobs)
         self._gone.update(removed.ids, [record.id])
         self._erased[record.id] = Found(name=data.name, id=record.id)
+        failpoint("person_partly_erased")
 
     async def _delete_part(self, data: DataKind, id: str) -> None:
         record = await self._records.of(self._project).get(data.kind, id)
