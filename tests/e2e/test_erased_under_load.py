@@ -170,14 +170,14 @@ async def test_a_project_is_erased_while_all_of_it_is_used(
         project, key = await server.project(NAMED)
         _, others_key = await server.project(OTHERS)
         theirs, others = server.clients(key), server.clients(others_key)
-        shut: dict[int, float] = {}
+        shut: set[int] = set()
 
         def using(at: int) -> Callable[[], Coroutine[Any, Any, None]]:
             async def use() -> None:
                 try:
                     await used(theirs[at], SAID)
                 except openai.AuthenticationError:
-                    shut.setdefault(at, time.monotonic())
+                    shut.add(at)
                     await asyncio.sleep(0.05)
                 except (openai.OpenAIError, AssertionError):
                     # What it had is gone under its hands.
@@ -206,8 +206,6 @@ async def test_a_project_is_erased_while_all_of_it_is_used(
                 while len(shut) < 2:
                     assert killed.returncode is None, await killed.communicate()
                     await asyncio.sleep(0.01)
-                first, last = sorted(shut.values())
-                assert last - first < 2.5
                 killed.kill()
                 await killed.communicate()
                 for pause_s in PAUSES_S:

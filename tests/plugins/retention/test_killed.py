@@ -1,13 +1,23 @@
-"""`famulus erase user` that is killed in the middle: given again, it does all of it."""
+"""`famulus erase` that is killed in the middle: given again, it does all of it."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.e2e.serving import FAMULUS, environment_of
-from tests.plugins.retention.erasing import GONE, STAYS, belongings, places, run, serving, tenant
+from tests.plugins.retention.erasing import (
+    GONE,
+    STAYS,
+    belongings,
+    filled,
+    places,
+    run,
+    serving,
+    tenant,
+)
 
 from famulus.testing import Script
 
@@ -16,10 +26,10 @@ pytestmark = pytest.mark.anyio
 COMMAND = ("erase", "user", "user_id=42", "--yes")
 
 
-def killed(data_dir: Path, point: str) -> bool:
+def killed(data_dir: Path, point: str, command: Sequence[str] = COMMAND) -> bool:
     """Whether the command was killed there; else it was done before."""
     done = subprocess.run(
-        [*FAMULUS, *COMMAND, "--data-dir", str(data_dir)],
+        [*FAMULUS, *command, "--data-dir", str(data_dir)],
         env=environment_of({"FAMULUS_FAILPOINT": point}),
         cwd=data_dir,
         capture_output=True,
@@ -71,3 +81,24 @@ async def test_what_models_were_shown_on_a_thread_of_others_is_forgotten_all_the
     result = await run(tmp_path, *COMMAND)
     assert result.exit_code == 0, result.output
     assert places(tmp_path, GONE) == []
+
+
+@pytest.mark.parametrize(
+    "point", ["sqlite_before_commit:1", "sqlite_committed:1", "sqlite_committed:2"]
+)
+async def test_a_project_is_erased_whole_by_the_second_try(tmp_path: Path, point: str) -> None:
+    async with serving(tmp_path) as (server, backend):
+        await filled(await tenant(server, backend, "one", GONE), waits=True)
+        stays = await tenant(server, backend, "other", STAYS)
+        things = await stays.things(waits=False)
+        kept = await things.all()
+    command = ("erase", "project", "one", "--with-audit", "--with-usage", "--yes")
+    assert killed(tmp_path, point, command)
+
+    result = await run(tmp_path, *command)
+
+    assert result.exit_code == 0, result.output
+    assert places(tmp_path, GONE) == []
+    async with serving(tmp_path) as (server, _):
+        things.owner.server = server
+        assert await things.all() == kept
