@@ -82,7 +82,9 @@ class Transcript:
         committed = self._watch.told(run_id, seq)
         self._hold("what is told is on disk", committed is not None, frame)
         if committed is not None:
-            same = (committed.event, bytes(committed.data)) == (frame.name, frame.data)
+            later = self._watch.forgotten.get(run_id, {}).get(seq, committed)
+            texts = [(each.event, bytes(each.data)) for each in (committed, later)]
+            same = (frame.name, frame.data) in texts
             self._hold("what is told is what is on disk", same, (frame, committed))
         self._note(frame.name, msgspec.json.decode(frame.data))
         self._last_name = frame.name

@@ -10,7 +10,7 @@ from tests.simulation.agreement import complaints
 from famulus_jobs.kinds import decode_job
 from famulus_runs.kinds import ENDS, decode_run, decode_step, step_extra
 from famulus_schemas.messages import Message
-from famulus_schemas.records import Clear, Delete, Guard, Insert, Record, Unit
+from famulus_schemas.records import Clear, Delete, Guard, Insert, Record, Replace, Unit
 from famulus_schemas.runs import Run
 from famulus_schemas.steps import FunctionToolCall, RunStep, ToolCallsStepDetails
 from famulus_threads.order import extra_of
@@ -60,6 +60,8 @@ class Watch:
         self._lists = world.store.lists
         self.violations: list[Violation] = []
         self.log: dict[str, dict[int, LogEntry]] = {}
+        self.forgotten: dict[str, dict[int, LogEntry]] = {}
+        """Events as they are told once a message that they are of was deleted."""
         """Every event that was ever committed, by run and number; deleted threads' too."""
         self.rests_since: dict[str, float] = {}
         self.outputs: dict[str, str] = {}
@@ -94,6 +96,8 @@ class Watch:
                 threads[write.parent] = None
             elif isinstance(write, Insert) and write.kind == "run_event":
                 self._log(write)
+            elif isinstance(write, Replace) and write.kind == "run_event":
+                self._forget(project, write)
             elif isinstance(write, Delete):
                 if write.kind == "thread":
                     threads[write.id] = None
@@ -108,6 +112,21 @@ class Watch:
                     self.asked_for.setdefault(thread_id, []).append(write.id)
         for thread_id in threads:
             self._thread(project, thread_id)
+
+    def _forget(self, project: str, write: Replace) -> None:
+        """What was told of messages that were deleted has no text any more."""
+        run_id = write.id.rpartition(".")[0]
+        for entry in _entries(write.body or b"[]"):
+            seq = int(entry.position.rpartition(":")[2].split(".")[1])
+            before = self.log[run_id][seq]
+            if bytes(before.data) == bytes(entry.data):
+                continue
+            message = decode_message(entry.data)
+            is_gone = (project, "message", message.id) not in self._records
+            is_bare = not message.content and not message.metadata
+            promise = "only the texts of deleted messages are forgotten"
+            self.hold(promise, is_gone and is_bare, (before, entry))
+            self.forgotten.setdefault(run_id, {})[seq] = entry
 
     def _log(self, write: Insert) -> None:
         run_id = write.id.rpartition(".")[0]
