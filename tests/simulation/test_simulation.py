@@ -16,7 +16,7 @@ from tests.simulation.mutants import ALL, Mutant
 from tests.simulation.simulate import ROOT, broken_among, broken_in_processes
 from tests.simulation.world import simulate
 
-MUTANT_SEEDS = 400
+MUTANT_SEEDS = 1_000
 
 
 @pytest.mark.timeout(3600)
