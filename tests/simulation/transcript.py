@@ -115,6 +115,9 @@ class Transcript:
             self._added.clear()
         if name in ("thread.message.created", "thread.run.step.created"):
             self._added[data["id"]] = []
+        elif name in _ITEM_ENDS and self.seq in self._watch.forgotten.get(self.run_id, {}):
+            # Of one that was deleted meanwhile, whose text is told no more.
+            self._added.pop(data["id"], None)
         elif name in _ITEM_ENDS and data["id"] in self._added:
             added = _as_stored(self._added[data["id"]])
             promise = "what a listener adds up is what is stored"
