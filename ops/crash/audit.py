@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,25 @@ class Audit:
     """The invariants of one store, over HTTP and in the store itself."""
 
     def __init__(
-        self, ledger: Ledger, client: Client, store: Store, *, effects: Path, lease_s: float
+        self,
+        ledger: Ledger,
+        client: Client,
+        store: Store,
+        *,
+        effects: Path,
+        lease_s: float,
+        stood_still: Callable[[], set[int]],
     ) -> None:
         self._ledger = ledger
         self._client = client
         self._store = store
         self._effects = effects
+        self._stood_still = stood_still
         self._within_s = lease_s + STUCK_S
         self.failed_by_loss = 0
         """Runs that ended because their process was lost too often, and say so."""
         self.frozen: set[int] = set()
-        """Processes that were frozen once."""
+        """Processes that stood still for longer than their lease once."""
 
     async def run(self, *, is_whole: bool = False) -> None:
         """Take up what was cut off, wait until all is at rest, and compare."""
@@ -56,6 +64,8 @@ class Audit:
         await self._creations(dump)
         await self._things(is_whole=is_whole)
         self._ledger.note("things looked at")
+        # A machine that is too busy stops processes as well as the campaign does.
+        self.frozen |= self._stood_still()
         effects = self._last_effects()
         for story in list(self._ledger.stories.values()):
             if is_whole or not story.is_checked:

@@ -80,7 +80,12 @@ class Campaign:
         ]
         self._auditor = self._client("audit", is_told=False)
         self._audit = Audit(
-            ledger, self._auditor, store, effects=folder / "effects", lease_s=LEASE_S
+            ledger,
+            self._auditor,
+            store,
+            effects=folder / "effects",
+            lease_s=LEASE_S,
+            stood_still=lambda: self._cluster.stood_still(),
         )
 
     def _server(self, number: int, store: Store, folder: Path) -> Server:

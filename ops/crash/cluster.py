@@ -122,6 +122,7 @@ class Server:
         self.is_frozen = False
         self._zygote = zygote
         self._seen = 0
+        self._stood_still: set[int] = set()
         self._arm = self.folder / "arm"
         self._environment = {
             **{key: value for key, value in os.environ.items() if "FAMULUS" not in key},
@@ -136,6 +137,7 @@ class Server:
 
     async def start(self, *, point: str = "", settings: Mapping[str, str] | None = None) -> None:
         """Start, and wait until it is ready, or has died at the point."""
+        self.stood_still()
         self._seen = self.log.stat().st_size
         environment = {**self._environment, **(settings or {}), "FAMULUS_FAILPOINT": point}
         self.process = await self._zygote.fork(
@@ -196,6 +198,12 @@ class Server:
     def has_lost_lease(self) -> bool:
         """Whether it was taken for dead, and says that it must be restarted."""
         return self.is_alive and b'"lease_lost"' in self._logged()
+
+    def stood_still(self) -> set[int]:
+        """Its processes so far that say that they were taken for dead while they lived."""
+        if self.process is not None and b'"lease_lost"' in self._logged():
+            self._stood_still.add(self.process.pid)
+        return self._stood_still
 
     @property
     def is_alive(self) -> bool:
@@ -264,6 +272,10 @@ class Cluster:
         """One that is up, as a load balancer would choose it; any where none is."""
         up = [each for each in self.servers if each.is_alive and not each.is_frozen and each.url]
         return self._random.choice(up or self.servers).url
+
+    def stood_still(self) -> set[int]:
+        """Processes that say that they were taken for dead while they lived."""
+        return {pid for each in self.servers for pid in each.stood_still()}
 
     async def start(self, *, settings: Mapping[str, str] | None = None) -> None:
         """Start those that are not up, and again those that say that they must be."""
