@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -49,6 +49,7 @@ class Board:
         settings: JobSettings,
         now: Callable[[], int],
         log: Log,
+        lease_held: Callable[[], Awaitable[None]],
     ) -> None:
         self.worker = worker
         self._system = system
@@ -56,6 +57,7 @@ class Board:
         self._settings = settings
         self._now = now
         self._log = log
+        self._lease_held = lease_held
         self._desks: dict[str, Desk] = {}
         self._looking = Looking(system, settings)
         self.back = HandingBack(system, on_back=self.free, log=log)
@@ -119,6 +121,10 @@ class Board:
         await desk.gates.left()
         if late:
             self._tell_others()
+
+    async def lease_held(self) -> None:
+        """As Jobs.lease_held."""
+        await self._lease_held()
 
     def room_for(self, kind: str) -> int:
         """As Jobs.room_for."""

@@ -51,6 +51,9 @@ class Lease:
         self._on_lost = on_lost
         self._on_freed = on_freed
         self._version = 1
+        self._beaten_s = 0.0
+        """When the newest beat that is on disk was begun, by this process's own clock."""
+        self._beaten = asyncio.Event()
         self.taken_over = 0
         """Jobs of others that this process gave back to whoever has room."""
         self._unheld: set[tuple[str, str, int]] = set()
@@ -58,11 +61,13 @@ class Lease:
 
     async def open(self) -> None:
         """Enter the worker, and take up what dead ones left."""
+        began_s = asyncio.get_running_loop().time()
         now = await self._system.now()
         body = encode(WorkerBody(beat=now))
         insert = Insert(kind="worker", id=self.worker, created_at=int(now), body=body)
         await self._records.commit([insert])
         self._version = 1
+        self._beaten_s = began_s
         failpoint("worker_entered")
         await self.bury()
 
@@ -92,6 +97,7 @@ class Lease:
 
     async def _beat(self) -> bool:
         """Say that this process lives; whether the lease is still its own."""
+        began_s = asyncio.get_running_loop().time()
         body = encode(WorkerBody(beat=await self._system.now()))
         beat = Replace(kind="worker", id=self.worker, version=self._version, body=body)
         failpoint("worker_beat_before_commit")
@@ -107,8 +113,23 @@ class Lease:
             self._version = stored.version
             return True
         self._version += 1
+        self._beaten_s = began_s
+        self._beaten.set()
         failpoint("worker_beat")
         return True
+
+    async def held(self) -> None:
+        """As Jobs.lease_held. A process that stood still waits for its next beat, or its end."""
+        while not self._is_sure():
+            self._beaten.clear()
+            await self._beaten.wait()
+
+    def _is_sure(self) -> bool:
+        """Whether nobody can have taken this worker for dead yet."""
+        if self._system.exclusive:
+            return True
+        # Begun before the store was asked for the time: ours runs out first.
+        return asyncio.get_running_loop().time() - self._beaten_s < self._settings.lease_s
 
     async def bury(self) -> None:
         """Give the jobs of dead workers back to whoever has room."""

@@ -38,6 +38,7 @@ class JobsPlugin(Plugin[JobSettings]):
             settings=self.settings,
             now=self.now,
             log=self.log,
+            lease_held=lambda: self.lease.held(),
         )
         self._lost = False
         lease = self.lease = Lease(

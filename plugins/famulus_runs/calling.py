@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -26,6 +26,9 @@ LOST = (
 )
 """What the model is told of a call that may not be repeated."""
 
+
+LeaseHeld = Callable[[], Awaitable[None]]
+"""As Jobs.lease_held."""
 
 Result = Literal["ok", "error", "timeout", "unusable"]
 
@@ -50,6 +53,7 @@ class Caller:
         log: Log,
         scope_of: Callable[[Offer, int], ToolScope],
         tell: Callable[[Notice], None],
+        lease_held: LeaseHeld,
     ) -> None:
         self._toolbox = toolbox
         self._run_id = run_id
@@ -57,6 +61,7 @@ class Caller:
         self._log = log
         self._scope_of = scope_of
         self._tell = tell
+        self._lease_held = lease_held
         self._progress: dict[str, ToolOutput] = {}
         """The newest of each call, as long as it was not passed on."""
         self._has_news = asyncio.Event()
@@ -115,6 +120,8 @@ class Caller:
             text = f"Error: there is no tool {call.name!r}. The tools are: {known}."
             return ToolOutput(text=text, is_error=True)
         failpoint("tool_before_run")
+        # A process that stood still may have lost the run: nothing is awaited between this and it.
+        await self._lease_held()
         output = ToolOutput()
         limit = asyncio.timeout(self._limits.tool_s)
         result: Result = "ok"

@@ -18,7 +18,7 @@ from famulus.failpoints import failpoint
 from famulus_runs.answer import Answer, Prompt
 from famulus_runs.call_check import check_calls
 from famulus_runs.call_drafts import Forms
-from famulus_runs.calling import LOST, Caller
+from famulus_runs.calling import LOST, Caller, LeaseHeld
 from famulus_runs.citers import cite_of
 from famulus_runs.citing import Cite
 from famulus_runs.drafts import Batch, Kept, MessageDraft
@@ -167,6 +167,7 @@ class Engine:
         resources: Callable[[], Awaitable[RunResources]] = no_resources,
         forms: Forms | None = None,
         tab: Tab | None = None,
+        lease_held: LeaseHeld,
     ) -> None:
         past = past or Past()
         self._tab = tab
@@ -203,7 +204,13 @@ class Engine:
         self._resources = resources
         self._forms = forms or Forms(of=toolbox.form_of)
         self._caller = Caller(
-            toolbox, run_id=run.id, limits=limits, log=log, scope_of=self._scope_of, tell=tell
+            toolbox,
+            run_id=run.id,
+            limits=limits,
+            log=log,
+            scope_of=self._scope_of,
+            tell=tell,
+            lease_held=lease_held,
         )
         self.asked: ChatRequest | None = None
         """What the model was shown last."""

@@ -335,6 +335,7 @@ class Runs(Plugin[RunSettings]):
             log=self.log,
             past=past,
             tab=tab,
+            lease_held=self.jobs.lease_held,
         )
         journal = Journal(
             run,

@@ -162,6 +162,14 @@ class Jobs(Protocol):
         """The writes that end a job that is parked or waits; None where it is at work or gone."""
         ...
 
+    async def lease_held(self) -> None:
+        """Return once no other process can have taken this one's jobs over, as far as clocks go.
+
+        At once, and without giving way, where that is so: what cannot be taken back begins behind
+        it. A job whose lease was lost is cancelled here instead.
+        """
+        ...
+
     def room_for(self, kind: str) -> int:
         """How many more jobs of a kind this process would take at once."""
         ...

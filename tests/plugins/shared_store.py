@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,6 +52,10 @@ class SharedStore:
         """The next unit with such a write is not written, and the answer says so."""
         self.loses_answer: Suits = never
         """The next unit with such a write is written, and the answer is lost."""
+        self.delays_answer: Suits = never
+        """The next unit with such a write is written, and answered once `answers` is set."""
+        self.is_delayed = asyncio.Event()
+        self.answers = asyncio.Event()
 
     def records(self, kind: str) -> list[Record]:
         """Every record of a kind."""
@@ -102,6 +107,10 @@ class _Records:
             shared.refuses = never
             raise StoreUnavailable("refused, says the test")
         await self._inner.commit(unit)
+        if any(map(shared.delays_answer, unit)):
+            shared.delays_answer = never
+            shared.is_delayed.set()
+            await shared.answers.wait()
         if any(map(shared.loses_answer, unit)):
             shared.loses_answer = never
             raise OutcomeUnknown("lost, says the test")

@@ -136,6 +136,7 @@ class EngineHarness:
         kinds: Sequence[Any] = (),
         resources: Callable[[], Awaitable[RunResources]] = no_resources,
         with_contents: bool = False,
+        lease_held: Callable[[], Awaitable[None]] | None = None,
         **changes: Any,
     ) -> Engine:
         named = [function(each) if isinstance(each, str) else each for each in functions]
@@ -167,6 +168,7 @@ class EngineHarness:
             count_usage=_estimate,
             tell=self.told.append,
             log=self.log,
+            lease_held=lease_held or _held,
         )
 
     def too_long_prompter(self) -> PlainPrompter:
@@ -176,6 +178,10 @@ class EngineHarness:
     async def all(self, engine: Engine) -> list[Batch]:
         """Every batch until the engine stops by itself."""
         return [batch async for batch in engine.work()]
+
+
+async def _held() -> None:
+    """Nobody else is there to take a run over."""
 
 
 async def _estimate(request: ChatRequest, answer: str) -> TokenUsage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -33,12 +33,18 @@ def open_server(store: SharedStore) -> OpenServer:
     """Opens one more server on the same store."""
 
     @asynccontextmanager
-    async def opened(script: Script | None = None, **settings: Any) -> AsyncIterator[Api]:
+    async def opened(
+        script: Script | None = None,
+        *,
+        jobs: Mapping[str, float] = {},
+        tools: type[Plugin[Any]] = ToolPlugin,
+        **settings: Any,
+    ) -> AsyncIterator[Api]:
         backend = ScriptedBackend(script)
         plugins = ("events", "jobs", "assistants", "threads", "models", "runs")
-        tables = {"jobs": QUICK, "runs": {"expiry_poll_s": 0.02, **settings}}
+        tables = {"jobs": {**QUICK, **jobs}, "runs": {"expiry_poll_s": 0.02, **settings}}
         async with kernel_with(
-            store.plugin(), *plugins, ToolPlugin, backend=backend, settings=tables
+            store.plugin(), *plugins, tools, backend=backend, settings=tables
         ) as server:
             yield Api(server, backend)
 
@@ -307,3 +313,40 @@ async def test_runs_that_wait_too_long_expire_although_the_store_was_away(
             await asyncio.sleep(0.02)
         assert (await api.ended(run))["status"] == "expired"
         await nothing_left(store)
+
+
+async def test_a_worker_that_stood_still_past_its_lease_begins_no_call_that_others_have_made(
+    store: SharedStore, open_server: OpenServer
+) -> None:
+    made: list[str] = []
+
+    class Counted(Weather):
+        async def run(self, call: ToolCall, scope: ToolScope) -> AsyncIterator[ToolOutput]:
+            made.append(call.id)
+            yield ToolOutput(text="sunny")
+
+    class Tools(Plugin[NoSettings]):
+        name = "counted_tools"
+
+        @hookimpl
+        def register_tools(self) -> list[Any]:
+            return [Counted()]
+
+    weather = {"type": "function", "function": {"name": "get_weather"}}
+    script = Script().calls(tool("get_weather", {}, id="call_w"))
+    # It has no second beat, as a process that gets no time has none.
+    never_beats = {"heartbeat_s": 3600.0}
+    async with open_server(script, jobs=never_beats, tools=Tools, finish_s=0.0) as starved:
+        store.delays_answer = of("step", b'"call_w"')
+        thread, assistant = await starved.thread("hi"), await starved.assistant(tools=[weather])
+        run = await starved.run(thread, assistant)
+        async with asyncio.timeout(20):
+            await store.is_delayed.wait()
+        assert made == []
+        async with open_server(Script().says("Sunny."), tools=Tools) as other:
+            assert (await other.ended(run))["status"] == "completed"
+            assert made == ["call_w"]
+            store.answers.set()
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert made == ["call_w"]
