@@ -223,7 +223,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = True
         request_id = id_of_request(self._given_id(), self.make_id)
         # In the middle of another answer on this connection, only closing it says anything.
-        if self.cycle is None or self.cycle.response_complete:
+        if self._may_answer():
             self.transport.write(_whole_answer(problem, request_id))
         self.transport.close()
         self.log.info(
@@ -233,6 +233,18 @@ class GuardedProtocol(HttpToolsProtocol):
             reason=problem.body.message,
             client=self.client[0] if self.client else None,
         )
+
+    def _may_answer(self) -> bool:
+        """Whether what is refused now is what the client waits for; nobody else answers it then."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        if cycle.response_started or self.pipeline or not cycle.more_body:
+            return False
+        # Its head was in order, and what came after it is not.
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return True
 
     def _given_id(self) -> str | None:
         """The client's own id, where it came before the request was refused."""
