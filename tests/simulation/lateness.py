@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.server import JOB_SETTINGS
+from tests.simulation.server import JOB_SETTINGS, RUN_S
 
 from famulus_jobs.kinds import JobBody, decode_job
 from famulus_runs.kinds import decode_run
@@ -60,7 +60,11 @@ class Lateness:
                 # Its worker ends it; one that does not know that it has it finds out in two sweeps.
                 continue
             if run.status in ("queued", "requires_action") and run.expires_at is not None:
-                late = world.now() - max(run.expires_at + world.profile.skew_s, self._trouble)
+                due = run.expires_at
+                if job is not None:
+                    # Its server may have stood still between the clock and the commit.
+                    due = max(due, job.created_at + RUN_S)
+                late = world.now() - max(due + world.profile.skew_s, self._trouble)
                 promise = "a run that waits expires in time"
                 world.watch.hold(promise, late <= LATE_S, (run.id, run.status, late))
 

@@ -44,6 +44,8 @@ FORESEEN = (StoreUnavailable, Conflict)
 JOB_SETTINGS = JobSettings(heartbeat_s=1.0, lease_s=3.0, poll_s=1.0, retry_s=1.0)
 """All times stand to each other as by default, so that much can happen in little time."""
 
+RUN_S = 15
+
 CALM = Profile(
     servers=0,
     exclusive=False,
@@ -165,7 +167,7 @@ class Server(Process):
         self.threads = ThreadsPlugin(ThreadsSettings(), host)
         self.jobs = JobsPlugin(world.mutant.job_settings(JOB_SETTINGS), host)
         settings = RunSettings(
-            run_s=15,
+            run_s=RUN_S,
             tool_s=3.0,
             cancel_s=1.0,
             runs_at_once_max=profile.runs_at_once_max,
