@@ -64,7 +64,8 @@ class Call:
         self.resume_path: str | None = None
         """Where the answer, if it is a stream, can be read again by GET; set before a commit."""
         self.reserved: Reserved | None = None
-        """What was reserved for what the call begins, to be told when that is over."""
+        """What was reserved for what the call begins, to be told when that is over; whoever serves
+        it and begins nothing makes it None, and it is given back."""
         self.answer: bytes | None = None
         """The JSON that the call is answered with if that is lost after its commit; set before one
         that does not itself write what is answered."""

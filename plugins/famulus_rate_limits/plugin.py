@@ -309,10 +309,11 @@ class RateLimits(Plugin[RateLimitsSettings]):
             # Refused or broken. Whose client only left keeps what was taken: the model was at it.
             await settle(0)
             raise
-        if REPLAYED in call.response_headers:
+        begins = operation.name in RUNS
+        if REPLAYED in call.response_headers or (begins and call.reserved is None):
             await settle(0)
             return answer
-        if operation.name in RUNS:
+        if begins:
             return answer
         if isinstance(answer, EventStream):
 

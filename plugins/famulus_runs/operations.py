@@ -180,6 +180,8 @@ class RunOperations:
         if record is None:
             return None
         frames = await replay_frames(self._plugin, call.project, record.parent, run_id, after)
+        # Nothing is begun, so that what was taken for it is free again.
+        call.reserved = None
         return EventStream(frames)
 
     async def _created(

@@ -278,6 +278,21 @@ async def test_a_run_that_is_given_again_has_no_tokens_of_its_model_and_no_assis
         assert await left(house, project, "tokens") == [9000 - USED]
 
 
+async def test_a_run_whose_stream_is_picked_up_takes_no_tokens_again() -> None:
+    async with house_with(models={"scripted": {"tokens_per_minute": 9000}}) as house:
+        project, _, client = await house.key()
+        assistant = await client.beta.assistants.create(model="scripted")
+        create = client.beta.threads.create_and_run
+        first = await create(assistant_id=assistant.id)
+        await rested(client, first)
+        await becomes(house, project, "tokens", 9000 - USED)
+        broken_off = {"last-event-id": f"{first.id}:1.1.0"}
+        again = await create(assistant_id=assistant.id, stream=True, extra_headers=broken_off)
+        told = [event.data.id async for event in again if event.event == "thread.run.completed"]
+        assert told == [first.id]
+        assert await left(house, project, "tokens") == [9000 - USED]
+
+
 async def test_a_run_is_refused_where_its_model_has_no_room_if_that_is_wanted() -> None:
     limits = {"models": {"scripted": {"runs_at_once_max": 1}}, "full": "refuse"}
     script = Script().says("and on ").without_end().pauses(0.01).forever()
