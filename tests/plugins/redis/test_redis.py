@@ -189,13 +189,13 @@ async def main(url, prefix):
         limits = SharedLimits(client, settings, local_clock=lambda: 0.0, log=quiet_log())
         # A unit comes back in 28 hours: what is admitted is the burst, exactly.
         both = [
-            Limit(key="requests", rate=1e-5, burst=150),
-            Limit(key="tokens", rate=1e-5, burst=1000, cost=5),
+            Limit(key="requests", rate=1e-5, burst=3000),
+            Limit(key="tokens", rate=1e-5, burst=20_000, cost=5),
         ]
         print("ready", flush=True)
         sys.stdin.readline()
         taken = 0
-        for _ in range(15):
+        for _ in range(300):
             outcomes = await asyncio.gather(*(limits.take("p", both) for _ in range(10)))
             taken += sum(isinstance(one, Taken) for one in outcomes)
         assert limits.away_because is None
@@ -225,7 +225,7 @@ def test_two_processes_together_are_admitted_exactly_what_one_would_be(
         taker.stdin.write("go\n")
         taker.stdin.flush()
     taken = [int(taker.communicate(timeout=120)[0]) for taker in takers]
-    assert sum(taken) == 150
+    assert sum(taken) == 3000
     assert all(taken)
 
 
