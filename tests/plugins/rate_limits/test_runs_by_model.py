@@ -299,6 +299,10 @@ async def test_a_run_is_refused_where_its_model_has_no_room_if_that_is_wanted() 
     async with house_with(script, **limits) as house:
         _, _, client = await house.key()
         run = (await begun(client)).parse()
+        async with asyncio.timeout(30):
+            # It has its place once it is at work.
+            while run.status != "in_progress":
+                run = await client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
         refused = await refusal(client)
         assert "for scripted in the project" in refused.message
         assert "on runs at once: Limit 1, Used 1" in refused.message
