@@ -26,6 +26,9 @@ from famulus_schemas.errors import (
 OVER_S = 1.0
 """What a connection over a limit has for its headers, so that it is told why it is closed."""
 
+VERSIONS = frozenset({"1.1", "1.0"})
+"""Of HTTP. llhttp also knows 0.9 and 2.0, neither of which looks like that."""
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a connection may take; each as the setting of its name says."""
@@ -162,6 +165,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._hold_header_bytes(len(self.url) + lines)
         if self._over is not None and not self._refused:
             self._refuse(self._over)
+        if not self._refused and not self._is_framed_beyond_doubt():
+            self._refuse(Problem(NOT_HTTP))
         if not self._refused:
             super().on_headers_complete()
             # It begins to answer in a task, which has not begun.
@@ -169,6 +174,15 @@ class GuardedProtocol(HttpToolsProtocol):
             # What comes after the body is none of it. Who asks and from where has been said by
             # now, by a proxy too, which may pass on what stands there without a look at it.
             self.headers = []
+
+    def _is_framed_beyond_doubt(self) -> bool:
+        """Whether all on the way agree on where the body ends, beyond what llhttp holds to."""
+        version = self.parser.get_http_version()
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if not codings:
+            return version in VERSIONS
+        # No other coding is undone here, and before 1.1 there was none.
+        return version == "1.1" and len(codings) == 1 and codings[0].strip().lower() == b"chunked"
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
