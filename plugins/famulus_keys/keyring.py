@@ -77,8 +77,7 @@ class Keyring:
 
     def seen(self, token: str) -> Principal | None:
         """Who sent this token, where that was looked up a moment ago: nothing is waited for."""
-        # Headers come decoded as Latin-1; so these are the bytes that were sent.
-        seen = self._seen.get(blake2b(self._salt + token.encode("latin-1")).digest())
+        seen = self._seen.get(self._glimpse(token))
         # A clock that was set back must not make a key valid for longer.
         if seen is not None and 0 <= self._clock() - seen[0] < self._cache_s:
             return seen[1]
@@ -91,15 +90,18 @@ class Keyring:
         """
         if (who := self.seen(token)) is not None:
             return who
-        sent = token.encode("latin-1")
-        glimpse, now = blake2b(self._salt + sent).digest(), self._clock()
+        glimpse, now = self._glimpse(token), self._clock()
         self._seen.pop(glimpse, None)
         times_forgotten = self._times_forgotten
-        principal = await self._checked(token, self.digest(sent), now)
+        principal = await self._checked(token, self.digest(token.encode("latin-1")), now)
         # What was forgotten meanwhile may have been this.
         if principal is not None and times_forgotten == self._times_forgotten:
             self._remember(glimpse, now, principal)
         return principal
+
+    def _glimpse(self, token: str) -> bytes:
+        # Headers come decoded as Latin-1; so these are the bytes that were sent.
+        return blake2b(self._salt + token.encode("latin-1")).digest()
 
     def forget(self) -> None:
         """Look every key up again."""
